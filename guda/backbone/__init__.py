@@ -1,0 +1,5 @@
+"""The only seam to diffusers and peft. The maths sees `Backbone`, a Protocol, and nothing else."""
+
+from .protocol import Backbone, Conditioning, LoraWeights
+
+__all__ = ["Backbone", "Conditioning", "LoraWeights"]

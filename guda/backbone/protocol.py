@@ -1,0 +1,120 @@
+"""What the method asks of a base model.
+
+Shapes: pictures (n, 3, H, W) in [0, 1]; latents (n, c, h, w), scaled as the UNet expects them;
+text embeddings (n, tokens, width).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..config import SampleConfig
+from ..schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Encoded prompts: `embeds` (n, tokens, width) and whatever else a family's UNet takes, (n, ...)."""
+
+    embeds: Tensor
+    added: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.embeds)
+
+    def take(self, index: Tensor | Sequence[int]) -> Conditioning:
+        index = torch.as_tensor(index, dtype=torch.long, device=self.embeds.device)
+        return Conditioning(self.embeds[index], {k: v[index] for k, v in self.added.items()})
+
+    def to(self, *args, **kwargs) -> Conditioning:
+        added = {k: v.to(*args, **kwargs) for k, v in self.added.items()}
+        return Conditioning(self.embeds.to(*args, **kwargs), added)
+
+    @staticmethod
+    def cat(parts: Sequence[Conditioning]) -> Conditioning:
+        added = {k: torch.cat([p.added[k] for p in parts]) for k in parts[0].added}
+        return Conditioning(torch.cat([p.embeds for p in parts]), added)
+
+
+@dataclass(frozen=True)
+class LoraWeights:
+    """One LoRA: per UNet module path (up, down), and alpha; W + alpha / rank * up @ down."""
+
+    layers: Mapping[str, tuple[Tensor, Tensor]]
+    alpha: float
+
+    @property
+    def rank(self) -> int:
+        _, down = next(iter(self.layers.values()))
+        return len(down)
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+
+class Backbone(Protocol):
+    """A text-to-image latent diffusion model, with one optional LoRA on its UNet."""
+
+    name: str
+    fingerprint: str
+    schedule: NoiseSchedule
+    resolution: int
+    device: torch.device
+
+    def encode_images(self, pictures: Tensor) -> Tensor:
+        """Latents: the VAE's posterior mean, scaled. Float32 on the CPU."""
+        ...
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        """One row per prompt; the empty prompt is allowed."""
+        ...
+
+    def predict_eps(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        """The predicted noise, float32, whatever the model was trained to predict."""
+        ...
+
+    def sample(
+        self, prompts: Sequence[str], keys: Sequence[str], config: SampleConfig
+    ) -> Generator[int, None, Tensor]:
+        """Generate one picture per prompt; yields once per sampling step, returns the pictures.
+
+        A picture depends on (config.seed, its key, its prompt) alone.
+        """
+        ...
+
+    def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
+        """Raises CounterfactualError when the tensors of a LoRA file do not fit this model."""
+        ...
+
+    def counterfactual(self, lora: LoraWeights) -> AbstractContextManager[None]:
+        """Inside, the UNet is the one without the group; outside, the full model, bit for bit."""
+        ...
+
+    def training_lora(
+        self, *, modules: str, rank: int, alpha: float, seed: int
+    ) -> AbstractContextManager[TrainableLora]:
+        """Inside, a fresh LoRA (up = 0) is on the UNet and alone requires gradients."""
+        ...
+
+
+class TrainableLora(Protocol):
+    """A LoRA being trained."""
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """By a stable name, `<module path>.up` and `<module path>.down`."""
+        ...
+
+    def weights(self) -> LoraWeights:
+        """A detached float32 copy on the CPU."""
+        ...
+
+    def off(self) -> AbstractContextManager[None]:
+        """Inside, the same UNet is the frozen teacher: the LoRA is switched off."""
+        ...

@@ -1,0 +1,160 @@
+"""Stable Diffusion through diffusers: text encoder, VAE, UNet and scheduler from one folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..config import SampleConfig
+from ..errors import ModelError
+from ..noise import generator
+from ..schedule import PREDICTIONS, NoiseSchedule
+from . import lora
+from .protocol import Conditioning, LoraWeights
+
+
+class StableDiffusion:
+    """The `Backbone` of a diffusers Stable Diffusion pipeline (SD 1.x and 2.x shapes)."""
+
+    def __init__(self, pipeline, name: str, device: torch.device | str = "cpu"):
+        self.name = name
+        self.device = torch.device(device)
+        self.vae, self.unet = pipeline.vae, pipeline.unet
+        self.text_encoder, self.tokenizer = pipeline.text_encoder, pipeline.tokenizer
+        self.scheduler_config = pipeline.scheduler.config
+        self.prediction = self.scheduler_config.get("prediction_type", "epsilon")
+        if self.prediction not in PREDICTIONS:
+            raise ModelError(
+                f"The model {name} predicts {self.prediction!r}, which is not supported; use a "
+                f"model that predicts one of: {', '.join(PREDICTIONS)}."
+            )
+        self.schedule = NoiseSchedule(pipeline.scheduler.alphas_cumprod.double().cpu())
+        self._factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.resolution = int(self.unet.config.sample_size) * self._factor
+        for module in self.modules():
+            module.requires_grad_(False).eval()
+        self.move(self.device)
+        self.fingerprint = fingerprint({"unet": self.unet, "text_encoder": self.text_encoder})
+
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self.vae, self.text_encoder, self.unet)
+
+    def move(self, device: torch.device | str) -> None:
+        """Take every part of the model to `device`."""
+        self.device = torch.device(device)
+        for module in self.modules():
+            module.to(self.device)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all weights."""
+        parameters = (p for m in self.modules() for p in m.parameters())
+        return sum(p.numel() * p.element_size() for p in parameters)
+
+    @torch.no_grad()
+    def encode_images(self, pictures: Tensor) -> Tensor:
+        x = (2 * pictures - 1).to(self.device, self.vae.dtype)
+        means = [self.vae.encode(part).latent_dist.mean.float().cpu() for part in x.split(16)]
+        shift = self.vae.config.get("shift_factor") or 0.0
+        return (torch.cat(means) - shift) * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures (n, 3, H, W) in [0, 1], float32 on the CPU."""
+        z = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
+        z = z + (self.vae.config.get("shift_factor") or 0.0)
+        out = [self.vae.decode(part).sample.float().cpu() for part in z.split(16)]
+        return (torch.cat(out) / 2 + 0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        unique = list(dict.fromkeys(prompts))
+        ids = self.tokenizer(
+            unique,
+            padding="max_length",
+            truncation=True,
+            max_length=self.tokenizer.model_max_length,
+            return_tensors="pt",
+        ).input_ids.to(self.device)
+        embeds = torch.cat([self.text_encoder(part).last_hidden_state for part in ids.split(32)])
+        place = {p: i for i, p in enumerate(unique)}
+        return Conditioning(embeds[[place[p] for p in prompts]])
+
+    def predict_eps(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        dtype = self.unet.dtype
+        x_t, t = x_t.to(self.device), t.to(self.device)
+        condition = condition.to(self.device, dtype)
+        out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds).sample
+        return self.schedule.to_eps(out.float(), x_t.float(), t, self.prediction)
+
+    @torch.no_grad()
+    def sample(
+        self, prompts: Sequence[str], keys: Sequence[str], config: SampleConfig
+    ) -> Generator[int, None, Tensor]:
+        """DPM-Solver++ (2M) with classifier-free guidance; see the protocol."""
+        pictures = []
+        done = 0
+        side = self.resolution // self._factor
+        shape = (self.unet.config.in_channels, side, side)
+        for start in range(0, len(prompts), config.batch_size):
+            part = slice(start, start + config.batch_size)
+            scheduler = self._solver(config.steps)
+            noise = [
+                torch.randn(shape, generator=generator("picture", config.seed, key))
+                for key in keys[part]
+            ]
+            x = (torch.stack(noise) * scheduler.init_noise_sigma).to(self.device)
+            n = len(x)
+            condition = self.encode_prompts([*prompts[part], *([""] * n)])
+            for t in scheduler.timesteps:
+                x_in = scheduler.scale_model_input(x, t)
+                times = t.expand(2 * n).long()
+                eps, eps_free = self.predict_eps(torch.cat([x_in, x_in]), times, condition).chunk(2)
+                x = scheduler.step(eps_free + config.guidance * (eps - eps_free), t, x).prev_sample
+                done += 1
+                yield done
+            pictures.append(self.decode(x))
+        return torch.cat(pictures)
+
+    def _solver(self, steps: int):
+        from diffusers import DPMSolverMultistepScheduler
+
+        config = dict(self.scheduler_config) | {"prediction_type": "epsilon"}
+        solver = DPMSolverMultistepScheduler.from_config(config, final_sigmas_type="zero")
+        solver.set_timesteps(steps, device=self.device)
+        return solver
+
+    @contextmanager
+    def counterfactual(self, weights: LoraWeights) -> Iterator[None]:
+        attach = lora.merged if self.unet.dtype == torch.float32 else lora.beside
+        with attach(self.unet, weights):
+            yield
+
+    def training_lora(
+        self, *, modules: str, rank: int, alpha: float, seed: int
+    ) -> AbstractContextManager[lora.PeftLora]:
+        return lora.training(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
+
+    def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
+        """See `lora.from_file_keys`."""
+        return lora.from_file_keys(tensors, self.unet)
+
+
+@torch.no_grad()
+def fingerprint(modules: dict[str, nn.Module]) -> str:
+    """Names the weights: a hash over every tensor's name, shape and up to 64 evenly spaced values.
+
+    Values are rounded to fp16, so that one checkpoint loaded in fp16 or fp32 has one name.
+    """
+    h = hashlib.blake2b(digest_size=16)
+    for part, module in sorted(modules.items()):
+        for name, value in sorted(module.state_dict().items()):
+            flat = value.detach().flatten()
+            picked = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.float32)
+            h.update(f"{part}.{name}{tuple(value.shape)}".encode())
+            h.update(picked.half().numpy().tobytes())
+    return h.hexdigest()

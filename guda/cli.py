@@ -1,0 +1,212 @@
+"""python -m guda: the whole job without ComfyUI."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from . import options
+from .config import ElboConfig, SampleConfig, UnlearnConfig
+from .errors import ConfigError, GudaError
+from .steps import Step
+from .version import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, or 2 after one line on stderr for bad input."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except GudaError as error:
+        print(f"guda: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="guda", description="Which style groups did this model learn this image from?"
+    )
+    parser.add_argument("--version", action="version", version=f"guda {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    demo = commands.add_parser("demo", help="the whole job on the built-in model")
+    demo.add_argument("--out", type=Path, default=Path("guda-demo"), help="where results go")
+    demo.add_argument("--json", action="store_true", help="print the result as JSON")
+    demo.set_defaults(run=_demo)
+
+    unlearn = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
+    _common(unlearn)
+    source = unlearn.add_mutually_exclusive_group(required=True)
+    source.add_argument("--groups", type=Path, help="folder with one subfolder per style")
+    source.add_argument(
+        "--styles", type=Path, help="text file of prompt-only styles, 'Name: phrase' per line"
+    )
+    unlearn.add_argument(
+        "--contents", type=Path, help="text file of what prompt-only groups show, one per line"
+    )
+    unlearn.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
+    unlearn.add_argument("--out", type=Path, required=True, help="folder of the set")
+    options.add(unlearn, UnlearnConfig)
+    options.add(unlearn, SampleConfig, prefix="sample-")
+    unlearn.set_defaults(run=_unlearn)
+
+    attribute = commands.add_parser("attribute", help="score pictures against a set")
+    _common(attribute)
+    attribute.add_argument("--counterfactuals", type=Path, required=True, help="folder of the set")
+    attribute.add_argument("--image", type=Path, required=True, nargs="+", help="pictures")
+    attribute.add_argument(
+        "--prompt", action="append", help="what the picture shows; once for all, or per picture"
+    )
+    attribute.add_argument("--out", type=Path, required=True, help="where the report goes")
+    options.add(attribute, ElboConfig)
+    attribute.set_defaults(run=_attribute)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", required=True, help="a diffusers folder, or 'demo' for the built-in model"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
+    parser.add_argument("--style", action="append", help="only this style; may be repeated")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from .demo.run import run_demo
+
+    with Progress() as progress:
+        result = run_demo(args.out, progress)
+    _finish(result.attribution, result.report, args.json)
+    return 0
+
+
+def _unlearn(args: argparse.Namespace) -> int:
+    from .backbone.load import load
+    from .groups import from_prompts, load_folder, parse_contents, parse_styles
+    from .pipeline import UnlearnRequest, unlearn
+    from .steps import drain
+
+    config, sampling = options.read(args, UnlearnConfig), options.read(args, SampleConfig)
+    if args.groups is not None:
+        groups = load_folder(args.groups, template=args.template)
+    elif args.contents is None:
+        raise ConfigError("--styles needs --contents; give a text file of things to show.")
+    else:
+        template = {"template": args.template} if args.template else {}
+        groups = from_prompts(
+            parse_styles(_read(args.styles)),
+            parse_contents(_read(args.contents)),
+            pictures=sampling.pictures,
+            **template,
+        )
+    backbone = load(args.model, device=_device(args.device))
+    request = UnlearnRequest(backbone, groups, args.out, config, args.style, sampling)
+    with Progress() as progress:
+        made = drain(unlearn(request), progress)
+    if args.json:
+        rows = [
+            {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries
+        ]
+        print(json.dumps({"folder": str(made.folder), "groups": rows}, indent=2))
+        return 0
+    for entry in made.entries:
+        state = "passed" if entry.gate.passed else "REFUSED"
+        print(f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}")
+    return 0
+
+
+def _attribute(args: argparse.Namespace) -> int:
+    from . import pictures
+    from .backbone.load import load
+    from .counterfactuals import load_set
+    from .pipeline import AttributeRequest, attribute
+    from .report import save
+    from .steps import drain
+
+    config = options.read(args, ElboConfig)
+    found = load_set(args.counterfactuals)
+    if args.style:
+        found = found.subset(args.style)
+    loaded = [pictures.load(path) for path in args.image]
+    backbone = load(args.model, device=_device(args.device))
+    request = AttributeRequest(
+        backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
+    )
+    with Progress() as progress:
+        attribution = drain(attribute(request), progress)
+    _finish(attribution, save(attribution, args.out), args.json)
+    return 0
+
+
+def _finish(attribution, report, as_json: bool) -> None:
+    from .report import to_dict, to_markdown
+
+    if as_json:
+        print(json.dumps(to_dict(attribution), indent=2, ensure_ascii=False))
+        return
+    print(to_markdown(attribution))
+    print(f"Report: {report.html}")
+
+
+def _read(path: Path) -> str:
+    from .captions import read_text
+
+    return read_text(path)
+
+
+def _device(name: str):
+    import torch
+
+    if name == "auto":
+        accelerator = getattr(torch, "accelerator", None)
+        if accelerator is not None and accelerator.is_available():
+            return accelerator.current_accelerator()
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device is {name!r}, which cannot be used here ({reason}); try cpu."
+        ) from None
+    return device
+
+
+class Progress:
+    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._shown = 0.0
+        self._last: tuple[str, str] | None = None
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live and self._last:
+            self._stream.write("\r\x1b[K")
+
+    def __call__(self, step: Step) -> None:
+        now, place = time.monotonic(), (step.stage, step.group)
+        if self._live:
+            if now - self._shown > 0.1 or step.done == step.total:
+                self._stream.write(f"\r\x1b[K{step}")
+                self._stream.flush()
+                self._shown = now
+        elif place != self._last:
+            self._stream.write(f"[{now - self._started:5.1f} s] {step}\n")
+        self._last = place

@@ -1,0 +1,240 @@
+"""Every setting of the method, documented, bounded and validated in one place.
+
+The command line and the nodes build their options from these dataclasses, so a setting's name,
+help, default and range are written once, here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    advanced: bool = True,
+    step: float | None = None,
+) -> Any:
+    """A dataclass field with its documentation and its bounds (inclusive) attached.
+
+    step: what a field on a form moves by and rounds to; None means 1, or 0.01 for a float.
+    """
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "advanced": advanced,
+            "step": step,
+        },
+    )
+
+
+class Settings:
+    """Checks every field of a dataclass made of `setting` fields when one is built."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value, meta = getattr(self, f.name), f.metadata
+            kind = type(f.default)
+            if kind is float and type(value) is int:
+                object.__setattr__(self, f.name, float(value))
+            elif type(value) is not kind:
+                raise ConfigError(f"{f.name} is {value!r}; give a {kind.__name__}.")
+            if meta["choices"] and value not in meta["choices"]:
+                allowed = ", ".join(meta["choices"])
+                raise ConfigError(f"{f.name} is {value!r}; choose one of: {allowed}.")
+            if kind is float and not math.isfinite(value):
+                raise ConfigError(f"{f.name} is {value}; give a finite number.")
+            low, high = meta["low"], meta["high"]
+            if low is not None and value < low:
+                raise ConfigError(f"{f.name} is {value}; the least allowed is {low:g}.")
+            if high is not None and value > high:
+                raise ConfigError(f"{f.name} is {value}; the most allowed is {high:g}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    def replace(self, **changes: Any):
+        """A validated copy with some settings changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+ANCHORS = ("awss", "uniform", "style_removed", "matched_retain")
+OPERATORS = ("redirect",)
+MODULES = ("cross_attention", "attention", "all")
+TIMESTEPS = ("uniform", "low")
+SCHEDULES = ("log", "importance", "uniform")
+WEIGHTINGS = ("kl", "eps")
+
+
+@dataclass(frozen=True)
+class UnlearnConfig(Settings):
+    """How one style group is unlearned into a counterfactual LoRA (GUDA-C).
+
+    The defaults suit the built-in 64-pixel model on a CPU; `SD15` below suits Stable Diffusion 1.5.
+    """
+
+    steps: int = setting(
+        60, "Optimizer steps per style group.", low=1, high=100_000, advanced=False
+    )
+    lr: float = setting(
+        3e-3, "Learning rate of AdamW.", low=1e-8, high=1.0, advanced=False, step=1e-7
+    )
+    rank: int = setting(8, "Rank of the counterfactual LoRA.", low=1, high=1024, advanced=False)
+    anchor: str = setting(
+        "awss",
+        "What a forget prompt is redirected to. awss: same content in another style, drawn by "
+        "style similarity; uniform: in any other style; style_removed: without a style; "
+        "matched_retain: the caption of a retain picture with the same content.",
+        choices=ANCHORS,
+        advanced=False,
+    )
+    preserve_weight: float = setting(
+        1.0,
+        "Weight (lambda) of the term that keeps the retain groups as they are.",
+        low=0.0,
+        high=1000.0,
+    )
+    batch_size: int = setting(12, "Forget pictures per step.", low=1, high=1024)
+    retain_batch_size: int = setting(12, "Retain pictures per step.", low=1, high=1024)
+    modules: str = setting(
+        "attention",
+        "UNet layers that get a LoRA: cross_attention (text only), attention (self and cross), "
+        "all (attention, feed-forward and convolutions).",
+        choices=MODULES,
+    )
+    alpha: float = setting(
+        0.0, "LoRA alpha; the LoRA is scaled by alpha / rank. 0 means alpha = rank.", low=0.0
+    )
+    anchor_beta: float = setting(
+        2.0, "awss: sharpness of the preference for similar styles.", low=-100.0, high=100.0
+    )
+    anchor_eta: float = setting(
+        0.3, "awss: share of anchors drawn evenly from all other styles.", low=0.0, high=1.0
+    )
+    timesteps: str = setting(
+        "uniform",
+        "Noise levels trained on: uniform, or low (log-uniform, most steps at little noise, where "
+        "the ELBO has most of its weight).",
+        choices=TIMESTEPS,
+    )
+    operator: str = setting("redirect", "Unlearning operator.", choices=OPERATORS)
+    warmup: int = setting(5, "Steps over which the learning rate rises.", low=0)
+    weight_decay: float = setting(0.0, "Weight decay of AdamW.", low=0.0, high=1.0, step=1e-4)
+    clip_norm: float = setting(1.0, "Gradient norm is clipped to this.", low=1e-6)
+    checkpoint_every: int = setting(
+        20, "Steps between checkpoints from which an interrupted run continues.", low=1
+    )
+    heldout: float = setting(
+        0.15,
+        "Share of each group's pictures kept out of unlearning, for the gate.",
+        low=0.01,
+        high=0.5,
+    )
+    gate_margin: float = setting(
+        0.0,
+        "A counterfactual passes its gate when the held-out forget error rises by more than the "
+        "held-out retain error plus this (relative to the full model's error).",
+        low=0.0,
+    )
+    seed: int = setting(0, "Seed of the LoRA, the batches and the noise.", low=0, high=2**53)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup > self.steps:
+            object.__setattr__(self, "warmup", self.steps)
+
+    @property
+    def lora_alpha(self) -> float:
+        return self.alpha or float(self.rank)
+
+
+SD15 = UnlearnConfig(
+    steps=1500,
+    lr=1e-4,
+    rank=16,
+    batch_size=4,
+    retain_batch_size=4,
+    warmup=50,
+    checkpoint_every=100,
+)
+"""A starting point for Stable Diffusion 1.5 at 512 pixels. The paper fine-tunes the full UNet for
+2,000-5,000 steps at learning rate 2e-6; a LoRA needs a larger rate."""
+
+
+@dataclass(frozen=True)
+class ElboConfig(Settings):
+    """How the ELBO is estimated: where the UNet evaluations go and how they are weighted."""
+
+    evaluations: int = setting(
+        64,
+        "UNet evaluations per picture and model. More gives narrower intervals.",
+        low=4,
+        high=100_000,
+        advanced=False,
+        step=2,
+    )
+    schedule: str = setting(
+        "log",
+        "Which noise levels are evaluated. log: strata evenly spaced in log t, two draws each; "
+        "importance: strata from a short pilot; uniform: the reference's even stride.",
+        choices=SCHEDULES,
+        advanced=False,
+    )
+    seed: int = setting(
+        0, "Seed of the noise, shared by all models.", low=0, high=2**53, advanced=False
+    )
+    weighting: str = setting(
+        "kl",
+        "kl: the exact KL terms of the ELBO, in nats; eps: every noise level weighs the same "
+        "(the usual training loss, not nats).",
+        choices=WEIGHTINGS,
+    )
+    pilot: int = setting(
+        16, "importance: UNet evaluations of the pilot, per picture and model.", low=4
+    )
+    confidence: float = setting(0.95, "Coverage of the intervals.", low=0.5, high=0.999, step=0.001)
+    batch_size: int = setting(32, "Noisy pictures per UNet call.", low=1, high=4096)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.evaluations % 2:
+            raise ConfigError(
+                f"evaluations is {self.evaluations}; give an even number, as every interval needs "
+                "two draws."
+            )
+
+
+@dataclass(frozen=True)
+class SampleConfig(Settings):
+    """How the full model generates the pictures of prompt-only groups."""
+
+    pictures: int = setting(
+        32, "Pictures generated per style group.", low=4, high=100_000, advanced=False
+    )
+    steps: int = setting(20, "Sampling steps.", low=1, high=1000, advanced=False)
+    guidance: float = setting(
+        3.0, "Classifier-free guidance scale.", low=1.0, high=50.0, advanced=False, step=0.1
+    )
+    seed: int = setting(0, "Seed of the pictures.", low=0, high=2**53, advanced=False)
+    batch_size: int = setting(32, "Pictures generated at once.", low=1, high=1024)
+
+
+def digest(*parts: Any) -> str:
+    """A short stable hash of JSON-like values, for cache keys and fingerprints."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()

@@ -1,0 +1,324 @@
+"""A counterfactual set: a folder with one LoRA file per group and a `counterfactuals.json`.
+
+<set>/<group slug>.safetensors        applied by ComfyUI's own "Load LoRA"
+<set>/counterfactuals.json            what was made from what, and each gate's figures
+<set>/<group slug>.checkpoint.safetensors   only while a group is being unlearned
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from .backbone import Backbone, LoraWeights
+from .backbone.lora import to_file_keys
+from .config import UnlearnConfig, digest
+from .encoded import EncodedGroup, encode_groups
+from .errors import CounterfactualError
+from .files import make_folder, write_atomically, write_text
+from .groups import Group, StyleGroups
+from .steps import Step, Steps
+from .unlearn import Unlearned, unlearn_group
+from .unlearn.gate import Gate
+from .version import __version__
+
+MANIFEST = "counterfactuals.json"
+_NO_EFFECT = {"checkpoint_every"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One group's line in the manifest."""
+
+    name: str
+    slug: str
+    style: str
+    key: str  # what the file was made from; see `recipe_key`
+    gate: Gate
+    losses: tuple[tuple[int, float, float], ...]
+
+    @property
+    def file(self) -> str:
+        return f"{self.slug}.safetensors"
+
+
+@dataclass(frozen=True)
+class CounterfactualSet:
+    """The counterfactuals in `folder`, all made from the base model `fingerprint`."""
+
+    folder: Path
+    base_model: str
+    fingerprint: str
+    groups_hash: str
+    recipe: dict[str, Any]
+    entries: tuple[Entry, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(e.name for e in self.entries)
+
+    @property
+    def id(self) -> str:
+        """Names the contents: changes when any counterfactual does."""
+        return digest(self.fingerprint, sorted((e.name, e.key) for e in self.entries))
+
+    def path(self, entry: Entry) -> Path:
+        return self.folder / entry.file
+
+    def subset(self, names: Sequence[str]) -> CounterfactualSet:
+        """Only the named groups."""
+        unknown = [n for n in names if n not in self.names]
+        if unknown:
+            raise CounterfactualError(
+                f"The style {unknown[0]!r} is not in the counterfactual set {self.folder}; it has: "
+                f"{', '.join(self.names)}."
+            )
+        kept = tuple(e for e in self.entries if e.name in names)
+        return CounterfactualSet(
+            self.folder, self.base_model, self.fingerprint, self.groups_hash, self.recipe, kept
+        )
+
+    def verify(self, backbone: Backbone) -> None:
+        """Refuse a set of another base model, and counterfactuals that failed their gate."""
+        if self.fingerprint != backbone.fingerprint:
+            raise CounterfactualError(
+                f"The counterfactual set {self.folder} was made from the model "
+                f"{self.base_model!r} ({self.fingerprint[:12]}), not from {backbone.name!r} "
+                f"({backbone.fingerprint[:12]}). Load that model, or unlearn the styles from this "
+                "one."
+            )
+        for entry in self.entries:
+            if not entry.gate.passed:
+                raise CounterfactualError(
+                    f"The counterfactual {entry.name!r} in {self.folder} failed its gate "
+                    f"({entry.gate.reason}), so its scores would mislead. Unlearn it again with "
+                    "more steps or another lr, or leave the style out."
+                )
+
+    def load(self, entry: Entry, backbone: Backbone) -> LoraWeights:
+        """Read one LoRA. Raises CounterfactualError when it is missing, damaged or foreign."""
+        path = self.path(entry)
+        tensors, metadata = read_file(path)
+        if metadata.get("guda.base_fingerprint") != self.fingerprint:
+            raise CounterfactualError(
+                f"The counterfactual {path} was made from another base model than its set says; "
+                "unlearn the style again."
+            )
+        if metadata.get("guda.key") != entry.key:
+            raise CounterfactualError(
+                f"The counterfactual {path} was made from other pictures or settings than its set "
+                "says, as when two runs share one folder; unlearn the style again, or load the "
+                "set again."
+            )
+        try:
+            return backbone.lora_from_file(tensors)
+        except CounterfactualError as error:
+            raise CounterfactualError(
+                f"The counterfactual {path} cannot be used: {error}. Unlearn the style again."
+            ) from None
+
+
+def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
+    """Names everything that a finished counterfactual depends on."""
+    recipe = {k: v for k, v in config.as_dict().items() if k not in _NO_EFFECT}
+    return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
+
+
+def unlearn_set(
+    backbone: Backbone,
+    groups: StyleGroups,
+    config: UnlearnConfig,
+    folder: Path,
+    names: Sequence[str] | None = None,
+) -> Steps[CounterfactualSet]:
+    """Unlearn every group (or those in `names`) into `folder`, one after the other.
+
+    What is already there and made from the same model, pictures and recipe is kept; an interrupted
+    group continues from its checkpoint. The manifest is written after every group.
+    """
+    chosen = [groups[n] for n in names] if names else list(groups)
+    entries = {e.name: e for e in _existing(folder, backbone)}
+    encoded: dict[str, EncodedGroup] | None = None
+    for group in chosen:
+        key = recipe_key(backbone, groups, group.name, config)
+        known = entries.get(group.name)
+        if known and known.key == key and _is_finished(folder / known.file, key):
+            yield Step("unlearn", config.steps, config.steps, group.name)
+            continue
+        if encoded is None:
+            make_folder(folder)
+            encoded = yield from encode_groups(backbone, groups, config.heldout)
+        checkpoint = folder / f"{group.slug}.checkpoint.safetensors"
+        result = yield from unlearn_group(
+            backbone, groups, encoded, group.name, config, checkpoint, key
+        )
+        entry = Entry(group.name, group.slug, group.style, key, result.gate, result.losses)
+        _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
+        entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
+        kept = tuple(entries.values())
+        _save_manifest(_set(folder, backbone, groups, config, kept))
+        checkpoint.unlink(missing_ok=True)
+    done = tuple(entries[g.name] for g in chosen)
+    return _set(folder, backbone, groups, config, done)
+
+
+def load_set(folder: Path) -> CounterfactualSet:
+    """Read a finished set. Raises CounterfactualError that names the folder and the remedy."""
+    found = read_manifest(folder)
+    if found is None:
+        raise CounterfactualError(
+            f"There is no counterfactual set in {folder} ({MANIFEST} is missing); unlearn the "
+            "styles first, or give the folder of a finished set."
+        )
+    for entry in found.entries:
+        if not found.path(entry).is_file():
+            raise CounterfactualError(
+                f"The counterfactual {found.path(entry)} is missing; unlearn {entry.name!r} again."
+            )
+    return found
+
+
+def read_manifest(folder: Path) -> CounterfactualSet | None:
+    """The set that `folder`'s manifest describes, None without one. Raises CounterfactualError."""
+    path = folder / MANIFEST
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        entries = tuple(
+            Entry(
+                e["name"],
+                e["slug"],
+                e["style"],
+                e["key"],
+                Gate.from_dict(e["gate"]),
+                tuple((int(s), float(f), float(r)) for s, f, r in e["losses"]),
+            )
+            for e in data["groups"]
+        )
+        return CounterfactualSet(
+            folder,
+            data["base_model"],
+            data["fingerprint"],
+            data["groups_hash"],
+            data["recipe"],
+            entries,
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise CounterfactualError(
+            f"{path} cannot be read ({error!r}); delete it and unlearn the styles again."
+        ) from None
+
+
+def read_file(path: Path) -> tuple[dict, dict[str, str]]:
+    """Tensors and metadata of a LoRA file. Raises CounterfactualError."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CounterfactualError(
+            f"The counterfactual {path} is missing; unlearn the style again."
+        ) from None
+    except (SafetensorError, OSError) as error:
+        raise CounterfactualError(
+            f"The counterfactual {path} is damaged ({error}); delete it and unlearn the style "
+            "again."
+        ) from None
+
+
+def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
+    """What `folder` already holds, so that it is neither lost nor mixed with another model's."""
+    found = read_manifest(folder)
+    if found is None:
+        return ()
+    if found.fingerprint != backbone.fingerprint:
+        raise CounterfactualError(
+            f"{folder} already holds counterfactuals of the model {found.base_model!r} "
+            f"({found.fingerprint[:12]}), not of {backbone.name!r} ({backbone.fingerprint[:12]}). "
+            "Choose another name for the set."
+        )
+    return found.entries
+
+
+def _is_finished(path: Path, key: str) -> bool:
+    """Whether `path` is a whole LoRA file made from `key`."""
+    try:
+        return read_file(path)[1].get("guda.key") == key
+    except CounterfactualError:
+        return False
+
+
+def _set(
+    folder: Path,
+    backbone: Backbone,
+    groups: StyleGroups,
+    config: UnlearnConfig,
+    entries: tuple[Entry, ...],
+) -> CounterfactualSet:
+    return CounterfactualSet(
+        folder,
+        backbone.name,
+        backbone.fingerprint,
+        groups.manifest_hash,
+        config.as_dict(),
+        entries,
+    )
+
+
+def _save_manifest(made: CounterfactualSet) -> None:
+    data = {
+        "version": __version__,
+        "base_model": made.base_model,
+        "fingerprint": made.fingerprint,
+        "groups_hash": made.groups_hash,
+        "recipe": made.recipe,
+        "groups": [
+            {
+                "name": e.name,
+                "slug": e.slug,
+                "style": e.style,
+                "file": e.file,
+                "key": e.key,
+                "gate": e.gate.as_dict(),
+                "losses": e.losses,
+            }
+            for e in made.entries
+        ],
+    }
+    write_text(made.folder / MANIFEST, json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def _save_lora(
+    path: Path,
+    result: Unlearned,
+    group: Group,
+    key: str,
+    backbone: Backbone,
+    groups: StyleGroups,
+    config: UnlearnConfig,
+) -> None:
+    metadata: Mapping[str, Any] = {
+        "modelspec.title": f"without {group.name}",
+        "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(config.rank),
+        "ss_network_alpha": str(config.lora_alpha),
+        "guda.version": __version__,
+        "guda.group": group.name,
+        "guda.style": group.style,
+        "guda.base_model": backbone.name,
+        "guda.base_fingerprint": backbone.fingerprint,
+        "guda.groups_hash": groups.manifest_hash,
+        "guda.key": key,
+        "guda.recipe": json.dumps(config.as_dict()),
+        "guda.losses": json.dumps(result.losses),
+        "guda.gate": json.dumps(result.gate.as_dict()),
+    }
+    tensors = to_file_keys(result.lora)
+    write_atomically(path, lambda tmp: save_file(tensors, tmp, dict(metadata)))

@@ -1,0 +1,35 @@
+"""What can go wrong, for the user to read: each message names the input, its value and the remedy."""
+
+from __future__ import annotations
+
+
+class GudaError(Exception):
+    """Base of every error that is the input's fault rather than the program's."""
+
+
+class ConfigError(GudaError):
+    """A setting is out of range or contradicts another."""
+
+
+class GroupsError(GudaError):
+    """Style groups that cannot be read or do not make a comparison."""
+
+
+class ImageError(GudaError):
+    """A picture that cannot be used."""
+
+
+class ModelError(GudaError):
+    """A base model that cannot be loaded."""
+
+
+class CounterfactualError(GudaError):
+    """A counterfactual LoRA or set that is damaged, foreign or refused by its gate."""
+
+
+class DivergedError(GudaError):
+    """Unlearning produced a loss that is not finite."""
+
+
+class SaveError(GudaError):
+    """A file could not be written."""

@@ -1,0 +1,120 @@
+"""The typed requests, and the one place that joins the stages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .attribution import Attribution, ImageScores, score
+from .backbone import Backbone
+from .config import ElboConfig, SampleConfig, UnlearnConfig
+from .counterfactuals import CounterfactualSet, unlearn_set
+from .elbo import Query
+from .errors import ImageError
+from .generate import generate_pictures
+from .groups import StyleGroups
+from .noise import picture_key
+from .pictures import fit
+from .scoring import Differences, score_queries
+from .steps import Step, Steps
+from .version import __version__
+
+
+@dataclass(frozen=True)
+class UnlearnRequest:
+    """Unlearn the groups (or those in `names`) from the model into the folder `out`.
+
+    Groups without pictures get theirs from the model first, kept in `cache`.
+    """
+
+    backbone: Backbone
+    groups: StyleGroups
+    out: Path
+    config: UnlearnConfig = field(default_factory=UnlearnConfig)
+    names: Sequence[str] | None = None
+    sampling: SampleConfig = field(default_factory=SampleConfig)
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class AttributeRequest:
+    """Score pictures (a list of (3, H, W) tensors in [0, 1]) against a counterfactual set."""
+
+    backbone: Backbone
+    counterfactuals: CounterfactualSet
+    pictures: Sequence[Tensor]
+    names: Sequence[str]
+    prompts: Sequence[str]
+    config: ElboConfig = field(default_factory=ElboConfig)
+
+
+def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
+    """Counterfactuals for every group; resumable."""
+    groups = request.groups
+    if any(e.path is None for g in groups for e in g.examples):
+        cache = request.cache or request.out / "pictures"
+        groups = yield from generate_pictures(request.backbone, groups, request.sampling, cache)
+    return (
+        yield from unlearn_set(request.backbone, groups, request.config, request.out, request.names)
+    )
+
+
+def attribute(request: AttributeRequest) -> Steps[Attribution]:
+    """The scores of every picture. Raises GudaError before anything is computed on bad input."""
+    backbone, counterfactuals = request.backbone, request.counterfactuals
+    if not request.pictures:
+        raise ImageError("No picture was given; give at least one.")
+    prompts = list(request.prompts)
+    if len(prompts) == 1:
+        prompts *= len(request.pictures)
+    if len(prompts) != len(request.pictures):
+        raise ImageError(
+            f"{len(prompts)} prompts were given for {len(request.pictures)} pictures; give one "
+            "prompt for all, or one per picture."
+        )
+    counterfactuals.verify(backbone)
+    started = time.monotonic()
+    loras = {e.name: counterfactuals.load(e, backbone) for e in counterfactuals.entries}
+    fitted = torch.stack([fit(p, backbone.resolution) for p in request.pictures])
+    yield Step("encode", 0, len(fitted))
+    query = Query(
+        latents=backbone.encode_images(fitted),
+        condition=backbone.encode_prompts(prompts),
+        keys=tuple(picture_key(p) for p in fitted),
+    )
+    found = yield from score_queries(backbone, loras, query, request.config)
+    return _assemble(request, prompts, fitted, found, time.monotonic() - started)
+
+
+def _assemble(
+    request: AttributeRequest,
+    prompts: Sequence[str],
+    fitted: Tensor,
+    found: Differences,
+    seconds: float,
+) -> Attribution:
+    groups = request.counterfactuals.names
+    images = []
+    for i, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
+        scores, verdict = score(groups, found.contributions[i], request.config.confidence)
+        images.append(ImageScores(name, prompt, verdict, scores, float(found.elbo[i])))
+    i, k, p = found.contributions.shape
+    profile = torch.from_numpy(found.contributions.reshape(i, k, p // 2, 2).sum(-1))
+    return Attribution(
+        images=tuple(images),
+        groups=groups,
+        pictures=fitted,
+        maps=found.maps,
+        profile=profile,
+        strata=found.points.strata,
+        full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
+        estimate=request.config.as_dict(),
+        unet_evaluations=found.unet_evaluations,
+        seconds=seconds,
+        version=__version__,
+    )

@@ -1,0 +1,121 @@
+"""The bar chart of one picture's scores."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from PIL import Image
+
+from .. import wording
+from ..attribution import Attribution, ImageScores
+from ..drawing import BLUE, FAINT, HAIRLINE, INK, QUIET, SKY, Canvas
+from ..heatmap import to_image
+
+WIDTH = 512  # logical pixels; a wider chart is the same drawing, enlarged
+HEADER, FOOTER, PAD = 92, 52, 20
+ROW = (27, 44)  # least and greatest height of a bar's row
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Values low ... high laid over the pixels left ... right."""
+
+    low: float
+    high: float
+    left: float
+    right: float
+
+    def __call__(self, value: float) -> float:
+        clipped = min(max(value, self.low), self.high)
+        return self.left + (clipped - self.low) / (self.high - self.low) * (self.right - self.left)
+
+
+def bars(
+    attribution: Attribution, image_index: int, *, size: tuple[int, int] = (1024, 640)
+) -> Image.Image:
+    """Horizontal bars with interval whiskers, best first: an opaque RGB picture.
+
+    size: pixels; the height grows where the groups need more. Every picture of one attribution
+    gets the same size.
+    """
+    image = attribution.images[image_index]
+    scale = size[0] / WIDTH
+    count = max(len(image.scores), 1)
+    row = min(max((size[1] / scale - HEADER - FOOTER) / count, ROW[0]), ROW[1])
+    height = max(HEADER + row * count + FOOTER, size[1] / scale)
+    canvas = Canvas(WIDTH, height, scale=scale)
+    canvas.rect(0.5, 0.5, WIDTH - 1, height - 1, "none", edge=HAIRLINE)
+    _header(canvas, attribution, image_index)
+    _rows(canvas, attribution, image, row)
+    return canvas.image()
+
+
+def _header(canvas: Canvas, attribution: Attribution, index: int) -> None:
+    image = attribution.images[index]
+    thumbnail = to_image(attribution.pictures[index])
+    fit = 60 / max(thumbnail.size)
+    w, h = thumbnail.width * fit, thumbnail.height * fit
+    canvas.picture(thumbnail, PAD + (60 - w) / 2, 16 + (60 - h) / 2, w, h)
+    left, room = PAD + 74, WIDTH - 2 * PAD - 74
+    head, tail = wording.verdict_parts(image, wording.unit(attribution))
+    titles = canvas.wrap(head, 16, room, bold=True)
+    lines = [(line, 16, INK, True) for line in titles]
+    lines += [(line, 12, FAINT, False) for line in canvas.wrap(tail, 12, room, lines=2)]
+    lines = lines[:3]
+    if len(lines) < 3:
+        lines.append((wording.plain(image.image), 12, FAINT, False))
+    y = 46 - 19 * (len(lines) - 1) / 2
+    for text, points, color, bold in lines:
+        canvas.text(left, y, text, points, color, bold=bold, room=room)
+        y += 19
+
+
+def _rows(canvas: Canvas, attribution: Attribution, image: ImageScores, row: float) -> None:
+    decimals = wording.digits_of(image)
+    values = [wording.number(s.delta, decimals, signed=True) for s in image.scores]
+    names = [canvas.fit(s.group, 13, 165) for s in image.scores]
+    label = max((canvas.width_of(name, 13, bold=True) for name in names), default=0)
+    value = max((canvas.width_of(text, 13, bold=True) for text in values), default=0)
+    ends = [v for s in image.scores for v in (s.low, s.high, s.delta) if math.isfinite(v)]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    if low == high:
+        high = 1.0
+    axis = _Axis(low, high, PAD + label + 12, WIDTH - PAD - value - 12)
+    bottom = HEADER + row * len(image.scores)
+    _grid(canvas, axis, bottom, f"loss without the style ({wording.unit(attribution)}), with "
+          f"{wording.interval_name(attribution)}")  # fmt: skip
+
+    pointed = wording.contenders(image)
+    alone = len(pointed) == 1
+    for k, (score, name, text) in enumerate(zip(image.scores, names, values, strict=True)):
+        y, leads = HEADER + row * (k + 0.5), score.group in pointed
+        color = (BLUE if alone else SKY) if leads else QUIET
+        canvas.text(PAD + label, y, name, 13, INK if leads else FAINT, bold=leads, align="right")
+        canvas.text(WIDTH - PAD, y, text, 13, INK if leads else FAINT, bold=leads, align="right")
+        if math.isfinite(score.delta):
+            left, right = sorted((axis(0), axis(score.delta)))
+            thick = min(row * 0.62, 20)
+            canvas.rect(left, y - thick / 2, right - left, thick, color)
+        if math.isfinite(score.low) and math.isfinite(score.high):
+            ends = [axis(score.low), axis(score.high)]
+            canvas.line(ends, [y, y], INK, 1.4)
+            for x in ends:
+                canvas.line([x, x], [y - 4, y + 4], INK, 1.4)
+    canvas.line([axis(0)] * 2, [HEADER - 4, bottom + 2], INK, 1.2)
+
+
+def _grid(canvas: Canvas, axis: _Axis, bottom: float, caption: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = [t for t in MaxNLocator(4).tick_values(axis.low, axis.high)
+             if axis.low <= t <= axis.high]  # fmt: skip
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    if round(step, decimals) != round(step, decimals + 2):  # steps of 2.5
+        decimals += 1
+    for tick in ticks:
+        canvas.line([axis(tick)] * 2, [HEADER - 4, bottom + 2], HAIRLINE, 1.0)
+        text = wording.number(tick, decimals)
+        canvas.text(axis(tick), bottom + 14, text, 11, FAINT, align="center")
+    canvas.text(WIDTH / 2, bottom + 34, caption, 11.5, FAINT, align="center", room=WIDTH - 2 * PAD)

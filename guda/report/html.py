@@ -1,0 +1,236 @@
+"""The attribution as one self-contained page: no script, no network, light and dark."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from .. import heatmap, wording
+from ..attribution import NONE, UNDECIDED, Attribution, ImageScores, Score
+from ..config import ElboConfig
+from .theme import CSS
+
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser holds us to it
+)
+BARS = 16  # most bars in a noise-level profile
+PHOTO = 440  # longer side of a picture, pixels: twice its width on the page
+
+
+def to_html(attribution: Attribution, *, top: int = 4) -> str:
+    """The whole page; `top` leading groups get a heat map and a profile."""
+    count, groups = len(attribution.images), len(attribution.groups)
+    model = _text(attribution.full_model.get("name", "the model"))
+    pictures = "picture" if count == 1 else "pictures"
+    body = [
+        "<h1>Style attribution</h1>",
+        f'<p class="soft">{count} {pictures}, {groups} tested styles, model {model}</p>',
+        f'<p class="meaning">{escape(wording.MEANING)}</p>',
+        _overview(attribution) if count > 1 else "",
+        *(_section(attribution, i, top) for i in range(count)),
+        _details(attribution),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Style attribution</title>\n<style>{CSS}</style></head>\n<body><main>\n"
+        + "\n".join(filter(None, body))
+        + "\n</main></body></html>\n"
+    )
+
+
+def _text(value: Any) -> str:
+    return escape(wording.plain(str(value)))
+
+
+def _strong(name: str) -> str:
+    return f"<strong>{_text(name)}</strong>"
+
+
+def _img(image: Image.Image, alt: str) -> str:
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=92, subsampling=0)
+    data = base64.b64encode(out.getvalue()).decode("ascii")
+    w, h = image.size
+    return (
+        f'<img src="data:image/jpeg;base64,{data}" width="{w}" height="{h}" alt="{_text(alt)}" '
+        'style="height:auto">'
+    )
+
+
+def _overview(attribution: Attribution) -> str:
+    items = []
+    for i, image in enumerate(attribution.images):
+        thumbnail = _img(heatmap.to_image(attribution.pictures[i], 112), "")
+        said = {NONE: "None of these", UNDECIDED: "Too close to call"}.get(image.verdict)
+        items.append(
+            f'<li><a href="#picture-{i + 1}">{thumbnail}<span><b>{said or _text(image.verdict)}'
+            f"</b><small>{_text(image.image)}</small></span></a></li>"
+        )
+    return f'<ul class="overview">{"".join(items)}</ul>'
+
+
+def _section(attribution: Attribution, index: int, top: int) -> str:
+    image, unit = attribution.images[index], wording.unit(attribution)
+    photo = _img(heatmap.to_image(attribution.pictures[index], PHOTO), image.prompt or image.image)
+    prompt = f"<blockquote>{escape(image.prompt)}</blockquote>" if image.prompt.strip() else ""
+    head, tail = wording.verdict_parts(image, unit, _strong)
+    return f"""<section class="card" id="picture-{index + 1}">
+<div class="intro">{photo}<div><h2>{_text(image.image)}</h2>
+<p class="verdict">{head}: {tail}</p>{prompt}</div></div>
+{_table(attribution, image)}
+{_maps(attribution, index, top)}
+{_profiles(attribution, index, top)}
+</section>"""
+
+
+def _table(attribution: Attribution, image: ImageScores) -> str:
+    decimals, unit = wording.digits_of(image), wording.unit(attribution)
+    ends = [v for s in image.scores for v in (s.low, s.high, s.delta) if math.isfinite(v)]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    pointed = wording.contenders(image)
+    mark = {True: "lead" if len(pointed) == 1 else "lead tie", False: ""}
+    rows = [
+        f'<tr class="{mark[s.group in pointed]}"><td class="n opt">{s.rank}</td>'
+        f'<th scope="row">{_text(s.group)}</th><td class="bar">{_bar(s, low, high)}</td>'
+        f'<td class="n">{wording.number(s.delta, decimals, signed=True)}</td>'
+        f'<td class="opt">{wording.span(s.low, s.high, decimals)}</td>'
+        f'<td class="n opt">{wording.percent(s.share)}</td></tr>'
+        for s in image.scores
+    ]
+    return f"""<h3>What the model would lose without each style</h3>
+<table><thead><tr><th class="n opt" scope="col">rank</th><th scope="col">style</th>
+<th scope="col">delta and its {wording.interval_name(attribution)}</th>
+<th class="n" scope="col">delta ({unit})</th>
+<th class="opt" scope="col">{wording.interval_name(attribution)}</th>
+<th class="n opt" scope="col">share</th></tr></thead><tbody>
+{"".join(rows)}</tbody></table>"""
+
+
+def _bar(score: Score, low: float, high: float) -> str:
+    """The bar and its whisker; the numbers stand beside it, so it is hidden from readers aloud."""
+
+    def at(value: float) -> float:
+        return 100 * (value - low) / (high - low) if high > low else 0.0
+
+    parts = []
+    if math.isfinite(score.delta):
+        left, right = sorted((at(0), at(score.delta)))
+        parts.append(
+            f'<rect class="fill" x="{left:.2f}%" y="4" width="{right - left:.2f}%" height="18" '
+            'rx="2"/>'
+        )
+    parts.append(f'<line class="zero" x1="{at(0):.2f}%" x2="{at(0):.2f}%" y1="-8" y2="34"/>')
+    if math.isfinite(score.low) and math.isfinite(score.high):
+        a, b = f"{at(score.low):.2f}%", f"{at(score.high):.2f}%"
+        for x1, x2, y1, y2 in ((a, b, 13, 13), (a, a, 9, 17), (b, b, 9, 17)):
+            parts.append(f'<line class="whisker" x1="{x1}" x2="{x2}" y1="{y1}" y2="{y2}"/>')
+    return f'<svg aria-hidden="true">{"".join(parts)}</svg>'
+
+
+def _maps(attribution: Attribution, index: int, top: int) -> str:
+    drawn, scale = heatmap.overlays(attribution, index, top=top, size=PHOTO)
+    image, unit = attribution.images[index], wording.unit(attribution)
+    decimals, fine = wording.digits_of(image), wording.digits([scale])
+    figures = [
+        f"<figure>{_img(o.image, f'where {o.group} matters')}<figcaption><b>{_text(o.group)}</b>"
+        f"<span>{wording.number(o.delta, decimals, signed=True)} {unit}</span></figcaption>"
+        "</figure>"
+        for o in drawn
+    ]
+    noise = " No style clears zero here, so expect mostly noise." if image.verdict == NONE else ""
+    end = wording.number(scale, fine)
+    legend = _img(heatmap.ramp(380, 12), "from violet over grey to orange")
+    return f"""<h3>Where in the picture</h3>
+<p class="soft small">Orange: the style explains this place. Violet: the model does better here
+without it. Lightly smoothed for the eye; the numbers are not.{noise}</p>
+<div class="maps">{"".join(figures)}</div>
+<div class="legend soft">{legend}<div><span>{wording.MINUS}{end}</span><span>0</span>
+<span>+{end}</span></div>{unit} per location</div>"""
+
+
+def _profiles(attribution: Attribution, index: int, top: int) -> str:
+    image, groups = attribution.images[index], attribution.groups
+    strata = len(attribution.strata)
+    if strata < 2:
+        return ""
+    # much noise first, as sampling goes; neighbours are added up where there are many
+    order = sorted(range(strata), key=lambda s: -attribution.strata[s][0])
+    size = math.ceil(strata / BARS)
+    bins = [order[i : i + size] for i in range(0, strata, size)]
+    shown = {}
+    for score in image.scores[:top]:
+        profile = attribution.profile[index, groups.index(score.group)].tolist()
+        shown[score.group] = [math.fsum(profile[s] for s in b) for b in bins]
+    finite = [v for values in shown.values() for v in values if math.isfinite(v)]
+    low, high = min([0.0, *finite]), max([0.0, *finite])
+    spans = [[attribution.strata[s] for s in b] for b in bins]
+    labels = [f"t {min(span)[0]} to {max(last for _, last in span)}" for span in spans]
+    waves = [
+        f"<figure>{_wave(group, values, labels, low, high, wording.unit(attribution))}"
+        f'<div class="ends"><span>structure</span><span>texture</span></div>'
+        f"<figcaption><b>{_text(group)}</b></figcaption></figure>"
+        for group, values in shown.items()
+    ]
+    first = max(last for _, last in attribution.strata)
+    last = min(first for first, _ in attribution.strata)
+    return f"""<h3>By noise level</h3>
+<p class="soft small">Where each style's score comes from: left, much noise (t = {first}), where a
+picture's layout is decided; right, little noise (t = {last}), where texture and edges are. All
+panels share one scale.</p><div class="waves">{"".join(waves)}</div>"""
+
+
+def _wave(
+    group: str, values: Sequence[float], labels: Sequence[str], low: float, high: float, unit: str
+) -> str:
+    span, width = (high - low) or 1.0, 100 / len(values)
+    parts = []
+    decimals = wording.digits([low, high])
+    for k, (value, label) in enumerate(zip(values, labels, strict=True)):
+        if not math.isfinite(value):
+            continue
+        top, tall = 100 * (high - max(value, 0)) / span, 100 * abs(value) / span
+        said = f"{label}: {wording.number(value, decimals, signed=True)} {unit}"
+        parts.append(
+            f'<rect class="{"up" if value > 0 else "down"}" x="{k * width + 0.6:.2f}" '
+            f'y="{top:.2f}" width="{width - 1.2:.2f}" height="{tall:.2f}">'
+            f"<title>{escape(said)}</title></rect>"
+        )
+    zero = 100 * high / span
+    return (
+        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="{_text(group)} by noise level"><line class="zero" x1="0" x2="100" '
+        f'y1="{zero:.2f}" y2="{zero:.2f}" vector-effect="non-scaling-stroke"/>'
+        + "".join(parts)
+        + "</svg>"
+    )
+
+
+def _details(attribution: Attribution) -> str:
+    help_of = {f.name: f.metadata.get("help", "") for f in dataclasses.fields(ElboConfig)}
+    rows = [(f"model {key}", value, "") for key, value in attribution.full_model.items()]
+    rows += [(key, value, help_of.get(key, "")) for key, value in attribution.estimate.items()]
+    rows += [
+        ("UNet evaluations", f"{attribution.unet_evaluations:,}", "in all, for every model"),
+        ("time", f"{attribution.seconds:,.1f} s", ""),
+        ("GUDA version", attribution.version, ""),
+    ]
+    items = "".join(
+        f"<dt>{_text(key)}</dt><dd>{_text(value)}"
+        + (f"<small>{escape(note)}</small>" if note else "")
+        + "</dd>"
+        for key, value, note in rows
+    )
+    return f"""<details class="card"><summary>How this was computed</summary>
+<p class="soft small">delta = ELBO(full model) - ELBO(model without the style), estimated on the
+same noise for every model. A style's share is its part of the sum of the positive deltas. The
+verdict names a style only when its interval lies above zero and clear of the next one's.</p>
+<dl>{items}</dl></details>"""

@@ -1,0 +1,125 @@
+"""An attribution as plain data: a dict for JSON, a Markdown page, a CSV table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from typing import Any
+
+from .. import wording
+from ..attribution import Attribution, ImageScores, Score
+
+COLUMNS = (
+    "image", "prompt", "verdict", "group", "delta", "stderr", "low", "high", "rank", "share",
+)  # fmt: skip
+
+
+def finite(value: Any) -> Any:
+    """`value` with every number that JSON cannot hold replaced by None; tuples become lists."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_dict(attribution: Attribution) -> dict[str, Any]:
+    """Everything but the pictures and the maps, ready for JSON; delta in nats, best first.
+
+    "profile" lists a score's parts by noise level, timesteps `from` ... `to`; they sum to delta.
+    """
+    return finite(
+        {
+            "images": [_image(attribution, i) for i in range(len(attribution.images))],
+            "full_model": attribution.full_model,
+            "estimate": attribution.estimate,
+            "unet_evaluations": attribution.unet_evaluations,
+            "seconds": attribution.seconds,
+            "version": attribution.version,
+            "note": wording.MEANING,
+        }
+    )
+
+
+def _image(attribution: Attribution, index: int) -> dict[str, Any]:
+    image = attribution.images[index]
+    return {
+        "image": image.image,
+        "prompt": image.prompt,
+        "verdict": image.verdict,
+        "elbo": image.elbo,
+        "scores": [_score(attribution, index, score) for score in image.scores],
+    }
+
+
+def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]:
+    profile = attribution.profile[index, attribution.groups.index(score.group)].tolist()
+    return {
+        "group": score.group,
+        "delta": score.delta,
+        "stderr": score.stderr,
+        "low": score.low,
+        "high": score.high,
+        "rank": score.rank,
+        "share": score.share,
+        "profile": [
+            {"from": first, "to": last, "delta": delta}
+            for (first, last), delta in zip(attribution.strata, profile, strict=True)
+        ],
+    }
+
+
+def to_markdown(attribution: Attribution) -> str:
+    """One section per picture: verdict, table, and what the score means."""
+    sections = [_section(attribution, image) for image in attribution.images]
+    return "\n\n".join(["# Style attribution", *sections]) + "\n"
+
+
+def _section(attribution: Attribution, image: ImageScores) -> str:
+    unit = wording.unit(attribution)
+    decimals = wording.digits_of(image)
+    sentence = wording.verdict_sentence(image, unit, lambda name: f"**{_inline(name)}**")
+    lines = [f"## {_inline(image.image)}", ""]
+    if image.prompt.strip():
+        lines += [f"Prompt: *{_inline(image.prompt)}*", ""]
+    lines += [
+        sentence,
+        "",
+        f"| rank | style | delta ({unit}) | {wording.interval_name(attribution)} | share |",
+        "| ---: | :--- | ---: | :---: | ---: |",
+    ]
+    for score in image.scores:
+        delta = wording.number(score.delta, decimals, signed=True)
+        span = wording.span(score.low, score.high, decimals)
+        share = wording.percent(score.share)
+        lines.append(f"| {score.rank} | {_inline(score.group)} | {delta} | {span} | {share} |")
+    return "\n".join([*lines, "", wording.MEANING])
+
+
+def _inline(text: str) -> str:
+    """`text` on one line, with what Markdown or HTML would read as markup escaped."""
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", wording.plain(text))
+
+
+def to_csv(attribution: Attribution) -> str:
+    """One row per picture and group, at full precision; an unknown number is an empty cell."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for image in attribution.images:
+        shared = [_cell(text) for text in (image.image, image.prompt, image.verdict)]
+        for s in image.scores:
+            numbers = finite([s.delta, s.stderr, s.low, s.high, s.rank, s.share])
+            writer.writerow([*shared, _cell(s.group), *numbers])
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # csv leaves a bare CR unquoted
+    risky = text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] == "\t"
+    return "'" + text if risky else text

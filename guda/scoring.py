@@ -1,0 +1,96 @@
+"""GUDA's scorer: paired ELBO differences of pictures, with and without each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import estimate
+from .backbone import Backbone, LoraWeights
+from .config import ElboConfig
+from .elbo import Points, Query, chunks, noised, weighted_terms
+from .steps import Step, Steps
+
+
+@dataclass(frozen=True)
+class Differences:
+    """I pictures, K groups, P points; everything in nats (with weighting "kl")."""
+
+    contributions: np.ndarray  # (I, K, P) float64; sums to ELBO(full) - ELBO(without_group)
+    maps: Tensor  # (I, K, h, w) float32; sums to the same
+    elbo: np.ndarray  # (I,) the full model's, without its constant parts
+    points: Points
+    unet_evaluations: int
+
+
+def score_queries(
+    backbone: Backbone, loras: Mapping[str, LoraWeights], query: Query, config: ElboConfig
+) -> Steps[Differences]:
+    """Differences for every picture and group; yields once per UNet call."""
+    spent = 0
+    if config.schedule == "importance":
+        pilot = estimate.log(config.pilot, backbone.schedule.length, config.seed)
+        first = yield from differences(backbone, loras, query, pilot, config)
+        points = _from_pilot(first, config, backbone.schedule.length)
+        spent = first.unet_evaluations
+    else:
+        points = estimate.points(config, backbone.schedule.length)
+    found = yield from differences(backbone, loras, query, points, config)
+    return Differences(
+        found.contributions, found.maps, found.elbo, points, spent + found.unet_evaluations
+    )
+
+
+def differences(
+    backbone: Backbone,
+    loras: Mapping[str, LoraWeights],
+    query: Query,
+    points: Points,
+    config: ElboConfig,
+) -> Steps[Differences]:
+    """The full model's terms once, then each counterfactual's on the same noise."""
+    images, groups, n = len(query), len(loras), len(points)
+    h, w = query.latents.shape[-2:]
+    contributions = np.zeros((images, groups, n))
+    maps = torch.zeros(images, groups, h, w)
+    elbo = np.zeros(images)
+    calls = 0
+    parts = chunks(images, n, query.latents[0].numel())
+    total = (groups + 1) * sum(-(-len(range(images)[p]) * n // config.batch_size) for p in parts)
+    for rows in parts:
+        work = noised(query.part(rows), points, backbone.schedule, config.seed, config.weighting)
+        size = len(range(images)[rows])
+        full: list[Tensor] = []
+        for terms in weighted_terms(backbone, work, config.batch_size):
+            full.append(terms)
+            calls += 1
+            yield Step("score", calls, total, "full model")
+        full_terms = torch.cat(full)
+        elbo[rows] = -full_terms.double().sum((1, 2)).view(size, n).sum(1).numpy()
+        for k, (name, lora) in enumerate(loras.items()):
+            with backbone.counterfactual(lora):
+                without: list[Tensor] = []
+                for terms in weighted_terms(backbone, work, config.batch_size):
+                    without.append(terms)
+                    calls += 1
+                    yield Step("score", calls, total, name)
+            gap = torch.cat(without).sub_(full_terms).view(size, n, h, w)
+            contributions[rows, k] = gap.double().sum((2, 3)).numpy()
+            maps[rows, k] = gap.sum(1)
+    return Differences(contributions, maps, elbo, points, images * n * (groups + 1))
+
+
+def _from_pilot(pilot: Differences, config: ElboConfig, length: int) -> Points:
+    """Strata from the root mean square of the pilot's differences per timestep."""
+    points = pilot.points
+    per_step = pilot.contributions / points.weight.numpy()  # (I, K, P)
+    pairs = per_step.reshape(*per_step.shape[:2], -1, 2)
+    scale = np.sqrt((pairs**2).mean(axis=(1, 3), keepdims=True)) + 1e-30
+    spread = np.sqrt(((pairs / scale.mean(axis=2, keepdims=True)) ** 2).mean(axis=(0, 1, 3)))
+    centres = np.array([(first * last) ** 0.5 for first, last in points.strata])
+    centres, index = np.unique(centres, return_index=True)
+    return estimate.from_profile(centres, spread[index], config.evaluations, length, config.seed)

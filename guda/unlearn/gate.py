@@ -1,0 +1,108 @@
+"""The gate: on held-out pictures, did the counterfactual forget the group more than the rest?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from ..backbone import Backbone, LoraWeights
+from ..encoded import EncodedGroup
+from ..noise import draw
+
+LEVELS = (5, 20, 60, 150, 300, 500, 700, 900)
+"""Noise levels of the gate, in thousandths of the schedule's length."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Mean squared eps errors on held-out pictures, with and without the group."""
+
+    forget_full: float
+    forget_without: float
+    retain_full: float
+    retain_without: float
+    margin: float
+
+    @property
+    def forget_rise(self) -> float:
+        return self.forget_without / self.forget_full - 1
+
+    @property
+    def retain_rise(self) -> float:
+        return self.retain_without / self.retain_full - 1
+
+    @property
+    def passed(self) -> bool:
+        rise = self.forget_rise
+        return rise > 0 and rise > self.retain_rise + self.margin
+
+    @property
+    def reason(self) -> str:
+        text = (
+            f"held-out forget error {self.forget_rise:+.2%}, retain error {self.retain_rise:+.2%}"
+        )
+        if self.passed:
+            return text
+        return f"{text}: the forget error must rise, and by more than the retain error"
+
+    def as_dict(self) -> dict:
+        return asdict(self) | {"passed": self.passed, "reason": self.reason}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Gate:
+        return cls(**{k: float(values[k]) for k in cls.__dataclass_fields__})
+
+
+def measure(
+    backbone: Backbone,
+    encoded: dict[str, EncodedGroup],
+    group: str,
+    lora: LoraWeights,
+    *,
+    seed: int,
+    margin: float,
+    most: int = 32,
+    batch: int = 32,
+) -> Gate:
+    """Evaluate at most `most` forget and `most` retain pictures at every level of `LEVELS`."""
+    forget = _rows(encoded, [group], most)
+    retain = _rows(encoded, [name for name in encoded if name != group], most)
+    forget_full, retain_full = (_error(backbone, r, seed, batch) for r in (forget, retain))
+    with backbone.counterfactual(lora):
+        forget_without, retain_without = (
+            _error(backbone, r, seed, batch) for r in (forget, retain)
+        )
+    return Gate(forget_full, forget_without, retain_full, retain_without, margin)
+
+
+def _rows(encoded: dict[str, EncodedGroup], names: list[str], most: int):
+    """(id, prompt, latent), taken from the groups in turn."""
+    queues = [
+        [
+            (f"{name}/{e.id}", e.prompt(encoded[name].group.style), x0)
+            for e, x0 in zip(encoded[name].heldout, encoded[name].heldout_latents, strict=True)
+        ]
+        for name in sorted(names)
+    ]
+    longest = max(map(len, queues))
+    return [q[i] for i in range(longest) for q in queues if i < len(q)][:most]
+
+
+@torch.no_grad()
+def _error(backbone: Backbone, rows: list[tuple[str, str, Tensor]], seed: int, batch: int) -> float:
+    condition = backbone.encode_prompts([prompt for _, prompt, _ in rows])
+    x0 = torch.stack([latent for *_, latent in rows])
+    total = 0.0
+    for level in LEVELS:
+        t = max(1, level * backbone.schedule.length // 1000)
+        eps = torch.stack([draw(seed, key, t, 0, x.shape) for key, _, x in rows])
+        times = torch.full((len(rows),), t)
+        x_t = backbone.schedule.add_noise(x0, eps, times)
+        for i in range(0, len(rows), batch):
+            part = slice(i, i + batch)
+            index = list(range(len(rows)))[part]
+            eps_hat = backbone.predict_eps(x_t[part], times[part], condition.take(index)).cpu()
+            total += (eps[part] - eps_hat).square().mean(dim=(1, 2, 3)).sum().item()
+    return total / (len(rows) * len(LEVELS))

@@ -1,0 +1,108 @@
+"""What every step trains on, as a function of (seed, group, step) alone.
+
+Nothing here depends on what ran before, so an interrupted run continues exactly where it stopped,
+and no random state needs saving.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..anchors import STRATEGIES, AnchorContext
+from ..backbone import Conditioning
+from ..config import UnlearnConfig
+from ..encoded import EncodedGroup, PromptTable
+from ..noise import generator
+from ..schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Indices, timesteps and prompts of one step: n forget rows, then m retain rows."""
+
+    forget: tuple[int, ...]
+    forget_prompts: tuple[str, ...]
+    anchor_prompts: tuple[str, ...]
+    retain: tuple[tuple[str, int], ...]
+    retain_prompts: tuple[str, ...]
+    t: Tensor  # (n + m,)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The tensors of one step; the first n rows are to be forgotten, the rest preserved."""
+
+    n: int
+    x_t: Tensor
+    t: Tensor
+    condition: Conditioning
+    teacher_condition: Conditioning  # anchors for the first n rows, the rest unchanged
+
+
+def timesteps(n: int, length: int, kind: str, rng: torch.Generator) -> Tensor:
+    """n timesteps in 1 ... length-1, one from each of n even slices so that a batch covers them."""
+    u = (torch.randperm(n, generator=rng) + torch.rand(n, generator=rng)) / n
+    t = (length - 1) ** u if kind == "low" else 1 + u * (length - 1)
+    return t.long().clamp(1, length - 1)
+
+
+def plan_step(
+    step: int,
+    encoded: dict[str, EncodedGroup],
+    context: AnchorContext,
+    schedule: NoiseSchedule,
+    config: UnlearnConfig,
+) -> StepPlan:
+    rng = generator("step", config.seed, context.group.name, step)
+    own = encoded[context.group.name]
+    strategy = STRATEGIES[config.anchor]
+    forget = torch.randint(len(own.train), (config.batch_size,), generator=rng).tolist()
+    examples = [own.train[i] for i in forget]
+    retain = []
+    for k in torch.randint(len(context.others), (config.retain_batch_size,), generator=rng):
+        other = encoded[context.others[int(k)].name]
+        i = int(torch.randint(len(other.train), (1,), generator=rng))
+        retain.append((other.group.name, i))
+    return StepPlan(
+        forget=tuple(forget),
+        forget_prompts=tuple(e.prompt(own.group.style) for e in examples),
+        anchor_prompts=tuple(strategy(context, e, rng) for e in examples),
+        retain=tuple(retain),
+        retain_prompts=tuple(
+            encoded[name].train[i].prompt(encoded[name].group.style) for name, i in retain
+        ),
+        t=torch.cat(
+            [
+                timesteps(n, schedule.length, config.timesteps, rng)
+                for n in (config.batch_size, config.retain_batch_size)
+            ]
+        ),
+    )
+
+
+def make_batch(
+    step: int,
+    plan: StepPlan,
+    encoded: dict[str, EncodedGroup],
+    prompts: PromptTable,
+    group: str,
+    schedule: NoiseSchedule,
+    seed: int,
+) -> Batch:
+    x0 = torch.cat(
+        [
+            encoded[group].latents[list(plan.forget)],
+            torch.stack([encoded[name].latents[i] for name, i in plan.retain]),
+        ]
+    )
+    eps = torch.randn(x0.shape, generator=generator("unlearn noise", seed, group, step))
+    return Batch(
+        n=len(plan.forget),
+        x_t=schedule.add_noise(x0, eps, plan.t),
+        t=plan.t,
+        condition=prompts[[*plan.forget_prompts, *plan.retain_prompts]],
+        teacher_condition=prompts[[*plan.anchor_prompts, *plan.retain_prompts]],
+    )

@@ -1,0 +1,28 @@
+"""The pack's nodes, in the order of a workflow. Node ids are permanent: saved workflows hold them."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension
+
+from .attribute import GudaAttribute
+from .generate import GudaGeneratePictures
+from .groups import GudaGroupsFromFolder, GudaGroupsFromPrompts
+from .heatmap import GudaHeatMap
+from .model import GudaLoadModel
+from .report import GudaSaveReport
+from .unlearn import GudaLoadCounterfactuals, GudaUnlearn
+
+
+class GudaExtension(ComfyExtension):
+    async def get_node_list(self):
+        return [
+            GudaLoadModel,
+            GudaGroupsFromFolder,
+            GudaGroupsFromPrompts,
+            GudaUnlearn,
+            GudaLoadCounterfactuals,
+            GudaGeneratePictures,
+            GudaAttribute,
+            GudaHeatMap,
+            GudaSaveReport,
+        ]

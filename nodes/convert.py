@@ -1,0 +1,44 @@
+"""ComfyUI's IMAGE (n, H, W, C) and the pack's pictures: tensors (3, H, W) and Pillow images."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..guda.drawing import PAPER
+from ..guda.files import make_folder, slugify, write_atomically
+
+
+def from_batch(image: Tensor) -> list[Tensor]:
+    """(n, H, W, C) -> n of (C, H, W); copies, as tensors made in inference mode cannot be used."""
+    return [picture.permute(2, 0, 1).clone() for picture in image]
+
+
+def to_batch(images: Sequence[Image.Image]) -> Tensor:
+    """(n, H, W, 3) in [0, 1]; smaller pictures get a margin at the right and the bottom."""
+    width, height = max(i.width for i in images), max(i.height for i in images)
+    batch = []
+    for image in images:
+        sheet = Image.new("RGB", (width, height), PAPER)
+        sheet.paste(image, (0, 0))
+        batch.append(torch.from_numpy(np.array(sheet)).float() / 255)
+    return torch.stack(batch)
+
+
+def lines(text: str) -> list[str]:
+    """One prompt per line; blank lines count between others. Never empty: "" is a prompt."""
+    return [line.strip() for line in text.strip().splitlines()] or [""]
+
+
+def save_temp(image: Image.Image, folder: Path, name: str) -> dict[str, str]:
+    """Writes a PNG into a subfolder of ComfyUI's temp folder; what /view needs to show it."""
+    make_folder(folder)
+    file = f"{slugify(name)}-{uuid.uuid4().hex[:12]}.png"
+    write_atomically(folder / file, lambda temporary: image.save(temporary, "PNG"))
+    return {"filename": file, "subfolder": folder.name, "type": "temp"}

@@ -1,0 +1,155 @@
+"""Style groups: from pictures in folders, or from prompts that the model draws itself."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..guda.captions import TEMPLATE
+from ..guda.config import SampleConfig
+from . import places, settings
+from .runtime import Written, normal_mode, on_device, problem, run
+from .types import CATEGORY, Groups, model_input
+
+PICTURES = Written()
+
+
+def _groups_output():
+    return Groups.Output(display_name="groups", tooltip="The style groups, for Unlearn Styles.")
+
+
+class GudaGroupsFromFolder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GudaGroupsFromFolder",
+            display_name="Style Groups from Folder",
+            category=CATEGORY,
+            description="Reads style groups from a folder: one folder of pictures per style, with "
+            "captions from .txt files, a metadata.jsonl, or the names of sub-folders and files.",
+            inputs=[
+                io.String.Input(
+                    "folder",
+                    default="",
+                    placeholder="styles",
+                    tooltip="Folder that holds one folder per style: a full path, or a folder in "
+                    "ComfyUI's input folder.",
+                ),
+                io.String.Input(
+                    "template",
+                    default="",
+                    placeholder=TEMPLATE,
+                    tooltip="How a caption is made for pictures without one, with {content} and "
+                    f"{{style}}. Empty: the template of groups.json, else '{TEMPLATE}'.",
+                    **settings.advanced(io.String.Input),
+                ),
+            ],
+            outputs=[
+                _groups_output(),
+                io.String.Output(
+                    display_name="summary",
+                    tooltip="One line per group: name, style phrase, number of pictures, captions.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, folder):
+        return problem(lambda: folder is None or places.group_folder(folder))
+
+    @classmethod
+    def fingerprint_inputs(cls, folder, template=""):
+        return places.stamps_below(places.group_folder(folder)) if folder else ""
+
+    @classmethod
+    @normal_mode
+    def execute(cls, folder, template=""):
+        from ..guda.groups import load_folder
+
+        groups = load_folder(places.group_folder(folder), template=template.strip() or None)
+        return io.NodeOutput(groups, summary(groups))
+
+
+class GudaGroupsFromPrompts(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        from ..guda.demo import CONTENTS, STYLES
+
+        return io.Schema(
+            node_id="GudaGroupsFromPrompts",
+            display_name="Style Groups from Prompts",
+            category=CATEGORY,
+            description="Makes style groups without any pictures at hand: the model draws the same "
+            "contents in every style. Pictures are kept in output/guda/pictures and reused.",
+            inputs=[
+                model_input(),
+                io.String.Input(
+                    "styles",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="\n".join(f"{name}: {phrase}" for name, phrase in STYLES.items()),
+                    tooltip="One style per line, as 'Name: phrase', or just the phrase that "
+                    "prompts use. 'Name: phrase | other words' describes the style further. # "
+                    "starts a comment.",
+                ),
+                io.String.Input(
+                    "contents",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="\n".join(CONTENTS),
+                    tooltip="What the pictures show, one per line; every style shows the same.",
+                ),
+                *settings.inputs(SampleConfig),
+                io.String.Input(
+                    "template",
+                    default=TEMPLATE,
+                    dynamic_prompts=False,
+                    tooltip="How a prompt is made from {content} and {style}.",
+                    **settings.advanced(io.String.Input),
+                ),
+            ],
+            outputs=[
+                _groups_output(),
+                io.Image.Output(
+                    display_name="preview",
+                    tooltip="A contact sheet: the first pictures of each style, one row per style.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        return PICTURES.fingerprint(_constants(inputs))
+
+    @classmethod
+    @normal_mode
+    def execute(cls, model, styles, contents, template=TEMPLATE, **values):
+        from ..guda.generate import generate_pictures
+        from ..guda.groups import from_prompts, parse_contents, parse_styles
+        from .sheets import contact_sheet
+
+        config = settings.read(SampleConfig, values)
+        styled, shown = parse_styles(styles), parse_contents(contents)
+        groups = from_prompts(styled, shown, pictures=config.pictures, template=template)
+        folder = places.pictures_folder(model.name)
+        with on_device(model):
+            groups = run(generate_pictures(model, groups, config, folder))
+        constants = {"styles": styles, "contents": contents, "template": template, **values}
+        PICTURES.note(_constants(constants), (e.path for g in groups for e in g.examples))
+        return io.NodeOutput(groups, contact_sheet(groups))
+
+
+def _constants(inputs: dict) -> dict:
+    """Without the links, which a fingerprint cannot see."""
+    return {"template": TEMPLATE} | {k: v for k, v in inputs.items() if k != "model"}
+
+
+def summary(groups) -> str:
+    """One line per group."""
+    lines = []
+    for group in groups:
+        captions = list(dict.fromkeys(e.prompt(group.style) for e in group.examples))[:3]
+        shown = ", ".join(f'"{caption}"' for caption in captions)
+        lines.append(
+            f'{group.name} ("{group.style}"): {len(group.examples)} pictures, such as {shown}'
+        )
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""Where the pack reads and writes, by ComfyUI's folders. Only the standard library and errors.
+
+    models/diffusers/<model>/model_index.json   base models (every registered diffusers folder)
+    models/loras/guda/<set>/                     counterfactual sets, so that "Load LoRA" lists them
+    output/guda/pictures/<model>/<group>/        pictures of prompt-only groups
+    output/guda/report_00001_/                   reports
+
+Generated pictures lie in the output folder because they have to last: counterfactuals are made from
+exactly these files, the temp folder is emptied whenever ComfyUI starts, and users want to see what
+stands for a style.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import folder_paths
+
+from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelError
+from ..guda.files import slugify
+
+BUILT_IN = "built-in demo"
+NO_SETS = "(none yet: run Unlearn Styles first)"
+INDEX, MANIFEST = "model_index.json", "counterfactuals.json"
+
+
+def diffusers_folders() -> list[Path]:
+    """Every registered folder for diffusers models; models/diffusers where none is."""
+    if "diffusers" not in folder_paths.folder_names_and_paths:
+        standard = os.path.join(folder_paths.models_dir, "diffusers")
+        folder_paths.folder_names_and_paths["diffusers"] = ([standard], {"folder"})
+    return [Path(p) for p in folder_paths.get_folder_paths("diffusers")]
+
+
+def model_names() -> list[str]:
+    """The built-in model, then every folder that holds a model_index.json, relative and posix."""
+    found = {
+        Path(base).relative_to(root).as_posix()
+        for root in diffusers_folders()
+        for base, files in walk(root)
+        if INDEX in files and Path(base) != root
+    }
+    return [BUILT_IN, *sorted(found)]
+
+
+def model_source(name: str) -> str | Path:
+    """What `guda.backbone.load` takes. Raises ModelError."""
+    if name == BUILT_IN:
+        return "demo"
+    for root in diffusers_folders():
+        if _inside(root / name, root) and (root / name / INDEX).is_file():
+            return root / name
+    raise ModelError(
+        f"The model {name!r} is not in {diffusers_folders()[0]}; put a diffusers folder (with "
+        f"{INDEX}) there and press R to refresh, or choose {BUILT_IN!r}."
+    )
+
+
+def group_folder(folder: str) -> Path:
+    """An absolute folder, or one in ComfyUI's input folder. Raises GroupsError."""
+    folder = folder.strip().strip('"')
+    if not folder:
+        raise GroupsError("folder is empty; give the folder that holds one folder per style.")
+    path = Path(folder_paths.get_input_directory(), Path(folder).expanduser())
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "was not found"
+        raise GroupsError(f"{path} {what}; give a folder that holds one folder per style.")
+    return path
+
+
+def pictures_folder(model_name: str) -> Path:
+    return Path(folder_paths.get_output_directory(), "guda", "pictures", slugify(model_name))
+
+
+def new_set_folder(name: str) -> Path:
+    """Where a set of this name is written. Raises ConfigError."""
+    if not name.strip():
+        raise ConfigError("set_name is empty; give the set a name, such as 'my-styles'.")
+    return Path(folder_paths.get_folder_paths("loras")[0], "guda", slugify(name.strip()))
+
+
+def set_names() -> list[str]:
+    """Counterfactual sets in all lora folders; never empty, as a combo needs an option."""
+    found = {
+        manifest.parent.name
+        for root in folder_paths.get_folder_paths("loras")
+        for manifest in Path(root, "guda").glob(f"*/{MANIFEST}")
+    }
+    return sorted(found) or [NO_SETS]
+
+
+def set_folder(name: str) -> Path:
+    """The folder of an existing set. Raises CounterfactualError."""
+    roots = [Path(root, "guda") for root in folder_paths.get_folder_paths("loras")]
+    if name == NO_SETS:
+        raise CounterfactualError(
+            f"There is no counterfactual set in {roots[0]} yet; run Unlearn Styles first, then "
+            "press R to refresh this list."
+        )
+    for root in roots:
+        if _inside(root / name, root) and (root / name / MANIFEST).is_file():
+            return root / name
+    raise CounterfactualError(
+        f"The counterfactual set {name!r} is not in {roots[0]}; there are: {', '.join(set_names())}."
+    )
+
+
+def new_report_folder(prefix: str) -> tuple[Path, str]:
+    """The next free folder for a report in the output folder, and its name relative to that."""
+    folder, name, count, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory()
+    )
+    made = f"{name}_{count:05}_"
+    return Path(folder, made), Path(subfolder, made).as_posix()
+
+
+def temp_folder() -> Path:
+    return Path(folder_paths.get_temp_directory(), "guda")
+
+
+def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """(folder, file names) below `root`, through links, but each real folder once."""
+    seen: set[str] = set()
+    for base, dirs, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(base)
+        if real in seen:
+            dirs.clear()
+            continue
+        seen.add(real)
+        dirs.sort()
+        yield base, sorted(files)
+
+
+def stamps(paths: Iterable[str | os.PathLike]) -> list[list]:
+    """[path, size, time of change] of each file; of a missing one the path alone."""
+    found = []
+    for path in paths:
+        try:
+            stat = os.stat(path)
+            found.append([os.fspath(path), stat.st_size, stat.st_mtime_ns])
+        except OSError:
+            found.append([os.fspath(path)])
+    return found
+
+
+def stamps_below(root: Path) -> list[list]:
+    return stamps(os.path.join(base, name) for base, files in walk(root) for name in files)
+
+
+def _inside(path: Path, root: Path) -> bool:
+    """Names come from saved workflows, which others may have written."""
+    return path != root and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(root))

@@ -1,0 +1,57 @@
+"""Node inputs made from the settings dataclasses: same names, help, defaults, bounds, checks.
+
+Three habits of the front end are met here. An input named "seed" gets a control that draws another
+seed at every run unless it is told not to, which would repeat hours of work. A number without `max`
+is capped at 2048. A float is rounded to the decimals of its `step`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from comfy_api.latest import io
+
+from ..guda.config import Settings
+
+S = TypeVar("S", bound=Settings)
+
+LARGEST = {int: 2**53, float: 1e9}  # the largest integer that JavaScript keeps exactly
+
+
+def inputs(kind: type[Settings], **changes: Any) -> list[io.Input]:
+    """One input per field of `kind`, the advanced ones optional and last; `changes`: defaults."""
+    fields = sorted(dataclasses.fields(kind), key=lambda f: f.metadata["advanced"])  # type: ignore[arg-type]
+    return [_input(f, changes.get(f.name, f.default)) for f in fields]
+
+
+def read(kind: type[S], values: Mapping[str, Any]) -> S:
+    """The settings among a node's `values`; what is absent keeps its default. Raises ConfigError."""
+    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: values[name] for name in names if name in values})
+
+
+def advanced(kind: type[io.Input]) -> dict[str, bool]:
+    """Marks an input as advanced, in a ComfyUI that knows the mark (0.10 and later)."""
+    known = "advanced" in inspect.signature(kind.__init__).parameters
+    return {"optional": True} | ({"advanced": True} if known else {})
+
+
+def _input(f: dataclasses.Field, default: Any) -> io.Input:
+    meta, kind = f.metadata, type(f.default)
+    shared = {"default": default, "tooltip": meta["help"]}
+    if kind is str:
+        shared |= advanced(io.Combo.Input) if meta["advanced"] else {}
+        return io.Combo.Input(f.name, options=list(meta["choices"]), **shared)
+    cls = io.Int.Input if kind is int else io.Float.Input
+    shared |= advanced(cls) if meta["advanced"] else {}
+    shared |= {
+        "min": kind(meta["low"] if meta["low"] is not None else -LARGEST[kind]),
+        "max": kind(meta["high"] if meta["high"] is not None else LARGEST[kind]),
+        "step": kind(meta["step"] or (1 if kind is int else 0.01)),
+    }
+    if kind is int:
+        shared["control_after_generate"] = False
+    return cls(f.name, **shared)

@@ -1,0 +1,30 @@
+"""A contact sheet of style groups."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..guda import pictures
+from ..guda.drawing import HAIRLINE, INK, Canvas
+from ..guda.groups import StyleGroups
+from ..guda.heatmap import to_image
+from .convert import to_batch
+
+COLUMNS, TILE, PAD, TITLE = 8, 96, 8, 24
+
+
+def contact_sheet(groups: StyleGroups) -> Tensor:
+    """The first pictures of each group, one row per group under its name: (1, H, W, 3)."""
+    columns = min(COLUMNS, max(len(g.examples) for g in groups))
+    row = TITLE + TILE + PAD
+    canvas = Canvas(PAD + columns * (TILE + PAD), PAD + len(groups) * row)
+    canvas.rect(0.5, 0.5, canvas.width - 1, canvas.height - 1, "none", edge=HAIRLINE)
+    for k, group in enumerate(groups):
+        y = PAD + k * row
+        canvas.text(
+            PAD, y + TITLE / 2 - 2, group.name, 14, INK, bold=True, room=canvas.width - 2 * PAD
+        )
+        for i, example in enumerate(group.examples[:columns]):
+            picture = to_image(pictures.load(example.path, TILE))  # type: ignore[arg-type]
+            canvas.picture(picture, PAD + i * (TILE + PAD), y + TITLE, TILE, TILE)
+    return to_batch([canvas.image()])

@@ -1,0 +1,26 @@
+"""What travels along the pack's own links, and what every node shares."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+CATEGORY = "GUDA"
+
+Model = io.Custom("GUDA_MODEL")  # guda.backbone.stable_diffusion.StableDiffusion
+Groups = io.Custom("GUDA_GROUPS")  # guda.groups.StyleGroups
+Counterfactuals = io.Custom("GUDA_COUNTERFACTUALS")  # guda.counterfactuals.CounterfactualSet
+AttributionType = io.Custom("GUDA_ATTRIBUTION")  # guda.attribution.Attribution
+
+
+def model_input():
+    return Model.Input("model", tooltip="The base model, from Load Base Model (GUDA).")
+
+
+def groups_input():
+    return Groups.Input(
+        "groups", tooltip="The style groups, from one of the two Style Groups nodes."
+    )
+
+
+def attribution_input():
+    return AttributionType.Input("attribution", tooltip="From Attribute to Styles.")

@@ -1,0 +1,161 @@
+"""Counterfactuals: one LoRA per style, made here or loaded from disk."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+from PIL import Image
+
+from ..guda.config import UnlearnConfig
+from ..guda.steps import Step
+from . import places, settings
+from .convert import to_batch
+from .runtime import TRAINING, Watch, Written, normal_mode, on_device, problem, run
+from .types import CATEGORY, Counterfactuals, groups_input, model_input
+
+LORAS = Written()
+
+
+def _counterfactuals_output():
+    return Counterfactuals.Output(
+        display_name="counterfactuals", tooltip="One LoRA per style, for Attribute to Styles."
+    )
+
+
+class GudaUnlearn(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GudaUnlearn",
+            display_name="Unlearn Styles",
+            category=CATEGORY,
+            description="For every style, trains a small LoRA with which the model behaves as if it "
+            "had never learned the style. Kept in models/loras/guda; what is finished is reused, "
+            "and an interrupted run continues.",
+            inputs=[
+                model_input(),
+                groups_input(),
+                io.String.Input(
+                    "set_name",
+                    default="my-styles",
+                    tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give every "
+                    "model and every selection of styles its own.",
+                ),
+                *settings.inputs(UnlearnConfig),
+            ],
+            outputs=[
+                _counterfactuals_output(),
+                io.Image.Output(
+                    display_name="losses", tooltip="The loss of every style against the step."
+                ),
+                io.String.Output(
+                    display_name="gate",
+                    tooltip="One line per style: did it pass its gate, that is, was it forgotten "
+                    "more than the other styles on held-out pictures?",
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def validate_inputs(cls, set_name):
+        return problem(lambda: set_name is None or places.new_set_folder(set_name))
+
+    @classmethod
+    def fingerprint_inputs(cls, **inputs):
+        return LORAS.fingerprint(_constants(inputs))
+
+    @classmethod
+    @normal_mode
+    def execute(cls, model, groups, set_name, **values):
+        from ..guda.pipeline import UnlearnRequest, unlearn
+        from ..guda.report import loss_curve
+
+        config = settings.read(UnlearnConfig, values)
+        request = UnlearnRequest(model, groups, places.new_set_folder(set_name), config)
+        with on_device(model, TRAINING):
+            made = run(unlearn(request), Unlearning(groups.names, config.steps))
+        files = [made.folder / places.MANIFEST, *map(made.path, made.entries)]
+        LORAS.note(_constants({"set_name": set_name, **values}), files)
+        curves = to_batch([loss_curve({e.name: e.losses for e in made.entries}, size=(1024, 640))])
+        return io.NodeOutput(made, curves, gate_summary(made), ui=ui.PreviewImage(curves, cls=cls))
+
+
+class GudaLoadCounterfactuals(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GudaLoadCounterfactuals",
+            display_name="Load Counterfactuals",
+            category=CATEGORY,
+            description="Loads a finished set of counterfactual LoRAs from models/loras/guda.",
+            inputs=[
+                io.Combo.Input(
+                    "set_name",
+                    options=places.set_names(),
+                    tooltip="A folder under models/loras/guda. Press R to refresh the list.",
+                ),
+                io.String.Input(
+                    "styles",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="",
+                    placeholder="all styles of the set",
+                    tooltip="Only these styles, one per line or with commas between; empty for "
+                    "all. Use it to leave a style out that failed its gate.",
+                    optional=True,
+                ),
+            ],
+            outputs=[_counterfactuals_output()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, set_name):
+        return problem(lambda: set_name is None or places.set_folder(set_name))
+
+    @classmethod
+    def fingerprint_inputs(cls, set_name, styles=""):
+        return places.stamps_below(places.set_folder(set_name)) if set_name else ""
+
+    @classmethod
+    def execute(cls, set_name, styles=""):
+        from ..guda.captions import parse_contents
+        from ..guda.counterfactuals import load_set
+
+        found = load_set(places.set_folder(set_name))
+        chosen = parse_contents(styles)
+        return io.NodeOutput(found.subset(chosen) if chosen else found)
+
+
+class Unlearning(Watch):
+    """One bar over all styles, and the losses so far as a picture."""
+
+    def __init__(self, names: tuple[str, ...], steps: int):
+        self._names, self._steps = names, steps
+        self._losses: dict[str, list[tuple[int, float, float]]] = {}
+
+    def place(self, step: Step) -> tuple[int, int] | None:
+        if step.stage != "unlearn":
+            return None
+        if step.forget is not None and step.preserve is not None:
+            point = (step.done - 1, step.forget, step.preserve)
+            self._losses.setdefault(step.group, []).append(point)
+        before = self._names.index(step.group) * self._steps
+        return before + step.done, len(self._names) * self._steps
+
+    def picture(self) -> Image.Image | None:
+        from ..guda.report import loss_curve
+
+        return loss_curve(self._losses, steps=self._steps) if self._losses else None
+
+
+def gate_summary(made) -> str:
+    """One line per style."""
+    return "\n".join(
+        f"{e.name}: {'passed' if e.gate.passed else 'FAILED'}, {e.gate.reason}"
+        for e in made.entries
+    )
+
+
+def _constants(inputs: dict) -> dict:
+    """Without the links, which a fingerprint cannot see."""
+    return {k: v for k, v in inputs.items() if k not in ("model", "groups")}

@@ -1,0 +1,43 @@
+"""Fixtures: `comfy`, a real ComfyUI with the pack, once a session; `page`, its page in Chromium."""
+
+from __future__ import annotations
+
+import pytest
+
+from .browser import ComfyPage, NoChromiumError, launched_chromium
+from .client import Comfy, ComfyError
+from .server import running_comfy
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory: pytest.TempPathFactory):
+    """A running ComfyUI (see `server.Comfy`); all its folders are under `comfy.base`."""
+    try:
+        with running_comfy(tmp_path_factory.mktemp("comfyui")) as server:
+            yield server
+        return
+    except ComfyError as error:
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, once a session."""
+    try:
+        with launched_chromium() as browser:
+            yield browser
+        return
+    except NoChromiumError as error:
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture
+def page(comfy: Comfy, chromium):
+    """A fresh ComfyUI page with an empty graph (see `browser.ComfyPage`)."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        yield ComfyPage.open(context, comfy)
+    finally:
+        context.close()

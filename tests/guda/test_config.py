@@ -1,0 +1,51 @@
+import dataclasses
+import json
+
+import pytest
+
+from guda.config import SD15, ElboConfig, SampleConfig, UnlearnConfig, digest
+from guda.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"steps": 0}, "steps is 0; the least allowed is 1"),
+        ({"steps": 2.5}, "steps is 2.5; give a int"),
+        ({"lr": float("nan")}, "lr is nan; give a finite number"),
+        ({"lr": 3.0}, "lr is 3.0; the most allowed is 1"),
+        ({"anchor": "best"}, "anchor is 'best'; choose one of: awss, uniform"),
+        ({"heldout": 0.9}, "heldout is 0.9; the most allowed is 0.5"),
+    ],
+)
+def test_a_bad_setting_is_named_with_its_value_and_the_remedy(change, says):
+    with pytest.raises(ConfigError, match=says.replace(".", r"\.")):
+        UnlearnConfig(**change)
+
+
+def test_odd_evaluations_are_refused():
+    with pytest.raises(ConfigError, match="evaluations is 7; give an even number"):
+        ElboConfig(evaluations=7)
+
+
+def test_warm_up_never_outlasts_training():
+    assert UnlearnConfig(steps=2).warmup == 2
+
+
+def test_integers_are_taken_for_floats():
+    assert UnlearnConfig(preserve_weight=2).preserve_weight == 2.0
+
+
+@pytest.mark.parametrize("kind", [UnlearnConfig, ElboConfig, SampleConfig])
+def test_every_setting_is_documented_and_its_default_allowed(kind):
+    for f in dataclasses.fields(kind):
+        assert len(f.metadata["help"]) > 10, f.name
+    assert json.loads(json.dumps(kind().as_dict())) == kind().as_dict()
+
+
+def test_the_documented_preset_is_valid():
+    assert SD15.replace(rank=4).rank == 4
+
+
+def test_digest_does_not_depend_on_the_order_of_keys():
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
