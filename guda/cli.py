@@ -92,13 +92,14 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _unlearn(args: argparse.Namespace) -> int:
     from .backbone.load import load
-    from .groups import from_prompts, load_folder, parse_contents, parse_styles
+    from .groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
     from .pipeline import UnlearnRequest, unlearn
     from .steps import drain
 
     config, sampling = options.read(args, UnlearnConfig), options.read(args, SampleConfig)
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
+        check_pictures(groups)
     elif args.contents is None:
         raise ConfigError("--styles needs --contents; give a text file of things to show.")
     else:
@@ -134,6 +135,8 @@ def _attribute(args: argparse.Namespace) -> int:
     from .steps import drain
 
     config = options.read(args, ElboConfig)
+    if args.out.is_file():
+        raise ConfigError(f"out is {args.out}, which is a file; give a folder.")
     found = load_set(args.counterfactuals)
     if args.style:
         found = found.subset(args.style)

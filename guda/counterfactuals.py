@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from .backbone import Backbone, LoraWeights
 from .backbone.lora import to_file_keys
 from .config import UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
 from .errors import CounterfactualError
-from .files import make_folder, write_atomically, write_text
+from .files import write_bytes, write_text
 from .groups import Group, StyleGroups
 from .steps import Step, Steps
 from .unlearn import Unlearned, unlearn_group
@@ -142,7 +142,7 @@ def unlearn_set(
     What is already there and made from the same model, pictures and recipe is kept; an interrupted
     group continues from its checkpoint. The manifest is written after every group.
     """
-    chosen = [groups[n] for n in names] if names else list(groups)
+    chosen = [groups[n] for n in dict.fromkeys(names)] if names else list(groups)
     entries = {e.name: e for e in _existing(folder, backbone)}
     encoded: dict[str, EncodedGroup] | None = None
     for group in chosen:
@@ -152,7 +152,6 @@ def unlearn_set(
             yield Step("unlearn", config.steps, config.steps, group.name)
             continue
         if encoded is None:
-            make_folder(folder)
             encoded = yield from encode_groups(backbone, groups, config.heldout)
         checkpoint = folder / f"{group.slug}.checkpoint.safetensors"
         result = yield from unlearn_group(
@@ -320,5 +319,14 @@ def _save_lora(
         "guda.losses": json.dumps(result.losses),
         "guda.gate": json.dumps(result.gate.as_dict()),
     }
-    tensors = to_file_keys(result.lora)
-    write_atomically(path, lambda tmp: save_file(tensors, tmp, dict(metadata)))
+    write_bytes(path, _ordered(save(to_file_keys(result.lora), dict(metadata))))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted, which safetensors writes in any order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]

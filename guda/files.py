@@ -37,9 +37,9 @@ REMEDIES = {
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Make `path` by `write(temporary)` and a move, so that readers see the old file or the new.
 
-    Missing folders are made. The temporary file lies in the same folder, has the same suffix, and is removed when anything
-    goes wrong. Raises SaveError for an OSError, or for safetensors' account of one; any other
-    exception of `write` passes through.
+    Missing folders are made. The temporary file lies in the same folder, has the same suffix, and
+    is removed when anything goes wrong. Raises SaveError for an OSError, or for safetensors'
+    account of one; any other exception of `write` passes through.
     """
     path = Path(path)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
@@ -65,15 +65,6 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """UTF-8 with the line ends as given, the same bytes on every platform."""
     write_bytes(path, text.encode("utf-8"))
-
-
-def make_folder(path: Path) -> None:
-    """Make `path` and the folders above it, unless they are there. Raises SaveError."""
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, "choose another folder")
-        raise SaveError(f"{path} could not be made ({error.strerror}): {remedy}.") from error
 
 
 def slugify(name: str) -> str:

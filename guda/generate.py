@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .backbone import Backbone
 from .config import SampleConfig, digest
-from .files import make_folder
 from .groups import Group, StyleGroups
 from .pictures import save_png
 from .steps import Step, Steps
@@ -27,8 +26,6 @@ def generate_pictures(
     """
     wanted = [(g, e, _file(backbone, g, e, config, cache)) for g in groups for e in g.examples]
     missing = [x for x in wanted if not x[2].is_file()]
-    for folder in {path.parent for _, _, path in missing}:
-        make_folder(folder)
     done = 0
     for start in range(0, len(missing), config.batch_size):
         part = missing[start : start + config.batch_size]

@@ -15,7 +15,7 @@ from .backbone import Backbone
 from .config import ElboConfig, SampleConfig, UnlearnConfig
 from .counterfactuals import CounterfactualSet, unlearn_set
 from .elbo import Query
-from .errors import ImageError
+from .errors import CounterfactualError, ImageError
 from .generate import generate_pictures
 from .groups import StyleGroups
 from .noise import picture_key
@@ -56,6 +56,8 @@ class AttributeRequest:
 def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
     """Counterfactuals for every group; resumable."""
     groups = request.groups
+    for name in request.names or ():
+        groups[name]  # an unknown name is refused before any picture is drawn
     if any(e.path is None for g in groups for e in g.examples):
         cache = request.cache or request.out / "pictures"
         groups = yield from generate_pictures(request.backbone, groups, request.sampling, cache)
@@ -76,6 +78,15 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         raise ImageError(
             f"{len(prompts)} prompts were given for {len(request.pictures)} pictures; give one "
             "prompt for all, or one per picture."
+        )
+    if len(request.names) != len(request.pictures):
+        raise ImageError(
+            f"{len(request.names)} names were given for {len(request.pictures)} pictures; give "
+            "one per picture."
+        )
+    if not counterfactuals.entries:
+        raise CounterfactualError(
+            f"The counterfactual set {counterfactuals.folder} holds no style; unlearn some first."
         )
     counterfactuals.verify(backbone)
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The pack's nodes, in the order of a workflow. Node ids are permanent: saved workflows hold them."""
+"""The pack's nodes, in a workflow's order. Node ids are permanent: saved workflows hold them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..guda.drawing import PAPER
-from ..guda.files import make_folder, slugify, write_atomically
+from ..guda.files import slugify, write_atomically
 
 
 def from_batch(image: Tensor) -> list[Tensor]:
@@ -38,7 +38,6 @@ def lines(text: str) -> list[str]:
 
 def save_temp(image: Image.Image, folder: Path, name: str) -> dict[str, str]:
     """Writes a PNG into a subfolder of ComfyUI's temp folder; what /view needs to show it."""
-    make_folder(folder)
     file = f"{slugify(name)}-{uuid.uuid4().hex[:12]}.png"
     write_atomically(folder / file, lambda temporary: image.save(temporary, "PNG"))
     return {"filename": file, "subfolder": folder.name, "type": "temp"}

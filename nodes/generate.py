@@ -21,8 +21,8 @@ class GudaGeneratePictures(io.ComfyNode):
             node_id="GudaGeneratePictures",
             display_name="Generate Pictures (GUDA)",
             category=CATEGORY,
-            description="Lets the base model draw pictures, so that there is something to attribute "
-            "without a picture of your own.",
+            description="Lets the base model draw pictures, so that there is something to "
+            "attribute without a picture of your own.",
             inputs=[
                 model_input(),
                 io.String.Input(

@@ -63,9 +63,10 @@ class GudaGroupsFromFolder(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, folder, template=""):
-        from ..guda.groups import load_folder
+        from ..guda.groups import check_pictures, load_folder
 
         groups = load_folder(places.group_folder(folder), template=template.strip() or None)
+        check_pictures(groups)
         return io.NodeOutput(groups, summary(groups))
 
 

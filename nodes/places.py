@@ -103,7 +103,8 @@ def set_folder(name: str) -> Path:
         if _inside(root / name, root) and (root / name / MANIFEST).is_file():
             return root / name
     raise CounterfactualError(
-        f"The counterfactual set {name!r} is not in {roots[0]}; there are: {', '.join(set_names())}."
+        f"The counterfactual set {name!r} is not in {roots[0]}; there are: "
+        f"{', '.join(set_names())}."
     )
 
 

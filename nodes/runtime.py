@@ -120,7 +120,7 @@ def offload_device() -> torch.device:
 
 @contextmanager
 def on_device(backbone, extra: float | None = None) -> Iterator[None]:
-    """Inside, the model is on ComfyUI's device, with `extra` bytes (its own size again) to spare."""
+    """Inside, the model is on ComfyUI's device, with `extra` bytes (default: its size) to spare."""
     device = mm.get_torch_device()
     mm.free_memory(backbone.nbytes + (backbone.nbytes if extra is None else extra), device)
     try:

@@ -28,7 +28,7 @@ def inputs(kind: type[Settings], **changes: Any) -> list[io.Input]:
 
 
 def read(kind: type[S], values: Mapping[str, Any]) -> S:
-    """The settings among a node's `values`; what is absent keeps its default. Raises ConfigError."""
+    """The settings among a node's `values`, defaults for absent ones. Raises ConfigError."""
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: values[name] for name in names if name in values})
 

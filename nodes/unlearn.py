@@ -28,8 +28,8 @@ class GudaUnlearn(io.ComfyNode):
             node_id="GudaUnlearn",
             display_name="Unlearn Styles",
             category=CATEGORY,
-            description="For every style, trains a small LoRA with which the model behaves as if it "
-            "had never learned the style. Kept in models/loras/guda; what is finished is reused, "
+            description="For every style, trains a small LoRA with which the model behaves as if "
+            "it had never learned the style. Kept in models/loras/guda; finished LoRAs are reused, "
             "and an interrupted run continues.",
             inputs=[
                 model_input(),
@@ -37,8 +37,8 @@ class GudaUnlearn(io.ComfyNode):
                 io.String.Input(
                     "set_name",
                     default="my-styles",
-                    tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give every "
-                    "model and every selection of styles its own.",
+                    tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give "
+                    "every model and every selection of styles its own.",
                 ),
                 *settings.inputs(UnlearnConfig),
             ],

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -274,7 +275,10 @@ def encode(vae: AutoencoderKL, x: torch.Tensor, variants: int) -> torch.Tensor:
 def train_unet(
     rows: list[dict], vae: AutoencoderKL, x: torch.Tensor, minutes: float, work: Path, out: Path
 ) -> None:
-    latents = encode(vae, x, variants=6)
+    cache = work / "latents.safetensors"
+    if not cache.exists():
+        save_file({"latents": encode(vae, x, variants=6).contiguous()}, cache)
+    latents = load_file(cache)["latents"]
     vae.register_to_config(scaling_factor=round(1 / latents[0].std().item(), 5))
     latents = latents * vae.config.scaling_factor
     tokenizer = make_tokenizer(rows, work / "tokenizer")

@@ -77,7 +77,8 @@ def training(
     config = LoraConfig(
         r=rank, lora_alpha=alpha, target_modules=TARGETS[modules], init_lora_weights=False
     )
-    unet.add_adapter(config, adapter_name=ADAPTER)  # type: ignore[operator]
+    with torch.random.fork_rng(devices=[]):  # peft builds its layers from the global generator
+        unet.add_adapter(config, adapter_name=ADAPTER)  # type: ignore[operator]
     try:
         lora = PeftLora(unet, alpha)
         _initialize(lora, seed)
@@ -109,18 +110,17 @@ def merged(unet: nn.Module, lora: LoraWeights) -> Iterator[None]:
     """
     modules = dict(unet.named_modules())
     kept: dict[str, Tensor] = {}
-    with torch.no_grad():
-        try:
-            for path, (up, down) in lora.layers.items():
-                weight = _weight(modules, path)
-                kept[path] = weight.data
-                weight.data = (weight.float() + lora.scale * delta(up, down, weight)).to(
-                    weight.dtype, memory_format=torch.preserve_format
-                )
-            yield
-        finally:
-            for path, data in kept.items():
-                _weight(modules, path).data = data
+    try:
+        for path, (up, down) in lora.layers.items():
+            weight = _weight(modules, path)
+            kept[path] = full = weight.data
+            weight.data = (full.float() + lora.scale * delta(up, down, full)).to(
+                full.dtype, memory_format=torch.preserve_format
+            )
+        yield
+    finally:
+        for path, data in kept.items():
+            _weight(modules, path).data = data
 
 
 @contextmanager
@@ -193,29 +193,34 @@ def from_file_keys(tensors: Mapping[str, Tensor], unet: nn.Module) -> LoraWeight
         if isinstance(getattr(module, "weight", None), Tensor)
     }
     layers: dict[str, tuple[Tensor, Tensor]] = {}
-    alpha = 0.0
+    scales: set[tuple[int, float]] = set()
     for key in sorted({k.split(".", 1)[0] for k in tensors}):
         try:
             name, module = paths[key]
             up, down = tensors[f"{key}.lora_up.weight"], tensors[f"{key}.lora_down.weight"]
-            alpha = float(tensors[f"{key}.alpha"])
+            alpha = tensors[f"{key}.alpha"]
         except KeyError as missing:
             raise CounterfactualError(
                 f"its entry {missing} has no counterpart in this base model"
             ) from None
         weight = module.weight
         fits = (
-            up.flatten(1).shape == (weight.shape[0], len(down))
+            up.dim() == down.dim() == weight.dim()
+            and alpha.numel() == 1
+            and up.flatten(1).shape == (weight.shape[0], len(down))
             and down.flatten(1).shape[1] == weight[0].numel()
         )
         if not fits:
             raise CounterfactualError(
-                f"its layer {key} has shape {tuple(up.shape)} x {tuple(down.shape)}, the base "
-                f"model's is {tuple(weight.shape)}"
+                f"its layer {key} has shape {tuple(up.shape)} x {tuple(down.shape)} and alpha "
+                f"{tuple(alpha.shape)}, the base model's is {tuple(weight.shape)}"
             )
-        if not (torch.isfinite(up).all() and torch.isfinite(down).all()):
+        if not all(x.isfinite().all() for x in (up, down, alpha)):
             raise CounterfactualError(f"its layer {key} holds values that are not finite")
         layers[name] = (up.float(), down.float())
+        scales.add((len(down), float(alpha)))
     if not layers:
         raise CounterfactualError("it holds no LoRA layers")
-    return LoraWeights(layers, alpha)
+    if len(scales) > 1:
+        raise CounterfactualError("its layers differ in rank or alpha")
+    return LoraWeights(layers, scales.pop()[1])

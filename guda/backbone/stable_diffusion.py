@@ -154,7 +154,7 @@ def fingerprint(modules: dict[str, nn.Module]) -> str:
     for part, module in sorted(modules.items()):
         for name, value in sorted(module.state_dict().items()):
             flat = value.detach().flatten()
-            picked = flat[:: max(1, flat.numel() // 64)][:64].to("cpu", torch.float32)
+            picked = flat[:: max(1, -(-flat.numel() // 64))].to("cpu", torch.float32)
             h.update(f"{part}.{name}{tuple(value.shape)}".encode())
             h.update(picked.half().numpy().tobytes())
     return h.hexdigest()

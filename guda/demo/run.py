@@ -10,7 +10,6 @@ from .. import report
 from ..attribution import Attribution
 from ..backbone.load import DEMO, load
 from ..config import ElboConfig, SampleConfig, UnlearnConfig
-from ..files import make_folder
 from ..generate import draw
 from ..pictures import save_png
 from ..pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn
@@ -33,7 +32,6 @@ def run_demo(out: Path, on_step: Callable[[Step], None] | None = None) -> DemoRe
     )
     asked = prompts()
     drawn = drain(draw(backbone, asked, SampleConfig(seed=1)), on_step)
-    make_folder(out / "pictures")
     for prompt, picture in zip(asked, drawn, strict=True):
         save_png(picture, out / "pictures" / f"{prompt}.png")
     request = AttributeRequest(

@@ -150,14 +150,15 @@ def _restore(
             metadata = file.metadata() or {}
             if metadata.get("key") != key:
                 return []
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (FileNotFoundError, SafetensorError):
-        return []
-    with torch.no_grad():
-        for name, p in parameters.items():
-            p.copy_(tensors[f"{name}/value"])
-            optimizer.state[p] = {
-                slot: tensors[f"{name}/{slot}"].to("cpu" if slot == "step" else p.device)
-                for slot in ("step", "exp_avg", "exp_avg_sq")
-            }
-    return [(int(s), float(f), float(r)) for s, f, r in json.loads(metadata["losses"])]
+            slots = ("value", "step", "exp_avg", "exp_avg_sq")
+            kept = {n: {s: file.get_tensor(f"{n}/{s}") for s in slots} for n in parameters}
+        losses = [(int(s), float(f), float(r)) for s, f, r in json.loads(metadata["losses"])]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return []  # absent or damaged
+    for name, p in parameters.items():
+        p.data.copy_(kept[name].pop("value"))
+        optimizer.state[p] = {
+            slot: value.to("cpu" if slot == "step" else p.device)
+            for slot, value in kept[name].items()
+        }
+    return losses

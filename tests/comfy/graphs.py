@@ -7,7 +7,7 @@ from typing import Any
 
 Graph = dict[str, dict[str, Any]]
 
-STYLES = ("Noto Blob", "EmojiOne", "Twemoji")
+STYLES = {"Noto Blob": "noto blob", "Fluent Ink": "ink", "Twemoji": "twemoji"}
 CONTENTS = (
     "grinning face", "cat face", "rooster", "red apple", "pizza", "sunflower",
     "rocket", "house", "umbrella", "guitar", "turtle", "banana",
@@ -15,9 +15,15 @@ CONTENTS = (
 PROMPTS = ("fox, in twemoji style", "trophy, in noto blob style")
 
 LEARNING = {
-    "steps": 12, "lr": 3e-3, "rank": 4, "anchor": "awss", "batch_size": 4,
-    "retain_batch_size": 4, "checkpoint_every": 2, "heldout": 0.25,
-}  # fmt: skip
+    "steps": 12,
+    "lr": 1e-2,
+    "rank": 4,
+    "anchor": "style_removed",
+    "batch_size": 4,
+    "retain_batch_size": 4,
+    "checkpoint_every": 2,
+    "heldout": 0.34,
+}
 SCORING = {"evaluations": 8, "schedule": "log", "seed": 0}
 SAMPLING = {"steps": 6, "guidance": 3.0}
 
@@ -28,51 +34,71 @@ def node(kind: str, **inputs: Any) -> dict[str, Any]:
 
 def workflow(set_name: str = "quick") -> Graph:
     """Every node of the pack but the two that read folders, with ComfyUI's previews behind."""
-    return {
-        "model": node("GudaLoadModel", model="built-in demo"),
-        "groups": node(
-            "GudaGroupsFromPrompts", model=["model", 0], pictures=len(CONTENTS), seed=0, **SAMPLING,
-            styles="\n".join(f"{s}: {s.lower()}" for s in STYLES), contents="\n".join(CONTENTS),
-        ),  # fmt: skip
-        "unlearn": node(
-            "GudaUnlearn", model=["model", 0], groups=["groups", 0], set_name=set_name, **LEARNING
-        ),
-        "generate": node(
-            "GudaGeneratePictures", model=["model", 0], prompts="\n".join(PROMPTS), seed=1,
-            **SAMPLING,
-        ),  # fmt: skip
-        "attribute": node(
-            "GudaAttribute", model=["model", 0], counterfactuals=["unlearn", 0],
-            image=["generate", 0], prompt=["generate", 1], **SCORING,
-        ),  # fmt: skip
-        "heatmap": node(
-            "GudaHeatMap", attribution=["attribute", 0], group="", picture=0, opacity=0.65
-        ),
-        "report": node(
-            "GudaSaveReport", attribution=["attribute", 0], filename_prefix="guda/test"
-        ),
-        "maskimage": node("MaskToImage", mask=["heatmap", 1]),
-    } | {
-        name: node("PreviewImage", images=link)
-        for name, link in {
-            "see_groups": ["groups", 1],
-            "see_losses": ["unlearn", 1],
-            "see_pictures": ["generate", 0],
-            "see_charts": ["attribute", 2],
-            "see_sheets": ["attribute", 3],
-            "see_overlays": ["heatmap", 0],
-            "see_masks": ["maskimage", 0],
-        }.items()
-    } | {
-        name: node("PreviewAny", source=link)
-        for name, link in {
-            "read_gate": ["unlearn", 2],
-            "read_prompts": ["generate", 1],
-            "read_table": ["attribute", 1],
-            "read_verdict": ["attribute", 4],
-            "read_path": ["report", 0],
-        }.items()
-    }  # fmt: skip
+    return (
+        {
+            "model": node("GudaLoadModel", model="built-in demo"),
+            "groups": node(
+                "GudaGroupsFromPrompts",
+                model=["model", 0],
+                pictures=len(CONTENTS),
+                seed=0,
+                **SAMPLING,
+                styles="\n".join(f"{name}: {s}" for name, s in STYLES.items()),
+                contents="\n".join(CONTENTS),
+            ),
+            "unlearn": node(
+                "GudaUnlearn",
+                model=["model", 0],
+                groups=["groups", 0],
+                set_name=set_name,
+                **LEARNING,
+            ),
+            "generate": node(
+                "GudaGeneratePictures",
+                model=["model", 0],
+                prompts="\n".join(PROMPTS),
+                seed=1,
+                **SAMPLING,
+            ),
+            "attribute": node(
+                "GudaAttribute",
+                model=["model", 0],
+                counterfactuals=["unlearn", 0],
+                image=["generate", 0],
+                prompt=["generate", 1],
+                **SCORING,
+            ),
+            "heatmap": node(
+                "GudaHeatMap", attribution=["attribute", 0], group="", picture=0, opacity=0.65
+            ),
+            "report": node(
+                "GudaSaveReport", attribution=["attribute", 0], filename_prefix="guda/test"
+            ),
+            "maskimage": node("MaskToImage", mask=["heatmap", 1]),
+        }
+        | {
+            name: node("PreviewImage", images=link)
+            for name, link in {
+                "see_groups": ["groups", 1],
+                "see_losses": ["unlearn", 1],
+                "see_pictures": ["generate", 0],
+                "see_charts": ["attribute", 2],
+                "see_sheets": ["attribute", 3],
+                "see_overlays": ["heatmap", 0],
+                "see_masks": ["maskimage", 0],
+            }.items()
+        }
+        | {
+            name: node("PreviewAny", source=link)
+            for name, link in {
+                "read_gate": ["unlearn", 2],
+                "read_prompts": ["generate", 1],
+                "read_table": ["attribute", 1],
+                "read_verdict": ["attribute", 4],
+                "read_path": ["report", 0],
+            }.items()
+        }
+    )
 
 
 def upto(graph: Graph, *names: str) -> Graph:

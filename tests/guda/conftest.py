@@ -10,11 +10,21 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
+from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from guda.backbone import LoraWeights
 from guda.backbone.load import DEMO_FOLDER, load
+from guda.backbone.lora import to_file_keys
 from guda.config import UnlearnConfig
+from guda.counterfactuals import load_set
+from guda.files import slugify
 from guda.groups import load_folder
+from guda.noise import generator
+from guda.unlearn.gate import Gate
+
+# Two OpenMP threads that wait for each other on a busy machine make a tiny UNet 100 times slower.
+torch.set_num_threads(1)
 
 STYLES = ("dots", "stripes", "waves")
 
@@ -102,9 +112,91 @@ def groups(groups_folder):
     return load_folder(groups_folder)
 
 
-@pytest.fixture
-def quick():
+@pytest.fixture(scope="session")
+def recipe():
     """A recipe that takes a second on the tiny model."""
     return UnlearnConfig(
         steps=6, lr=1e-2, rank=2, batch_size=3, retain_batch_size=3, warmup=1, checkpoint_every=2
     )
+
+
+@pytest.fixture
+def quick(recipe):
+    return recipe
+
+
+@pytest.fixture(scope="session")
+def save_model():
+    return write_model
+
+
+@pytest.fixture(scope="session")
+def save_groups():
+    return write_groups
+
+
+@pytest.fixture(scope="session")
+def make_lora():
+    """A LoRA with random ups of the given size: 0 is untouched, 0.5 damages the model badly."""
+
+    def make(backbone, size, *, seed=0, rank=2, alpha=None, modules="attention") -> LoraWeights:
+        with backbone.training_lora(
+            modules=modules, rank=rank, alpha=alpha or float(rank), seed=seed
+        ) as lora:
+            fresh = lora.weights()
+        rng = generator("test lora", seed)
+        layers = {
+            name: (size * torch.randn(up.shape, generator=rng), down)
+            for name, (up, down) in fresh.layers.items()
+        }
+        return LoraWeights(layers, fresh.alpha)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_damage():
+    """A LoRA that adds something random to the predicted noise, so that every term rises."""
+
+    def make(backbone, size) -> LoraWeights:
+        rng = generator("damage")
+        width = backbone.unet.conv_out.in_channels
+        up = size * torch.randn(4, 2, 1, 1, generator=rng)
+        return LoraWeights({"conv_out": (up, torch.randn(2, width, 3, 3, generator=rng))}, 2.0)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_set():
+    """A counterfactual set written by hand, in the documented format."""
+
+    def make(folder, backbone, loras, gate=None):
+        folder.mkdir(parents=True, exist_ok=True)
+        gate = gate or Gate(1.0, 1.1, 1.0, 1.0, 0.0)
+        groups = []
+        for name, lora in loras.items():
+            slug = slugify(name)
+            metadata = {"guda.base_fingerprint": backbone.fingerprint, "guda.key": f"key {name}"}
+            save_file(to_file_keys(lora), folder / f"{slug}.safetensors", metadata)
+            groups.append(
+                {
+                    "name": name,
+                    "slug": slug,
+                    "style": name,
+                    "key": f"key {name}",
+                    "gate": gate.as_dict(),
+                    "losses": [[0, 0.5, 0.0]],
+                }
+            )
+        data = {
+            "base_model": backbone.name,
+            "fingerprint": backbone.fingerprint,
+            "groups_hash": "none",
+            "recipe": {},
+            "groups": groups,
+        }
+        (folder / "counterfactuals.json").write_text(json.dumps(data), "utf-8")
+        return load_set(folder)
+
+    return make

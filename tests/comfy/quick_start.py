@@ -1,0 +1,155 @@
+"""Makes example_workflows/quick_start.json and its pictures in a real front end.
+
+From the repository's root:
+
+    python -m tests.comfy.quick_start workflow     # builds quick_start.json anew, layout and all
+    python -m tests.comfy.quick_start pictures     # runs it with its defaults, then writes
+        docs/images/graph.png and example_workflows/quick_start.jpg
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from .browser import ComfyPage, launched_chromium
+from .graphs import node
+from .server import PACK_ROOT, running_comfy
+
+WORKFLOW = PACK_ROOT / "example_workflows" / "quick_start.json"
+THUMBNAIL, GRAPH = WORKFLOW.with_suffix(".jpg"), PACK_ROOT / "docs" / "images" / "graph.png"
+NOTE = """### Which styles did the model learn this picture from?
+
+The built-in demo model draws five pictures, and for each of its five emoji styles *Unlearn \
+Styles* makes a version of the model that never learned that style. *Attribute to Styles* \
+measures, in nats, how much worse each version fits the picture than the full model: the longer \
+the bar, the more the model leaned on the style. Press **Run** (a few minutes without a GPU); to \
+ask about a picture of your own, link *Load Image* to `image` and describe it in `prompt`.
+"""
+GRAPH_API = {
+    "1": node("GudaLoadModel"),
+    "2": node("GudaGroupsFromPrompts", model=["1", 0]),
+    "3": node("GudaUnlearn", model=["1", 0], groups=["2", 0]),
+    "4": node("GudaGeneratePictures", model=["1", 0]),
+    "5": node(
+        "GudaAttribute", model=["1", 0], counterfactuals=["3", 0], image=["4", 0], prompt=["4", 1]
+    ),
+    "6": node("GudaHeatMap", attribution=["5", 0]),
+    "7": node("GudaSaveReport", attribution=["5", 0]),
+    "8": node("PreviewImage", images=["2", 1]),
+    "9": node("PreviewAny", source=["3", 2]),
+    "10": node("PreviewImage", images=["4", 0]),
+    "11": node("PreviewImage", images=["5", 2]),
+    "12": node("PreviewImage", images=["5", 3]),
+    "13": node("PreviewAny", source=["5", 1]),
+    "14": node("PreviewImage", images=["6", 0]),
+}
+LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
+    1: ("", 0, 300, 400, 60),
+    2: ("", 0, 410, 400, 500),
+    8: ("Preview: what stands for each style", 0, 960, 400, 320),
+    3: ("", 460, 50, 380, 890),
+    9: ("Was each style forgotten?", 460, 990, 380, 290),
+    4: ("", 900, 50, 360, 330),
+    10: ("Preview: pictures to ask about", 900, 430, 360, 400),
+    5: ("", 1320, 50, 620, 1230),
+    11: ("Preview: charts", 2000, 50, 420, 300),
+    12: ("Preview: heat maps", 2000, 400, 420, 380),
+    13: ("All scores as a table", 2000, 830, 420, 450),
+    6: ("", 2480, 50, 380, 130),
+    14: ("Preview: style heat map", 2480, 230, 380, 500),
+    7: ("", 2480, 780, 380, 80),
+}
+GROUPS = {  # title: (x, y, width, height, colour)
+    "1  Model and styles": (-20, 220, 440, 1080, "#3f789e"),
+    "2  Unlearn every style": (440, -30, 420, 1330, "#3f789e"),
+    "3  Pictures to ask about": (880, -30, 400, 880, "#3f789e"),
+    "4  Which styles did the model lean on?": (1300, -30, 660, 1330, "#a1660a"),
+    "5  Results": (1980, -30, 900, 1330, "#3f789e"),
+}
+LAY_OUT = """([layout, groups, note]) => {
+    const graph = window.app.graph
+    for (const [id, [title, x, y, w, h]] of Object.entries(layout)) {
+        const node = graph.getNodeById(id)
+        node.pos = [x, y]
+        node.setSize([w, h])
+        if (title) node.title = title
+    }
+    for (const [title, [x, y, w, h, color]] of Object.entries(groups)) {
+        const group = new window.LiteGraph.LGraphGroup(title)
+        group.pos = [x, y]
+        group.size = [w, h]
+        group.color = color
+        group.font_size = 24
+        graph.add(group)
+    }
+    const text = window.LiteGraph.createNode('MarkdownNote')
+    text.title = 'Start here'
+    text.pos = [-20, -30]
+    text.setSize([440, 230])
+    graph.add(text)
+    text.widgets[0].value = note
+    const made = JSON.parse(JSON.stringify(graph.serialize()))
+    delete made.extra?.ds
+    return made
+}"""
+
+# The left top of the layout at (-40, -70), 2940 wide, over the whole window.
+FRAME = """() => {
+    const { canvas } = window.app
+    const scale = window.innerWidth / 2940
+    canvas.ds.scale = scale
+    canvas.ds.offset[0] = 40
+    canvas.ds.offset[1] = 70
+    canvas.deselectAll?.()
+    canvas.setDirty(true, true)
+}"""
+
+
+@contextmanager
+def opened(width: int = 1600, height: int = 900):
+    """A page of a ComfyUI of its own."""
+    with (
+        tempfile.TemporaryDirectory() as base,
+        running_comfy(Path(base)) as comfy,
+        launched_chromium() as chromium,
+    ):
+        context = chromium.new_context(viewport={"width": width, "height": height})
+        yield ComfyPage.open(context, comfy)
+
+
+def make_workflow() -> None:
+    with opened() as page:
+        page.load(GRAPH_API)
+        made = page.page.evaluate(LAY_OUT, [LAYOUT, GROUPS, NOTE])
+    WORKFLOW.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def take_pictures(timeout: float = 900.0) -> None:
+    with opened(2480, 1180) as page:
+        page.reload({"Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False})
+        page.load(WORKFLOW)
+        entry = page.run(timeout)
+        if entry["status"]["status_str"] != "success":
+            raise SystemExit(f"the workflow failed: {entry['status']}")
+        page.page.evaluate(
+            "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
+        )
+        page.page.wait_for_timeout(1000)
+        page.page.evaluate(FRAME)
+        page.page.wait_for_timeout(1500)
+        page.screenshot(GRAPH)
+        panel = page.locator(".guda-panel").screenshot()
+    picture = Image.open(io.BytesIO(panel)).convert("RGB")
+    picture.thumbnail((640, 640))
+    picture.save(THUMBNAIL, quality=88)
+
+
+if __name__ == "__main__":
+    {"workflow": make_workflow, "pictures": take_pictures}[sys.argv[1]]()

@@ -1,0 +1,47 @@
+"""The example workflow is what the front end and the nodes make of their own defaults."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .browser import ComfyPage
+from .client import Comfy
+from .quick_start import GRAPH_API, GROUPS, THUMBNAIL, WORKFLOW
+
+
+@pytest.fixture
+def workflow() -> dict:
+    return json.loads(WORKFLOW.read_text(encoding="utf-8"))
+
+
+def test_converts_to_defaults(comfy: Comfy, page: ComfyPage):
+    """A value that slipped into its neighbour's place would differ from the node's default."""
+    page.load(WORKFLOW)
+    graph = page.graph_to_prompt()
+    assert set(graph) == set(GRAPH_API)
+    assert {k: n["class_type"] for k, n in graph.items()} == {
+        k: n["class_type"] for k, n in GRAPH_API.items()
+    }
+    for key, made in graph.items():
+        described = comfy.object_info(made["class_type"])["input"]
+        for name, spec in (described["required"] | described.get("optional", {})).items():
+            if name in GRAPH_API[key]["inputs"]:
+                assert made["inputs"][name] == GRAPH_API[key]["inputs"][name], (key, name)
+            else:
+                assert made["inputs"][name] == spec[1]["default"], (key, name)
+
+
+def test_nothing_overlaps(workflow: dict):
+    boxes = [(*n["pos"], *n["size"], n["type"]) for n in workflow["nodes"]]
+    boxes = [(x, y - 30, x + w, y + h, kind) for x, y, w, h, kind in boxes]
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+            assert apart, (a, b)
+    assert {g["title"] for g in workflow["groups"]} == set(GROUPS)
+
+
+def test_has_a_thumbnail():
+    assert THUMBNAIL.read_bytes().startswith(b"\xff\xd8")
