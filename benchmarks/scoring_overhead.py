@@ -18,12 +18,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guda import demo  # noqa: E402
-from guda.backbone.load import DEMO, load  # noqa: E402
-from guda.config import ElboConfig, UnlearnConfig  # noqa: E402
-from guda.elbo import Query  # noqa: E402
-from guda.scoring import score_queries  # noqa: E402
-from guda.steps import drain  # noqa: E402
+from guda import demo
+from guda.backbone.load import DEMO, load
+from guda.config import ElboConfig, UnlearnConfig
+from guda.elbo import Query
+from guda.scoring import score_queries
+from guda.steps import drain
 
 
 @torch.no_grad()

@@ -159,7 +159,7 @@ class Canvas:
         with _missing_glyphs_allowed():
             self._agg.draw()
         size = self._agg.get_width_height()
-        drawn = Image.frombuffer("RGBA", size, self._agg.buffer_rgba()).convert("RGB")
+        drawn = Image.frombuffer("RGBA", size, bytes(self._agg.buffer_rgba())).convert("RGB")
         for image, corner in self._pictures:
             drawn.paste(image, corner)
         return drawn

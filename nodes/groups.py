@@ -135,7 +135,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
         with on_device(model):
             groups = run(generate_pictures(model, groups, config, folder))
         constants = {"styles": styles, "contents": contents, "template": template, **values}
-        PICTURES.note(_constants(constants), (e.path for g in groups for e in g.examples))
+        PICTURES.note(_constants(constants), (e.path for g in groups for e in g.examples if e.path))
         return io.NodeOutput(groups, contact_sheet(groups))
 
 

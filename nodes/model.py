@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from comfy_api.latest import io
 
 from . import places
@@ -39,7 +41,7 @@ class GudaLoadModel(io.ComfyNode):
         from ..guda.backbone.load import DEMO_FOLDER
 
         source = places.model_source(model)
-        return places.stamps_below(DEMO_FOLDER if source == "demo" else source)
+        return places.stamps_below(DEMO_FOLDER if source == "demo" else Path(source))
 
     @classmethod
     @normal_mode

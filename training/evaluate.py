@@ -23,19 +23,28 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guda import demo, pictures  # noqa: E402
-from guda.attribution import Attribution  # noqa: E402
-from guda.backbone import Backbone  # noqa: E402
-from guda.backbone.load import DEMO, load  # noqa: E402
-from guda.config import ElboConfig, SampleConfig, UnlearnConfig  # noqa: E402
-from guda.counterfactuals import CounterfactualSet  # noqa: E402
-from guda.demo.run import draw  # noqa: E402
-from guda.heatmap import to_image  # noqa: E402
-from guda.pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn  # noqa: E402
-from guda.steps import drain  # noqa: E402
+from guda import demo, pictures
+from guda.attribution import Attribution
+from guda.backbone import Backbone
+from guda.backbone.load import DEMO, load
+from guda.config import ElboConfig, SampleConfig, UnlearnConfig
+from guda.counterfactuals import CounterfactualSet
+from guda.demo.run import draw
+from guda.heatmap import to_image
+from guda.pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn
+from guda.steps import drain
 
 STYLES = demo.STYLES
-SHEET = ("grinning face", "cat face", "octopus", "hamburger", "rocket", "house", "sunflower", "crown")
+SHEET = (
+    "grinning face",
+    "cat face",
+    "octopus",
+    "hamburger",
+    "rocket",
+    "house",
+    "sunflower",
+    "crown",
+)
 
 
 def rows(data: Path, split: str, group: str) -> list[dict]:

@@ -47,7 +47,7 @@ def load(source: str | Path, *, device: torch.device | str = "cpu") -> StableDif
 def _load_folder(folder: Path, name: str, device: torch.device | str) -> StableDiffusion:
     _check_folder(folder)
     with _quiet():
-        from diffusers import StableDiffusionPipeline
+        from diffusers import StableDiffusionPipeline  # type: ignore[attr-defined]
 
         try:
             pipeline = StableDiffusionPipeline.from_pretrained(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class PeftLora:
 
     def __init__(self, unet: nn.Module, alpha: float):
         self._unet, self._alpha = unet, alpha
-        self._layers = {
+        self._layers: dict[str, Any] = {
             name: module
             for name, module in unet.named_modules()
             if ADAPTER in getattr(module, "lora_A", {})
@@ -75,7 +76,10 @@ def training(
     for p in frozen:
         p.requires_grad_(False)
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=TARGETS[modules], init_lora_weights=False
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft divides it, and takes any number
+        target_modules=TARGETS[modules],
+        init_lora_weights=False,
     )
     with torch.random.fork_rng(devices=[]):  # peft builds its layers from the global generator
         unet.add_adapter(config, adapter_name=ADAPTER)  # type: ignore[operator]
@@ -203,7 +207,7 @@ def from_file_keys(tensors: Mapping[str, Tensor], unet: nn.Module) -> LoraWeight
             raise CounterfactualError(
                 f"its entry {missing} has no counterpart in this base model"
             ) from None
-        weight = module.weight
+        weight: Any = module.weight
         fits = (
             up.dim() == down.dim() == weight.dim()
             and alpha.numel() == 1

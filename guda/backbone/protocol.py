@@ -93,7 +93,7 @@ class Backbone(Protocol):
         """Raises CounterfactualError when the tensors of a LoRA file do not fit this model."""
         ...
 
-    def counterfactual(self, lora: LoraWeights) -> AbstractContextManager[None]:
+    def counterfactual(self, weights: LoraWeights) -> AbstractContextManager[None]:
         """Inside, the UNet is the one without the group; outside, the full model, bit for bit."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from .protocol import Conditioning, LoraWeights
 class StableDiffusion:
     """The `Backbone` of a diffusers Stable Diffusion pipeline (SD 1.x and 2.x shapes)."""
 
-    def __init__(self, pipeline, name: str, device: torch.device | str = "cpu"):
+    def __init__(self, pipeline: Any, name: str, device: torch.device | str = "cpu"):
         self.name = name
         self.device = torch.device(device)
         self.vae, self.unet = pipeline.vae, pipeline.unet
@@ -120,11 +121,11 @@ class StableDiffusion:
             pictures.append(self.decode(x))
         return torch.cat(pictures)
 
-    def _solver(self, steps: int):
-        from diffusers import DPMSolverMultistepScheduler
+    def _solver(self, steps: int) -> Any:
+        from diffusers import DPMSolverMultistepScheduler  # type: ignore[attr-defined]
 
         config = dict(self.scheduler_config) | {"prediction_type": "epsilon"}
-        solver = DPMSolverMultistepScheduler.from_config(config, final_sigmas_type="zero")
+        solver: Any = DPMSolverMultistepScheduler.from_config(config, final_sigmas_type="zero")
         solver.set_timesteps(steps, device=self.device)
         return solver
 

@@ -255,7 +255,7 @@ def test_save_png_errors(tmp_path: Path):
         save_png(torch.full((3, 16, 16), torch.nan), tmp_path / "a.png")
     with pytest.raises(ImageError, match="not one picture"):
         save_png(torch.zeros(2, 3, 16, 16), tmp_path / "a.png")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_the_list_of_formats_is_known_to_pillow():
