@@ -15,7 +15,7 @@ UNDECIDED = "undecided"
 
 @dataclass(frozen=True)
 class Score:
-    """What the model would lose on one picture without one group; all but rank and share in nats."""
+    """What the model would lose on one picture without one group; nats, but rank and share."""
 
     group: str
     delta: float  # ELBO(full) - ELBO(without_group); positive when the group helped

@@ -1,4 +1,4 @@
-"""What can go wrong, for the user to read: each message names the input, its value and the remedy."""
+"""What can go wrong: each message names the input, its value and the remedy."""
 
 from __future__ import annotations
 

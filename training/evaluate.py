@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import sys
@@ -43,7 +44,7 @@ SHEET = (
     "rocket",
     "house",
     "sunflower",
-    "crown",
+    "fox",
 )
 
 
@@ -60,7 +61,7 @@ class Classifier(nn.Module):
     def __init__(self, classes: int):
         super().__init__()
         widths, layers = (3, 24, 48, 64, 96), []
-        for i, o in zip(widths, widths[1:], strict=False):
+        for i, o in itertools.pairwise(widths):
             layers += [nn.Conv2d(i, o, 3, stride=2, padding=1), nn.BatchNorm2d(o), nn.ReLU()]
         self.body, self.head = nn.Sequential(*layers), nn.Linear(2 * widths[-1], classes)
 

@@ -22,7 +22,10 @@ _PROJECTION = r"(to_q|to_k|to_v|to_out\.0)"
 TARGETS = {
     "cross_attention": rf".*\.attn2\.{_PROJECTION}",
     "attention": rf".*\.attn[12]\.{_PROJECTION}",
-    "all": rf".*\.(attn[12]\.{_PROJECTION}|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out|conv1|conv2)",
+    "all": (
+        rf".*\.(attn[12]\.{_PROJECTION}|ff\.net\.0\.proj|ff\.net\.2"
+        r"|proj_in|proj_out|conv1|conv2)"
+    ),
 }
 
 
@@ -129,7 +132,7 @@ def merged(unet: nn.Module, lora: LoraWeights) -> Iterator[None]:
 
 @contextmanager
 def beside(unet: nn.Module, lora: LoraWeights) -> Iterator[None]:
-    """Run the LoRA beside the weights, for half-precision models in which merging would round it."""
+    """Run the LoRA beside the weights: merging would round it in half-precision models."""
     modules = dict(unet.named_modules())
     hooks = []
 

@@ -20,7 +20,7 @@ from ..schedule import NoiseSchedule
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Encoded prompts: `embeds` (n, tokens, width) and whatever else a family's UNet takes, (n, ...)."""
+    """Encoded prompts: `embeds` (n, tokens, width), and whatever else a UNet takes (n, ...)."""
 
     embeds: Tensor
     added: Mapping[str, Tensor] = field(default_factory=dict)

@@ -15,8 +15,8 @@ STYLES: dict[str, str] = {
 
 CONTENTS: tuple[str, ...] = (
     "grinning face", "winking face", "smiling face with halo", "angry face", "face with tongue",
-    "cat face", "dog face", "rabbit face", "tiger face", "rooster", "octopus", "turtle", "butterfly",
-    "red apple", "banana", "hamburger", "doughnut", "pizza", "hot beverage",
+    "cat face", "dog face", "rabbit face", "tiger face", "rooster", "octopus", "turtle",
+    "butterfly", "red apple", "banana", "hamburger", "doughnut", "pizza", "hot beverage",
     "sunflower", "cactus", "evergreen tree", "rocket", "automobile", "sailboat", "house",
     "light bulb", "camera", "umbrella", "wrapped gift", "soccer ball", "guitar",
 )  # fmt: skip

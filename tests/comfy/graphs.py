@@ -15,12 +15,12 @@ CONTENTS = (
 PROMPTS = ("fox, in twemoji style", "trophy, in noto blob style")
 
 LEARNING = {
-    "steps": 12,
-    "lr": 1e-2,
+    "steps": 16,
+    "lr": 2e-2,
     "rank": 4,
-    "anchor": "style_removed",
-    "batch_size": 4,
-    "retain_batch_size": 4,
+    "anchor": "uniform",
+    "batch_size": 6,
+    "retain_batch_size": 6,
     "checkpoint_every": 2,
     "heldout": 0.34,
 }

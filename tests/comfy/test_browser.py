@@ -13,7 +13,7 @@ from .server import PACK_ROOT
 ARTIFACTS = PACK_ROOT / "tests" / "artifacts"
 SMALL = {  # node type: widget: value
     "GudaGroupsFromPrompts": {"pictures": 12, "steps": 6},
-    "GudaUnlearn": {"steps": 12, "rank": 4, "batch_size": 4, "retain_batch_size": 4},
+    "GudaUnlearn": {"steps": 16, "lr": 0.02, "rank": 4, "anchor": "uniform"},
     "GudaGeneratePictures": {"prompts": "fox, in twemoji style\ntrophy, in ink style", "steps": 6},
     "GudaAttribute": {"evaluations": 8},
 }

@@ -33,7 +33,7 @@ def test_kl_weight_is_the_general_gaussian_kl(schedule):
 
 @pytest.mark.parametrize("t", [0, -1, 1000])
 def test_kl_weight_refuses_what_has_no_term(schedule, t):
-    with pytest.raises(ValueError, match="1..999"):
+    with pytest.raises(ValueError, match=r"1\.\.999"):
         schedule.kl_weight(torch.tensor([5, t]))
 
 
