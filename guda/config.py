@@ -92,7 +92,7 @@ class UnlearnConfig(Settings):
         60, "Optimizer steps per style group.", low=1, high=100_000, advanced=False
     )
     lr: float = setting(
-        3e-3, "Learning rate of AdamW.", low=1e-8, high=1.0, advanced=False, step=1e-7
+        1e-2, "Learning rate of AdamW.", low=1e-8, high=1.0, advanced=False, step=1e-7
     )
     rank: int = setting(8, "Rank of the counterfactual LoRA.", low=1, high=1024, advanced=False)
     anchor: str = setting(
@@ -109,8 +109,8 @@ class UnlearnConfig(Settings):
         low=0.0,
         high=1000.0,
     )
-    batch_size: int = setting(12, "Forget pictures per step.", low=1, high=1024)
-    retain_batch_size: int = setting(12, "Retain pictures per step.", low=1, high=1024)
+    batch_size: int = setting(8, "Forget pictures per step.", low=1, high=1024)
+    retain_batch_size: int = setting(8, "Retain pictures per step.", low=1, high=1024)
     modules: str = setting(
         "attention",
         "UNet layers that get a LoRA: cross_attention (text only), attention (self and cross), "
@@ -127,9 +127,9 @@ class UnlearnConfig(Settings):
         0.3, "awss: share of anchors drawn evenly from all other styles.", low=0.0, high=1.0
     )
     timesteps: str = setting(
-        "uniform",
-        "Noise levels trained on: uniform, or low (log-uniform, most steps at little noise, where "
-        "the ELBO has most of its weight).",
+        "low",
+        "Noise levels trained on: low (log-uniform, most steps at little noise, where the ELBO "
+        "has most of its weight) or uniform (the paper's).",
         choices=TIMESTEPS,
     )
     operator: str = setting("redirect", "Unlearning operator.", choices=OPERATORS)
@@ -146,7 +146,7 @@ class UnlearnConfig(Settings):
         high=0.5,
     )
     gate_margin: float = setting(
-        0.0,
+        0.001,
         "A counterfactual passes its gate when the held-out forget error rises by more than the "
         "held-out retain error plus this (relative to the full model's error).",
         low=0.0,

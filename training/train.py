@@ -4,7 +4,7 @@
     python training/train.py --data training/data --out guda/demo/model --minutes 65
 
 Needs torch, diffusers, transformers, Pillow and about two CPU cores; the learning rate follows the
-clock, so `--minutes` decides the length. The text encoder is trained together with the UNet: a
+clock, so `--minutes` decides the length; `--start` goes on from finished weights. The text encoder is trained together with the UNet: a
 frozen one that never saw the style words makes the UNet ignore style. A share of captions has no
 style (so that the `style_removed` anchor stays in distribution) or is empty (for guidance and for
 attribution without a prompt). The shipped weights are the moving average, in fp16.
@@ -241,7 +241,9 @@ def run(
     checkpoint()
 
 
-def train_vae(x: torch.Tensor, minutes: float, work: Path) -> AutoencoderKL:
+def train_vae(x: torch.Tensor, minutes: float, work: Path, start: Path | None) -> AutoencoderKL:
+    if start is not None:
+        return AutoencoderKL.from_pretrained(start / "vae", torch_dtype=torch.float32)
     vae = make_vae().to(memory_format=torch.channels_last)
 
     def loss(step: int) -> torch.Tensor:
@@ -273,16 +275,31 @@ def encode(vae: AutoencoderKL, x: torch.Tensor, variants: int) -> torch.Tensor:
 
 
 def train_unet(
-    rows: list[dict], vae: AutoencoderKL, x: torch.Tensor, minutes: float, work: Path, out: Path
+    rows: list[dict],
+    vae: AutoencoderKL,
+    x: torch.Tensor,
+    minutes: float,
+    work: Path,
+    out: Path,
+    start: Path | None,
 ) -> None:
     cache = work / "latents.safetensors"
     if not cache.exists():
         save_file({"latents": encode(vae, x, variants=6).contiguous()}, cache)
     latents = load_file(cache)["latents"]
-    vae.register_to_config(scaling_factor=round(1 / latents[0].std().item(), 5))
+    if start is None:
+        vae.register_to_config(scaling_factor=round(1 / latents[0].std().item(), 5))
     latents = latents * vae.config.scaling_factor
-    tokenizer = make_tokenizer(rows, work / "tokenizer")
-    text, unet = make_text_encoder(tokenizer), make_unet().to(memory_format=torch.channels_last)
+    if start is None:
+        tokenizer = make_tokenizer(rows, work / "tokenizer")
+        text, unet = make_text_encoder(tokenizer), make_unet()
+    else:
+        tokenizer = CLIPTokenizer.from_pretrained(start / "tokenizer")
+        text = CLIPTextModel.from_pretrained(start / "text_encoder", dtype=torch.float32)
+        unet = UNet2DConditionModel.from_pretrained(start / "unet", torch_dtype=torch.float32)
+        text.train()
+        unet.train()
+    unet = unet.to(memory_format=torch.channels_last)
     schedule = DDPMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
@@ -335,13 +352,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=here.parent / "guda/demo/model")
     parser.add_argument("--vae-minutes", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=65)
+    parser.add_argument("--start", type=Path, help="continue from this model, e.g. the shipped one")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     rows = read(args.data, "train")
     x = pixels(rows)
-    vae = train_vae(x, args.vae_minutes, args.work)
-    train_unet(rows, vae, x, args.minutes, args.work, args.out)
+    vae = train_vae(x, args.vae_minutes, args.work, args.start)
+    train_unet(rows, vae, x, args.minutes, args.work, args.out, args.start)
 
 
 if __name__ == "__main__":
