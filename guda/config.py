@@ -150,6 +150,7 @@ class UnlearnConfig(Settings):
         "A counterfactual passes its gate when the held-out forget error rises by more than the "
         "held-out retain error plus this (relative to the full model's error).",
         low=0.0,
+        step=1e-4,
     )
     seed: int = setting(0, "Seed of the LoRA, the batches and the noise.", low=0, high=2**53)
 

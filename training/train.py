@@ -352,7 +352,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=here.parent / "guda/demo/model")
     parser.add_argument("--vae-minutes", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=65)
-    parser.add_argument("--start", type=Path, help="continue from this model, e.g. the shipped one")
+    parser.add_argument("--start", type=Path, help="a model folder to go on from")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
