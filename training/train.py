@@ -4,10 +4,11 @@
     python training/train.py --data training/data --out guda/demo/model --minutes 65
 
 Needs torch, diffusers, transformers, Pillow and about two CPU cores; the learning rate follows the
-clock, so `--minutes` decides the length; `--start` goes on from finished weights. The text encoder is trained together with the UNet: a
-frozen one that never saw the style words makes the UNet ignore style. A share of captions has no
-style (so that the `style_removed` anchor stays in distribution) or is empty (for guidance and for
-attribution without a prompt). The shipped weights are the moving average, in fp16.
+clock, so `--minutes` decides the length; `--start` goes on from finished weights. The text encoder
+is trained together with the UNet: a frozen one that never saw the style words makes the UNet ignore
+style. A share of captions has no style (so that the `style_removed` anchor stays in distribution)
+or is empty (for guidance and for attribution without a prompt). The shipped weights are the moving
+average, in fp16.
 """
 
 from __future__ import annotations

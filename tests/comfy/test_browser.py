@@ -15,7 +15,7 @@ SMALL = {  # node type: widget: value
     "GudaGroupsFromPrompts": {"pictures": 12, "steps": 6},
     "GudaUnlearn": {"steps": 16, "lr": 0.02, "rank": 4, "anchor": "uniform"},
     "GudaGeneratePictures": {"prompts": "fox, in twemoji style\ntrophy, in ink style", "steps": 6},
-    "GudaAttribute": {"evaluations": 8},
+    "GudaAttribute": {"evaluations": 32},
 }
 STYLES = 5
 SET = """changes => {
@@ -39,6 +39,12 @@ def value(text: str) -> float:
     return float(text.replace("\N{MINUS SIGN}", "-").replace(",", ""))
 
 
+def questions(page: ComfyPage) -> dict:
+    """The pack's nodes as they would be queued; ComfyUI's previews write into their own inputs."""
+    nodes = page.graph_to_prompt().items()
+    return {k: n for k, n in nodes if n["class_type"].startswith("Guda")}
+
+
 def check_panel(page: ComfyPage, payload: dict, index: int) -> None:
     image = payload["images"][index]
     assert page.locator(".guda-verdict").inner_text() == image["sentence"]
@@ -50,7 +56,7 @@ def check_panel(page: ComfyPage, payload: dict, index: int) -> None:
     assert lengths == pytest.approx([abs(s["delta"]) for s in image["scores"]], rel=0.1, abs=1)
     order = sorted(range(STYLES), key=lambda i: abs(image["scores"][i]["delta"]))
     widths = [rows[i]["width"] for i in order]
-    assert all(a <= b + 0.5 for a, b in itertools.pairwise(widths)) and widths[-1] > 20
+    assert all(a <= b + 0.5 for a, b in itertools.pairwise(widths)) and widths[-1] > 8
     page.page.wait_for_function(LOADED, timeout=10_000)
     assert page.locator(".guda-panel img").count() == 1 + len(image["heatmaps"])
 
@@ -63,9 +69,8 @@ def test_panel(page: ComfyPage, nodes2: bool):
     page.load(WORKFLOW)
     panel = page.locator(".guda-panel")
     assert panel.count() == 1 and "Press Run" in panel.inner_text()
-    before = page.page.evaluate("() => window.app.graph.serialize().nodes")
-
     page.page.evaluate(SET, {**SMALL, "GudaUnlearn": SMALL["GudaUnlearn"] | {"set_name": "panel"}})
+    asked = questions(page)
     entry = page.run(timeout=300)
     assert entry["status"]["status_str"] == "success", entry["status"]
     ARTIFACTS.mkdir(exist_ok=True)
@@ -83,10 +88,10 @@ def test_panel(page: ComfyPage, nodes2: bool):
     check_panel(page, payload, 0)
     assert previous.is_disabled()
 
-    after = page.page.evaluate("() => window.app.graph.serialize().nodes")
-    count = {n["id"]: len(n.get("widgets_values") or []) for n in before}
-    assert {n["id"]: len(n.get("widgets_values") or []) for n in after} == count
-    assert "attribution" not in page.graph_to_prompt()[key]["inputs"]
+    # Neither the panel nor what the run added shifts a value, not even through a saved file.
+    assert questions(page) == asked and "attribution" not in asked[key]["inputs"]
+    page.load(page.page.evaluate("() => window.app.graph.serialize()"))
+    assert questions(page) == asked
     assert page.errors() == []
 
     page.reload({"Comfy.VueNodes.Enabled": nodes2})
