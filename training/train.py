@@ -325,7 +325,8 @@ def train_unet(
         return (eps_hat.float() - eps).square().mean()
 
     def save() -> None:
-        half = [m.__class__.from_config(m.config) for m in (vae, unet)]
+        configs = [{k: v for k, v in m.config.items() if k != "_name_or_path"} for m in (vae, unet)]
+        half = [AutoencoderKL.from_config(configs[0]), UNet2DConditionModel.from_config(configs[1])]
         for target, source in zip(half, (vae, unet), strict=True):
             target.load_state_dict(source.state_dict())
         text16 = CLIPTextModel(text.config)
