@@ -1,0 +1,39 @@
+"""The demo as a user runs it: twice from nothing, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from guda.demo import STYLES
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(out: Path) -> dict:
+    command = [sys.executable, "-m", "guda", "demo", "--json", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path):
+    first, second = (demo(tmp_path / name) for name in ("a", "b"))
+    leaders = [image["scores"][0]["group"] for image in first["images"]]
+    right = sum(leader == style for leader, style in zip(leaders, STYLES, strict=True))
+    assert right >= 4, leaders
+    for one, two in zip(first["images"], second["images"], strict=True):
+        assert [s["group"] for s in one["scores"]] == [s["group"] for s in two["scores"]]
+        for a, b in zip(one["scores"], two["scores"], strict=True):
+            assert a["delta"] == pytest.approx(b["delta"], abs=1e-4)
+    assert json.loads((tmp_path / "a" / "attribution.json").read_text("utf-8")) == first
+    for name in ("report.html", "attribution.csv", "attribution.md"):
+        assert (tmp_path / "a" / name).stat().st_size > 500
+    charts = sorted((tmp_path / "a").glob("chart-*.png"))
+    assert len(charts) == len(STYLES) and Image.open(charts[0]).width >= 512
