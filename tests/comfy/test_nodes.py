@@ -120,7 +120,7 @@ def test_loras_are_in_the_lora_folder(comfy: Comfy, whole: Result):
     ]  # fmt: skip
     loras = comfy.object_info("LoraLoader")["input"]["required"]["lora_name"]
     names = loras[0] if isinstance(loras[0], list) else loras[1]["options"]
-    assert {Path(n).as_posix() for n in names} >= {"guda/quick/twemoji.safetensors"}
+    assert {Path(n).as_posix() for n in names} >= {"guda/whole/twemoji.safetensors"}
 
 
 @pytest.mark.parametrize("name", ["groups", "unlearn", "generate", "attribute"])
