@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -34,15 +34,12 @@ def generate_pictures(
             [f"{g.name}/{e.id}" for g, e, _ in part],
             config,
         )
-        rounds = 0
-        while True:
-            try:
-                rounds = next(sampling)
-            except StopIteration as end:
-                drawn = end.value
-                break
-            share = done + len(part) * min(rounds, config.steps) // config.steps
-            yield Step("pictures", share, len(missing), part[0][0].name)
+
+        def share(rounds: int, part=part, done=done) -> Step:
+            some = len(part) * min(rounds, config.steps) // config.steps
+            return Step("pictures", done + some, len(missing), part[0][0].name)
+
+        drawn = yield from _reported(sampling, share)
         for picture, (_, _, path) in zip(drawn, part, strict=True):
             save_png(picture, path)
         done += len(part)
@@ -71,12 +68,19 @@ def draw(backbone: Backbone, prompts: Sequence[str], config: SampleConfig) -> St
         seen[prompt] += 1
     sampling = backbone.sample(prompts, keys, config)
     total = -(-len(prompts) // config.batch_size) * config.steps
+    return (yield from _reported(sampling, lambda done: Step("pictures", min(done, total), total)))
+
+
+def _reported(
+    sampling: Generator[int, None, Tensor], report: Callable[[int], Step]
+) -> Steps[Tensor]:
+    """A backbone's sampling with its counts turned into steps."""
     while True:
         try:
             done = next(sampling)
         except StopIteration as end:
             return end.value
-        yield Step("pictures", min(done, total), total)
+        yield report(done)
 
 
 def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache: Path) -> Path:
