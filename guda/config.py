@@ -74,8 +74,15 @@ class Settings:
 
 
 ANCHORS = ("awss", "uniform", "style_removed", "matched_retain")
-OPERATORS = ("redirect",)
-MODULES = ("cross_attention", "attention", "all")
+OPERATORS = (
+    "redirect",
+    "retrack",
+    "teacher_anchored",
+    "esd",
+    "gradient_ascent",
+    "retain_only",
+)
+MODULES = ("cross_attention", "attention", "all", "full")
 TIMESTEPS = ("uniform", "low")
 SCHEDULES = ("log", "importance", "uniform")
 WEIGHTINGS = ("kl", "eps")
@@ -114,7 +121,8 @@ class UnlearnConfig(Settings):
     modules: str = setting(
         "attention",
         "UNet layers that get a LoRA: cross_attention (text only), attention (self and cross), "
-        "all (attention, feed-forward and convolutions).",
+        "all (attention, feed-forward and convolutions). full: no LoRA, every weight is trained, "
+        "as in the paper; files and memory are a hundred times larger.",
         choices=MODULES,
     )
     alpha: float = setting(
@@ -132,7 +140,27 @@ class UnlearnConfig(Settings):
         "has most of its weight) or uniform (the paper's).",
         choices=TIMESTEPS,
     )
-    operator: str = setting("redirect", "Unlearning operator.", choices=OPERATORS)
+    operator: str = setting(
+        "redirect",
+        "What a forget picture is trained towards. redirect: the model's answer to the anchor "
+        "(GUDA-C); retrack: the nearest retain pictures (GUDA-U); teacher_anchored: the same, as a "
+        "bounded correction of the model's answer; esd: away from the style; gradient_ascent: away "
+        "from the picture; retain_only: nothing, only the retain pictures are trained on.",
+        choices=OPERATORS,
+    )
+    neighbours: int = setting(
+        10, "retrack, teacher_anchored: nearest retain pictures per forget picture.", low=1
+    )
+    kl_cap: float = setting(
+        0.0,
+        "retrack, teacher_anchored: largest correction of the target, half its squared norm; "
+        "0 is no cap. Below about 8 the target is nearly the true noise, which teaches the group "
+        "instead of unlearning it.",
+        low=0.0,
+    )
+    esd_strength: float = setting(
+        1.0, "esd: how far the target lies beyond the model's answer without the style.", low=0.0
+    )
     warmup: int = setting(5, "Steps over which the learning rate rises.", low=0)
     weight_decay: float = setting(0.0, "Weight decay of AdamW.", low=0.0, high=1.0, step=1e-4)
     clip_norm: float = setting(1.0, "Gradient norm is clipped to this.", low=1e-6)

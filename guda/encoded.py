@@ -55,10 +55,10 @@ def _path(example: Example):
 
 
 class PromptTable:
-    """Encoded prompts, each encoded once, kept on the CPU."""
+    """Encoded prompts, the empty one among them, each encoded once, kept on the CPU."""
 
     def __init__(self, backbone: Backbone, prompts: Iterable[str]):
-        unique = list(dict.fromkeys(prompts))
+        unique = list(dict.fromkeys(("", *prompts)))
         self._place = {p: i for i, p in enumerate(unique)}
         self._all = backbone.encode_prompts(unique).to("cpu")
 

@@ -19,13 +19,11 @@ from .protocol import LoraWeights
 
 ADAPTER = "guda"
 _PROJECTION = r"(to_q|to_k|to_v|to_out\.0)"
+_ATTENTION = rf"(attn[12]|attentions\.\d+)\.{_PROJECTION}"  # the latter in unconditional UNets
 TARGETS = {
     "cross_attention": rf".*\.attn2\.{_PROJECTION}",
-    "attention": rf".*\.attn[12]\.{_PROJECTION}",
-    "all": (
-        rf".*\.(attn[12]\.{_PROJECTION}|ff\.net\.0\.proj|ff\.net\.2"
-        r"|proj_in|proj_out|conv1|conv2)"
-    ),
+    "attention": rf".*\.{_ATTENTION}",
+    "all": (rf".*\.({_ATTENTION}|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out|conv1|conv2)"),
 }
 
 
@@ -73,7 +71,7 @@ def training(
     unet: nn.Module, *, modules: str, rank: int, alpha: float, seed: int
 ) -> Iterator[PeftLora]:
     """Put a fresh adapter on `unet`; gone again afterwards, whatever happens inside."""
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
 
     frozen = [p for p in unet.parameters() if p.requires_grad]
     for p in frozen:
@@ -84,16 +82,26 @@ def training(
         target_modules=TARGETS[modules],
         init_lora_weights=False,
     )
-    with torch.random.fork_rng(devices=[]):  # peft builds its layers from the global generator
-        unet.add_adapter(config, adapter_name=ADAPTER)  # type: ignore[operator]
     try:
+        with torch.random.fork_rng(devices=[]):  # peft builds its layers from the global generator
+            inject_adapter_in_model(config, unet, adapter_name=ADAPTER)
         lora = PeftLora(unet, alpha)
         _initialize(lora, seed)
         yield lora
     finally:
-        unet.unload_lora()  # type: ignore[operator]
+        _eject(unet)
         for p in frozen:
             p.requires_grad_(True)
+
+
+def _eject(unet: nn.Module) -> None:
+    """Put the layers back that peft wrapped."""
+    for path, module in list(unet.named_modules()):
+        if ADAPTER in getattr(module, "lora_A", {}):
+            parent, _, name = path.rpartition(".")
+            setattr(unet.get_submodule(parent), name, module.base_layer)
+    if hasattr(unet, "peft_config"):
+        del unet.peft_config
 
 
 @torch.no_grad()
@@ -116,18 +124,26 @@ def merged(unet: nn.Module, lora: LoraWeights) -> Iterator[None]:
     A LoRA with up = 0 leaves every weight bit for bit as it was.
     """
     modules = dict(unet.named_modules())
-    kept: dict[str, Tensor] = {}
+    parameters = dict(unet.named_parameters())
+    kept: list[tuple[nn.Parameter, Tensor]] = []
+
+    def add(weight: nn.Parameter, change: Tensor) -> None:
+        full = weight.data
+        kept.append((weight, full))
+        weight.data = (full.float() + change).to(full.dtype, memory_format=torch.preserve_format)
+
     try:
         for path, (up, down) in lora.layers.items():
             weight = _weight(modules, path)
-            kept[path] = full = weight.data
-            weight.data = (full.float() + lora.scale * delta(up, down, full)).to(
-                full.dtype, memory_format=torch.preserve_format
-            )
+            add(weight, lora.scale * delta(up, down, weight.data))
+        for name, change in lora.diffs.items():
+            if name not in parameters:
+                raise _foreign(name)
+            add(parameters[name], change.to(parameters[name].device, torch.float32))
         yield
     finally:
-        for path, data in kept.items():
-            _weight(modules, path).data = data
+        for weight, data in reversed(kept):
+            weight.data = data
 
 
 @contextmanager
@@ -148,6 +164,11 @@ def beside(unet: nn.Module, lora: LoraWeights) -> Iterator[None]:
         return add
 
     try:
+        if lora.diffs:
+            raise CounterfactualError(
+                "The counterfactual changes whole weights (modules=full), which a half-precision "
+                "model would round away; load the model in float32, or unlearn a LoRA."
+            )
         for path, (up, down) in lora.layers.items():
             weight = _weight(modules, path)
             place = {"device": weight.device, "dtype": torch.float32}
@@ -169,17 +190,27 @@ def delta(up: Tensor, down: Tensor, like: Tensor) -> Tensor:
 def _weight(modules: Mapping[str, nn.Module], path: str) -> nn.Parameter:
     module = modules.get(path)
     if module is None:
-        raise CounterfactualError(
-            f"The counterfactual changes the layer {path!r}, which this base model does not have; "
-            "it was made from another kind of model. Unlearn the styles from this model."
-        )
+        raise _foreign(path)
     base = getattr(module, "base_layer", module)
     return base.weight  # type: ignore[return-value]
 
 
+def _foreign(path: str) -> CounterfactualError:
+    return CounterfactualError(
+        f"The counterfactual changes the layer {path!r}, which this base model does not have; "
+        "it was made from another kind of model. Unlearn the styles from this model."
+    )
+
+
+_DIFF = {"weight": "diff", "bias": "diff_b"}
+
+
 def to_file_keys(lora: LoraWeights) -> dict[str, Tensor]:
-    """The tensors of a LoRA file, by kohya's names."""
+    """The tensors of a LoRA file, by kohya's names; whole differences by ComfyUI's."""
     tensors: dict[str, Tensor] = {}
+    for name, change in lora.diffs.items():
+        path, _, kind = name.rpartition(".")
+        tensors[f"lora_unet_{path.replace('.', '_')}.{_DIFF[kind]}"] = change.contiguous()
     for path, (up, down) in lora.layers.items():
         key = "lora_unet_" + path.replace(".", "_")
         tensors[f"{key}.lora_up.weight"] = up.contiguous()
@@ -201,7 +232,8 @@ def from_file_keys(tensors: Mapping[str, Tensor], unet: nn.Module) -> LoraWeight
     }
     layers: dict[str, tuple[Tensor, Tensor]] = {}
     scales: set[tuple[int, float]] = set()
-    for key in sorted({k.split(".", 1)[0] for k in tensors}):
+    diffs = {k: v for k, v in tensors.items() if k.rpartition(".")[2] in _DIFF.values()}
+    for key in sorted({k.split(".", 1)[0] for k in tensors if k not in diffs}):
         try:
             name, module = paths[key]
             up, down = tensors[f"{key}.lora_up.weight"], tensors[f"{key}.lora_down.weight"]
@@ -226,8 +258,25 @@ def from_file_keys(tensors: Mapping[str, Tensor], unet: nn.Module) -> LoraWeight
             raise CounterfactualError(f"its layer {key} holds values that are not finite")
         layers[name] = (up.float(), down.float())
         scales.add((len(down), float(alpha)))
-    if not layers:
+    if not layers and not diffs:
         raise CounterfactualError("it holds no LoRA layers")
     if len(scales) > 1:
         raise CounterfactualError("its layers differ in rank or alpha")
-    return LoraWeights(layers, scales.pop()[1])
+    alpha = scales.pop()[1] if scales else 1.0
+    return LoraWeights(layers, alpha, _differences(diffs, paths))
+
+
+def _differences(tensors: Mapping[str, Tensor], paths: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Parameter name -> whole difference."""
+    found: dict[str, Tensor] = {}
+    for key, change in sorted(tensors.items()):
+        head, _, tail = key.rpartition(".")
+        kind = next(k for k, v in _DIFF.items() if v == tail)
+        name, module = paths.get(head, ("", None))
+        full = getattr(module, kind, None)
+        if full is None or full.shape != change.shape or not change.isfinite().all():
+            raise CounterfactualError(
+                f"its entry {key} of shape {tuple(change.shape)} does not fit this base model"
+            )
+        found[f"{name}.{kind}"] = change.float()
+    return found

@@ -44,10 +44,14 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class LoraWeights:
-    """One LoRA: per UNet module path (up, down), and alpha; W + alpha / rank * up @ down."""
+    """One LoRA: per UNet module path (up, down), and alpha; W + alpha / rank * up @ down.
+
+    diffs: per UNet parameter name, a whole difference; what full fine-tuning gives.
+    """
 
     layers: Mapping[str, tuple[Tensor, Tensor]]
     alpha: float
+    diffs: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def rank(self) -> int:
@@ -60,9 +64,13 @@ class LoraWeights:
 
 
 class Backbone(Protocol):
-    """A text-to-image latent diffusion model, with one optional LoRA on its UNet."""
+    """A diffusion model, with one optional LoRA on its UNet.
+
+    conditional: whether prompts matter; an unconditional model gives them rows without content.
+    """
 
     name: str
+    conditional: bool
     fingerprint: str
     schedule: NoiseSchedule
     resolution: int
@@ -105,10 +113,10 @@ class Backbone(Protocol):
 
 
 class TrainableLora(Protocol):
-    """A LoRA being trained."""
+    """A LoRA, or with modules="full" every weight of the UNet, being trained."""
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
-        """By a stable name, `<module path>.up` and `<module path>.down`."""
+        """By a stable name, `<module path>.up` and `<module path>.down`, or the UNet's own."""
         ...
 
     def weights(self) -> LoraWeights:

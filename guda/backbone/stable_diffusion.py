@@ -14,12 +14,14 @@ from ..config import SampleConfig
 from ..errors import ModelError
 from ..noise import generator
 from ..schedule import PREDICTIONS, NoiseSchedule
-from . import lora
-from .protocol import Conditioning, LoraWeights
+from . import full, lora
+from .protocol import Conditioning, LoraWeights, TrainableLora
 
 
 class StableDiffusion:
     """The `Backbone` of a diffusers Stable Diffusion pipeline (SD 1.x and 2.x shapes)."""
+
+    conditional = True
 
     def __init__(self, pipeline: Any, name: str, device: torch.device | str = "cpu"):
         self.name = name
@@ -137,7 +139,9 @@ class StableDiffusion:
 
     def training_lora(
         self, *, modules: str, rank: int, alpha: float, seed: int
-    ) -> AbstractContextManager[lora.PeftLora]:
+    ) -> AbstractContextManager[TrainableLora]:
+        if modules == "full":
+            return full.training(self.unet)
         return lora.training(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:

@@ -17,14 +17,14 @@ from ..anchors import context as anchor_context
 from ..backbone import Backbone, LoraWeights
 from ..config import UnlearnConfig
 from ..encoded import EncodedGroup, PromptTable
-from ..errors import DivergedError
+from ..errors import ConfigError, DivergedError
 from ..files import write_atomically
 from ..groups import StyleGroups
 from ..noise import seed_of
 from ..steps import Step, Steps
 from .gate import Gate, measure
-from .operators import OPERATORS
-from .plan import make_batch, plan_step
+from .operators import NEED_NEIGHBOURS, NEED_PROMPTS, OPERATORS
+from .plan import make_batch, nearest_retain, plan_step
 
 Loss = tuple[int, float, float]
 """Step, forget and preserve loss."""
@@ -54,6 +54,11 @@ def unlearn_group(
     key is `key` is continued from, any other is ignored. Raises DivergedError when a loss is not
     finite; the last good checkpoint stays on disk.
     """
+    if config.operator in NEED_PROMPTS and not backbone.conditional:
+        raise ConfigError(
+            f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
+            "takes none; choose retrack."
+        )
     group = groups[name]
     anchors = anchor_context(backbone, groups, group, config)
     plans = [plan_step(s, encoded, anchors, backbone.schedule, config) for s in range(config.steps)]
@@ -62,6 +67,9 @@ def unlearn_group(
         (p for x in plans for p in (*x.forget_prompts, *x.anchor_prompts, *x.retain_prompts)),
     )
     operator = OPERATORS[config.operator]
+    neighbours = None
+    if config.operator in NEED_NEIGHBOURS:
+        neighbours = nearest_retain(encoded, name, config.neighbours)
     losses: list[Loss] = []
     with backbone.training_lora(
         modules=config.modules,
@@ -82,11 +90,18 @@ def unlearn_group(
 
         for step in range(len(losses), config.steps):
             batch = make_batch(
-                step, plans[step], encoded, prompts, name, backbone.schedule, config.seed
+                step,
+                plans[step],
+                encoded,
+                prompts,
+                name,
+                backbone.schedule,
+                config.seed,
+                neighbours,
             )
             for param_group in optimizer.param_groups:
                 param_group["lr"] = config.lr * learning_rate(step, config)
-            forget, preserve = operator(full, backbone.predict_eps, batch)
+            forget, preserve = operator(full, backbone.predict_eps, batch, config)
             loss = forget + config.preserve_weight * preserve
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)

@@ -1,33 +1,178 @@
-"""Unlearning operators: (full model, model being unlearned, batch) -> (forget, preserve) losses.
+"""Unlearning operators: (full model, model being unlearned, batch, config) -> (forget, preserve).
 
-To add one, write the function, enter it in OPERATORS and its name in `config.OPERATORS`.
+Each trains the forget rows towards a target of its own and keeps the retain rows at the full
+model's answer. To add one, write the function, enter it in OPERATORS and its name in
+`config.OPERATORS`. gamma_t = sqrt(alpha_bar_t), sigma_t = sqrt(1 - alpha_bar_t).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ..backbone import Conditioning
+from ..config import UnlearnConfig
+from ..schedule import NoiseSchedule
 from .plan import Batch
 
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
-Operator = Callable[[Predict, Predict, Batch], tuple[Tensor, Tensor]]
+Operator = Callable[[Predict, Predict, Batch, UnlearnConfig], tuple[Tensor, Tensor]]
 
 
-def redirect(full: Predict, student: Predict, batch: Batch) -> tuple[Tensor, Tensor]:
+def redirect(
+    full: Predict, student: Predict, batch: Batch, config: UnlearnConfig
+) -> tuple[Tensor, Tensor]:
     """Murata et al. 2026, GUDA-C:
 
     forget   = ||eps_theta(x_t, c_forget) - eps_full(x_t, c_anchor)||^2  on the forget rows
     preserve = ||eps_theta(x_t, c) - eps_full(x_t, c)||^2                on the retain rows
     """
+    return _towards(_teacher(full, batch), student, batch)
+
+
+def retrack(
+    full: Predict, student: Predict, batch: Batch, config: UnlearnConfig
+) -> tuple[Tensor, Tensor]:
+    """Murata et al. 2026, GUDA-U: the denoising direction towards the K nearest retain pictures.
+
+    target = eps + sum_r w_r delta_r,  delta_r = gamma_t / sigma_t (x0 - x_r),
+    w_r ~ exp(-||x_t - gamma_t x_r||^2 / (2 sigma_t^2)),  ||delta_r||^2 <= 2 kl_cap if there is one
+    """
+    target = _teacher(full, batch)
+    x_t, t, eps, neighbours = _forget_rows(batch, target)
+    weight = posterior_weights(x_t, t, neighbours, batch.schedule)
+    gamma, sigma = _scales(t, batch.schedule, x_t)
+    delta = (x_t[:, None] - gamma[:, None] * neighbours) / sigma[:, None] - eps[:, None]
+    if config.kl_cap:
+        delta = _clip(delta, config.kl_cap)
+    target[: batch.n] = eps + (weight[..., None, None, None] * delta).sum(1)
+    return _towards(target, student, batch)
+
+
+def teacher_anchored(
+    full: Predict, student: Predict, batch: Batch, config: UnlearnConfig
+) -> tuple[Tensor, Tensor]:
+    """As `retrack`, but a correction of the full model's answer, so that its size is bounded too:
+
+    target = eps_full + clip(eps_retrack - eps_full, kl_cap)
+    """
+    target = _teacher(full, batch)
+    x_t, t, _, neighbours = _forget_rows(batch, target)
+    teacher = target[: batch.n].clone()
+    correction = (posterior_eps(x_t, t, neighbours, batch.schedule) - teacher)[:, None]
+    if config.kl_cap:
+        correction = _clip(correction, config.kl_cap)
+    target[: batch.n] = teacher + correction[:, 0]
+    return _towards(target, student, batch)
+
+
+def esd(
+    full: Predict, student: Predict, batch: Batch, config: UnlearnConfig
+) -> tuple[Tensor, Tensor]:
+    """Gandikota et al. 2023: target = eps_full(x_t) - strength (eps_full(x_t, c) - eps_full(x_t)).
+
+    An unconditional model has no eps_full(x_t, c): the step's own forget pictures stand for it, as
+    the best denoiser that knows nothing else.
+    """
+    target = _teacher(full, batch)
+    n = batch.n
+    x_t, t = batch.x_t[:n], batch.t[:n]
     with torch.no_grad():
-        target = full(batch.x_t, batch.t, batch.teacher_condition)
+        without = full(x_t, t, batch.empty_condition)
+        if _says_nothing(batch):
+            own = batch.x0[:n].expand(n, *batch.x0[:n].shape)
+            x_t, own = x_t.to(without.device), own.to(without.device)
+            within = posterior_eps(x_t, t, own, batch.schedule)
+        else:
+            within = full(x_t, t, batch.condition.take(range(n)))
+    target[:n] = without - config.esd_strength * (within - without)
+    return _towards(target, student, batch)
+
+
+def gradient_ascent(
+    full: Predict, student: Predict, batch: Batch, config: UnlearnConfig
+) -> tuple[Tensor, Tensor]:
+    """forget = -||eps_theta(x_t, c) - eps||^2: up the training loss of the forget pictures."""
+    target = _teacher(full, batch)
+    target[: batch.n] = batch.eps[: batch.n]
+    forget, preserve = _towards(target, student, batch)
+    return -forget, preserve
+
+
+def retain_only(
+    full: Predict, student: Predict, batch: Batch, config: UnlearnConfig
+) -> tuple[Tensor, Tensor]:
+    """No forget term; the retain rows are trained on as if training went on without the group."""
+    forget, preserve = _towards(batch.eps, student, batch)
+    return 0 * forget, preserve
+
+
+OPERATORS: dict[str, Operator] = {
+    "redirect": redirect,
+    "retrack": retrack,
+    "teacher_anchored": teacher_anchored,
+    "esd": esd,
+    "gradient_ascent": gradient_ascent,
+    "retain_only": retain_only,
+}
+NEED_PROMPTS = {"redirect"}
+NEED_NEIGHBOURS = {"retrack", "teacher_anchored"}
+
+
+def posterior_weights(
+    x_t: Tensor, t: Tensor, candidates: Tensor, schedule: NoiseSchedule
+) -> Tensor:
+    """(n, K) float32: the probability that x_t (n, c, h, w) came from each of (n, K, c, h, w)."""
+    gamma, sigma = _scales(t, schedule, x_t)
+    gap = (x_t[:, None] - gamma[:, None] * candidates).flatten(2).square().sum(2)
+    return torch.softmax(-gap / (2 * sigma.view(-1, 1).square()), 1)
+
+
+def posterior_eps(x_t: Tensor, t: Tensor, candidates: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """The noise that the best denoiser would predict if only the candidates existed."""
+    gamma, sigma = _scales(t, schedule, x_t)
+    weight = posterior_weights(x_t, t, candidates, schedule)
+    x0 = (weight[..., None, None, None] * candidates).sum(1)
+    return (x_t - gamma * x0) / sigma
+
+
+def _teacher(full: Predict, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        return full(batch.x_t, batch.t, batch.teacher_condition)
+
+
+def _towards(target: Tensor, student: Predict, batch: Batch) -> tuple[Tensor, Tensor]:
     eps_hat = student(batch.x_t, batch.t, batch.condition)
-    error = (eps_hat - target).square().mean(dim=(1, 2, 3))
+    error = (eps_hat - target.to(eps_hat.device)).square().mean(dim=(1, 2, 3))
     return error[: batch.n].mean(), error[batch.n :].mean()
 
 
-OPERATORS: dict[str, Operator] = {"redirect": redirect}
+def _forget_rows(batch: Batch, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x_t, t, eps and neighbours of the forget rows, where `like` is."""
+    if batch.neighbours is None:
+        raise ValueError("this operator needs the batch's nearest retain pictures")
+    n = batch.n
+    found = (batch.x_t[:n], batch.t[:n], batch.eps[:n], batch.neighbours)
+    x_t, t, eps, neighbours = (x.to(like.device) for x in found)
+    return x_t, t, eps, neighbours
+
+
+def _says_nothing(batch: Batch) -> bool:
+    """Whether the forget rows' prompts are the empty prompt, as in an unconditional model."""
+    own = batch.condition.take(range(batch.n))
+    return torch.equal(own.embeds, batch.empty_condition.embeds)
+
+
+def _scales(t: Tensor, schedule: NoiseSchedule, like: Tensor) -> tuple[Tensor, Tensor]:
+    """gamma_t and sigma_t, (n, 1, 1, 1)."""
+    a_bar = schedule.alpha_bar.to(like.device)[t.to(like.device)].view(-1, 1, 1, 1)
+    return a_bar.sqrt().to(like.dtype), (1 - a_bar).sqrt().to(like.dtype)
+
+
+def _clip(delta: Tensor, cap: float) -> Tensor:
+    """delta (n, K, c, h, w) shortened so that each ||delta||^2 / 2 <= cap."""
+    norm = delta.flatten(2).norm(dim=2)[..., None, None, None]
+    return delta * (math.sqrt(2 * cap) / norm.clamp(min=1e-12)).clamp(max=1)

@@ -36,10 +36,15 @@ class Batch:
     """The tensors of one step; the first n rows are to be forgotten, the rest preserved."""
 
     n: int
+    x0: Tensor
+    eps: Tensor
     x_t: Tensor
     t: Tensor
     condition: Conditioning
     teacher_condition: Conditioning  # anchors for the first n rows, the rest unchanged
+    empty_condition: Conditioning  # (n,) the empty prompt
+    neighbours: Tensor | None  # (n, K, c, h, w) nearest retain latents, if the operator asks
+    schedule: NoiseSchedule
 
 
 def timesteps(n: int, length: int, kind: str, rng: torch.Generator) -> Tensor:
@@ -91,7 +96,9 @@ def make_batch(
     group: str,
     schedule: NoiseSchedule,
     seed: int,
+    neighbours: Tensor | None = None,
 ) -> Batch:
+    """neighbours: (own pictures, K, c, h, w), see `nearest_retain`."""
     x0 = torch.cat(
         [
             encoded[group].latents[list(plan.forget)],
@@ -101,8 +108,21 @@ def make_batch(
     eps = torch.randn(x0.shape, generator=generator("unlearn noise", seed, group, step))
     return Batch(
         n=len(plan.forget),
+        x0=x0,
+        eps=eps,
         x_t=schedule.add_noise(x0, eps, plan.t),
         t=plan.t,
         condition=prompts[[*plan.forget_prompts, *plan.retain_prompts]],
         teacher_condition=prompts[[*plan.anchor_prompts, *plan.retain_prompts]],
+        empty_condition=prompts[[""] * len(plan.forget)],
+        neighbours=None if neighbours is None else neighbours[list(plan.forget)],
+        schedule=schedule,
     )
+
+
+def nearest_retain(encoded: dict[str, EncodedGroup], group: str, k: int) -> Tensor:
+    """(own pictures, K, c, h, w): the K retain latents nearest to each latent of `group`."""
+    own = encoded[group].latents
+    retain = torch.cat([encoded[name].latents for name in sorted(encoded) if name != group])
+    distance = torch.cdist(own.flatten(1), retain.flatten(1))
+    return retain[distance.topk(min(k, len(retain)), largest=False).indices]
