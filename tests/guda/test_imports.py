@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "guda").rglob("*.py"))
-MATHS = ("schedule", "noise", "attribution", "estimate", "elbo", "anchors", "scoring")
+MATHS = ("schedule", "noise", "attribution", "estimate", "elbo", "anchors", "scoring", "metrics")
 
 
 def imported(tree: ast.AST, path: Path) -> set[str]:
