@@ -69,6 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     attribute.add_argument("--out", type=Path, required=True, help="where the report goes")
     options.add(attribute, ElboConfig)
     attribute.set_defaults(run=_attribute)
+
+    bench = commands.add_parser("bench", help="agreement with retraining, beside the baselines")
+    bench.add_argument("name", choices=["digits", "styles"], help="which benchmark")
+    bench.add_argument("--out", type=Path, default=Path("guda-bench"), help="where results go")
+    bench.add_argument("--quick", action="store_true", help="small, in at most four minutes")
+    bench.add_argument("--data", type=Path, help="styles: a folder of groups, one per subfolder")
+    bench.add_argument(
+        "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
+    )
+    bench.add_argument("--json", action="store_true", help="print the result as JSON")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -148,6 +159,29 @@ def _attribute(args: argparse.Namespace) -> int:
     with Progress() as progress:
         attribution = drain(attribute(request), progress)
     _finish(attribution, save(attribution, args.out), args.json)
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from .bench import digits, report, styles
+    from .bench.run import run
+    from .steps import drain
+
+    out = args.out / (f"{args.name}-quick" if args.quick else args.name)
+    if args.name == "styles":
+        bench = styles.benchmark(out, args.quick, args.data)
+    elif args.data is not None:
+        raise ConfigError(f"data is {args.data}, but digits brings its own; leave it out.")
+    else:
+        bench = digits.benchmark(out, args.quick)
+    with Progress() as progress:
+        result = drain(run(bench, out, args.split), progress)
+    path = report.save(result, out / args.split)
+    if args.json:
+        print(json.dumps(report.to_dict(result), indent=2))
+        return 0
+    print(report.to_markdown(result))
+    print(f"Results: {path}")
     return 0
 
 

@@ -257,7 +257,7 @@ class SampleConfig(Settings):
     )
     steps: int = setting(20, "Sampling steps.", low=1, high=1000, advanced=False)
     guidance: float = setting(
-        3.0, "Classifier-free guidance scale.", low=1.0, high=50.0, advanced=False, step=0.1
+        5.0, "Classifier-free guidance scale.", low=1.0, high=50.0, advanced=False, step=0.1
     )
     seed: int = setting(0, "Seed of the pictures.", low=0, high=2**53, advanced=False)
     batch_size: int = setting(32, "Pictures generated at once.", low=1, high=1024)

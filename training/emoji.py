@@ -1,6 +1,7 @@
 """Rebuild the demo model's pictures: the same subjects drawn by five design teams.
 
     python training/emoji.py --out training/data
+    python training/emoji.py --out training/bench --sets benchmark
 
 The icon sets come from npm (`@iconify-json/*`), subject names and categories from
 `emoji-datasource`; the pictures are rendered here and never committed. The result is a folder of
@@ -57,6 +58,17 @@ STYLES = (
     IconSet("Twemoji", "twemoji", "twemoji", "Twitter, Inc. and contributors", "CC-BY-4.0"),
 )
 
+# For `guda bench styles`: a line style, and one (flat Fluent) close to another. OpenMoji is
+# share-alike, so nothing that is published learns from it.
+BENCHMARK = (
+    *STYLES[1:],
+    IconSet(
+        "Fluent Flat", "fluent-emoji-flat", "flat", "Microsoft Corporation (Fluent Flat)", "MIT"
+    ),
+    IconSet("OpenMoji", "openmoji", "openmoji", "OpenMoji project", "CC-BY-SA-4.0"),
+)
+SETS = {"demo": STYLES, "benchmark": BENCHMARK}
+
 # Text, arrows and plain geometry are the same drawing in every set, so they teach no style.
 SKIPPED = {
     "keycap", "other-symbol", "alphanum", "transport-sign", "av-symbol", "geometric", "warning",
@@ -72,11 +84,11 @@ class Subject:
     heldout: bool
 
 
-def install(work: Path) -> Path:
+def install(work: Path, styles: tuple[IconSet, ...]) -> Path:
     """Fetch the packages with npm into `work`; returns its node_modules."""
     work.mkdir(parents=True, exist_ok=True)
     (work / "package.json").write_text('{"private": true}')
-    packages = [f"@iconify-json/{s.package}" for s in STYLES] + ["emoji-datasource"]
+    packages = [f"@iconify-json/{s.package}" for s in styles] + ["emoji-datasource"]
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm was not found: install Node.js, which carries it, and run again.")
@@ -88,9 +100,9 @@ def load_icons(modules: Path, package: str) -> dict:
     return json.loads((modules / "@iconify-json" / package / "icons.json").read_text("utf-8"))
 
 
-def subjects(modules: Path) -> list[Subject]:
+def subjects(modules: Path, styles: tuple[IconSet, ...]) -> list[Subject]:
     """The subjects drawn in every set, in emoji-datasource's order, with the held-out split."""
-    sets = [load_icons(modules, s.package) for s in STYLES]
+    sets = [load_icons(modules, s.package) for s in styles]
     shared = set.intersection(*({*s["icons"], *s.get("aliases", {})} for s in sets))
     chars = json.loads((modules / "@iconify-json/twemoji/chars.json").read_text("utf-8"))
     found: dict[str, Subject] = {}
@@ -141,12 +153,12 @@ def render(icons: dict, name: str, pixels: int = PIXELS) -> Image.Image:
     return canvas.convert("RGB").resize((pixels, pixels), Image.Resampling.LANCZOS)
 
 
-def build(out: Path, pixels: int = PIXELS) -> dict[str, int]:
+def build(out: Path, pixels: int = PIXELS, styles: tuple[IconSet, ...] = STYLES) -> dict[str, int]:
     """Write both splits under `out`; returns the number of subjects in each."""
-    modules = install(out / "npm")
-    chosen = subjects(modules)
+    modules = install(out / "npm", styles)
+    chosen = subjects(modules, styles)
     counts = {"train": 0, "heldout": 0}
-    for style in STYLES:
+    for style in styles:
         icons = load_icons(modules, style.package)
         rows: dict[str, list[str]] = {"train": [], "heldout": []}
         for subject in chosen:
@@ -170,7 +182,7 @@ def build(out: Path, pixels: int = PIXELS) -> dict[str, int]:
             (out / split / style.group / "metadata.jsonl").write_text(text, "utf-8")
     groups = {
         "template": TEMPLATE,
-        "groups": {s.group: {"style": s.phrase} for s in STYLES},
+        "groups": {s.group: {"style": s.phrase} for s in styles},
     }
     for split in counts:
         (out / split / "groups.json").write_text(json.dumps(groups, indent=2), "utf-8")
@@ -181,8 +193,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data")
     parser.add_argument("--pixels", type=int, default=PIXELS)
+    parser.add_argument("--sets", choices=tuple(SETS), default="demo")
     args = parser.parse_args()
-    counts = build(args.out, args.pixels)
+    counts = build(args.out, args.pixels, SETS[args.sets])
     print(f"{counts['train']} training and {counts['heldout']} held-out subjects in {args.out}")
 
 

@@ -1,5 +1,6 @@
 """The only seam to diffusers and peft. The maths sees `Backbone`, a Protocol, and nothing else."""
 
+from .attention import training_attention
 from .protocol import Backbone, Conditioning, LoraWeights
 
-__all__ = ["Backbone", "Conditioning", "LoraWeights"]
+__all__ = ["Backbone", "Conditioning", "LoraWeights", "training_attention"]

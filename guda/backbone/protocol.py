@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -75,6 +75,11 @@ class Backbone(Protocol):
     schedule: NoiseSchedule
     resolution: int
     device: torch.device
+    unet: Any  # the network itself, which the baselines differentiate
+
+    def refresh(self) -> None:
+        """Name the weights anew (`fingerprint`) after they were trained."""
+        ...
 
     def encode_images(self, pictures: Tensor) -> Tensor:
         """Latents: the VAE's posterior mean, scaled. Float32 on the CPU."""

@@ -41,6 +41,9 @@ class StableDiffusion:
         for module in self.modules():
             module.requires_grad_(False).eval()
         self.move(self.device)
+        self.refresh()
+
+    def refresh(self) -> None:
         self.fingerprint = fingerprint({"unet": self.unet, "text_encoder": self.text_encoder})
 
     def modules(self) -> tuple[nn.Module, ...]:

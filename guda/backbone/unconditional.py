@@ -48,7 +48,10 @@ class Unconditional:
             )
         self.resolution = int(unet.config.sample_size) * fold * shrink
         self.unet = unet.requires_grad_(False).eval().to(self.device)
-        self.fingerprint = fingerprint({"unet": unet})
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.fingerprint = fingerprint({"unet": self.unet})
 
     @torch.no_grad()
     def encode_images(self, pictures: Tensor) -> Tensor:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
+from .. import checkpoints
 from ..anchors import context as anchor_context
-from ..backbone import Backbone, LoraWeights
+from ..backbone import Backbone, LoraWeights, training_attention
+from ..checkpoints import Loss
 from ..config import UnlearnConfig
 from ..encoded import EncodedGroup, PromptTable
 from ..errors import ConfigError, DivergedError
-from ..files import write_atomically
 from ..groups import StyleGroups
 from ..noise import seed_of
 from ..steps import Step, Steps
 from .gate import Gate, measure
 from .operators import NEED_NEIGHBOURS, NEED_PROMPTS, OPERATORS
 from .plan import make_batch, nearest_retain, plan_step
-
-Loss = tuple[int, float, float]
-"""Step, forget and preserve loss."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ def unlearn_group(
             parameters.values(), lr=config.lr, weight_decay=config.weight_decay
         )
         if checkpoint is not None:
-            losses = _restore(checkpoint, key, parameters, optimizer)
+            losses = checkpoints.restore(checkpoint, key, parameters, optimizer)
 
         def full(x_t, t, condition):
             with lora.off():
@@ -101,9 +94,10 @@ def unlearn_group(
             )
             for param_group in optimizer.param_groups:
                 param_group["lr"] = config.lr * learning_rate(step, config)
-            forget, preserve = operator(full, backbone.predict_eps, batch, config)
-            loss = forget + config.preserve_weight * preserve
-            loss.backward()
+            with training_attention(backbone.device):
+                forget, preserve = operator(full, backbone.predict_eps, batch, config)
+                loss = forget + config.preserve_weight * preserve
+                loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)
             if not math.isfinite(loss.item() + norm.item()):
                 raise DivergedError(
@@ -115,7 +109,7 @@ def unlearn_group(
             optimizer.zero_grad()
             losses.append((step, forget.item(), preserve.item()))
             if checkpoint is not None and _is_due(step + 1, config):
-                _save(checkpoint, key, parameters, optimizer, losses)
+                checkpoints.save(checkpoint, key, parameters, optimizer, losses)
             yield Step(
                 "unlearn", step + 1, config.steps, name, loss.item(), forget.item(), preserve.item()
             )
@@ -135,45 +129,3 @@ def learning_rate(step: int, config: UnlearnConfig) -> float:
 
 def _is_due(step: int, config: UnlearnConfig) -> bool:
     return step % config.checkpoint_every == 0 or step == config.steps
-
-
-def _save(
-    path: Path,
-    key: str,
-    parameters: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    losses: list[Loss],
-) -> None:
-    tensors: dict[str, Tensor] = {}
-    for name, p in parameters.items():
-        tensors[f"{name}/value"] = p.detach().contiguous()
-        for slot, value in optimizer.state[p].items():
-            tensors[f"{name}/{slot}"] = torch.as_tensor(value).contiguous()
-    metadata = {"key": key, "losses": json.dumps(losses)}
-    write_atomically(path, lambda tmp: save_file(tensors, tmp, metadata))
-
-
-def _restore(
-    path: Path,
-    key: str,
-    parameters: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> list[Loss]:
-    """Load parameters and optimizer from `path`; returns the losses so far ([] to start anew)."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("key") != key:
-                return []
-            slots = ("value", "step", "exp_avg", "exp_avg_sq")
-            kept = {n: {s: file.get_tensor(f"{n}/{s}") for s in slots} for n in parameters}
-        losses = [(int(s), float(f), float(r)) for s, f, r in json.loads(metadata["losses"])]
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return []  # absent or damaged
-    for name, p in parameters.items():
-        p.data.copy_(kept[name].pop("value"))
-        optimizer.state[p] = {
-            slot: value.to("cpu" if slot == "step" else p.device)
-            for slot, value in kept[name].items()
-        }
-    return losses

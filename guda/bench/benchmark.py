@@ -1,0 +1,93 @@
+"""What a benchmark is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..backbone import Backbone, Conditioning
+from ..baselines import Corpus
+from ..config import ElboConfig, UnlearnConfig
+from ..elbo import Query
+from ..encoded import EncodedGroup
+from ..groups import StyleGroups
+from ..steps import Steps
+from .train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Questions:
+    """I queries: their pictures, where they come from, and the group that a prompt names."""
+
+    pictures: Tensor  # (I, 3, H, W)
+    prompts: tuple[str, ...]
+    keys: tuple[str, ...]
+    kinds: tuple[str, ...]
+    named: np.ndarray  # (I,) index of the group that the prompt names, -1 for none
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def encoded(self, backbone: Backbone) -> Query:
+        return Query(
+            backbone.encode_images(self.pictures), backbone.encode_prompts(self.prompts), self.keys
+        )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A backbone, and what of it is trained."""
+
+    backbone: Backbone
+    modules: Mapping[str, nn.Module]
+
+    def condition(self, prompts: Sequence[str]) -> Conditioning:
+        """With gradients where the text encoder is among the trained modules."""
+        backbone: Any = self.backbone
+        if "text_encoder" in self.modules:
+            return backbone.encode_prompts.__wrapped__(backbone, prompts)
+        return backbone.encode_prompts(prompts)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to run GUDA. generated: pictures per group that the model draws itself; 0: real."""
+
+    recipe: UnlearnConfig
+    elbo: ElboConfig
+    generated: int = 0
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Data, model and recipes; everything else is the runner's.
+
+    fresh: seed -> an untrained model. ask: (full model, split) -> the questions of the split
+    "test", or of "dev", on which recipes were chosen. methods: GUDA's by display name; baselines:
+    names in `baselines.SCORERS` and their settings, by display name.
+    """
+
+    name: str
+    title: str
+    groups: StyleGroups
+    fresh: Callable[[int], Model]
+    train: TrainConfig
+    ask: Callable[[Model, str], Steps[Questions]]
+    methods: Mapping[str, Method]
+    baselines: Mapping[str, tuple[str, Mapping[str, Any]]]
+    reference: ElboConfig  # how LOGO's differences are estimated
+    seeds: tuple[int, ...]  # LOGO's
+
+
+def corpus(backbone: Backbone, encoded: Mapping[str, EncodedGroup], seed: int) -> Corpus:
+    """The training pictures as the baselines take them."""
+    groups = {}
+    for name, group in encoded.items():
+        prompts = [e.prompt(group.group.style) for e in group.train]
+        keys = tuple(f"{name}/{e.id}" for e in group.train)
+        groups[name] = Query(group.latents, backbone.encode_prompts(prompts), keys)
+    return Corpus(backbone, groups, seed)

@@ -1,0 +1,103 @@
+"""Agreement of every method with LOGO, with intervals, and how well LOGO agrees with itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import metrics
+from .benchmark import Questions
+from .meter import Cost
+
+CEILING = "LOGO, another seed"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One method's scores (I, K), what they cost, and a remark for the table."""
+
+    method: str
+    scores: np.ndarray
+    cost: Cost
+    remark: str = ""
+
+
+Figure = tuple[float, float, float]
+"""Mean over the queries, and the ends of its 95 % bootstrap interval."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    method: str
+    figures: dict[str, Figure]
+    by_kind: dict[str, Figure]  # Top-1 of each kind of query
+    others: Figure  # Spearman over the groups that no prompt names
+    ceiling_share: Figure  # Top-1 divided by the ceiling's, both against the same seeds
+    cost: Cost
+    remark: str = ""
+    lead: Figure | None = field(default=None)  # Top-1 of the first row minus this one's, paired
+
+
+def compare(
+    scored: list[Scored], logo: np.ndarray, questions: Questions, logo_cost: Cost
+) -> list[Row]:
+    """logo: (S, I, K). The first row is the ceiling, the rest follow `scored`'s order.
+
+    Methods are compared with the mean of all seeds. The ceiling is one seed against the mean of
+    the others, averaged over the seeds; `ceiling_share` puts the methods against those same means.
+    """
+    mean = logo.mean(0)
+    rest = [np.delete(logo, s, 0).mean(0) for s in range(len(logo))]
+    ceiling = {
+        name: np.mean([f(one, other) for one, other in zip(logo, rest, strict=True)], 0)
+        for name, f in metrics.METRICS.items()
+    }
+    ceiling_others = np.mean(
+        [metrics.others(one, r, questions.named) for one, r in zip(logo, rest, strict=True)], 0
+    )
+    top = ceiling["Top-1"]
+    rows = [
+        Row(
+            CEILING,
+            {name: metrics.bootstrap(v) for name, v in ceiling.items()},
+            by_kind(top, questions),
+            metrics.bootstrap(ceiling_others),
+            (1.0, 1.0, 1.0),
+            logo_cost,
+            f"mean of {len(logo)} seeds, each against the others",
+        )
+    ]
+    lead = metrics.top1(scored[0].scores, mean) if scored else None
+    for one in scored:
+        values = {name: f(one.scores, mean) for name, f in metrics.METRICS.items()}
+        fair = np.mean([metrics.top1(one.scores, other) for other in rest], 0)
+        rows.append(
+            Row(
+                one.method,
+                {name: metrics.bootstrap(v) for name, v in values.items()},
+                by_kind(values["Top-1"], questions),
+                metrics.bootstrap(metrics.others(one.scores, mean, questions.named)),
+                ratio(fair, top),
+                one.cost,
+                one.remark,
+                metrics.paired_bootstrap(lead, values["Top-1"]) if lead is not None else None,
+            )
+        )
+    return rows
+
+
+def by_kind(values: np.ndarray, questions: Questions) -> dict[str, Figure]:
+    kinds = np.array(questions.kinds)
+    return {k: metrics.bootstrap(values[kinds == k]) for k in dict.fromkeys(questions.kinds)}
+
+
+def ratio(a: np.ndarray, b: np.ndarray, resamples: int = 2000, seed: int = 0) -> Figure:
+    """mean(a) / mean(b) with a percentile bootstrap interval over the same queries."""
+    rng = np.random.default_rng(seed)
+    index = rng.integers(len(a), size=(resamples, len(a)))
+    drawn = a[index].mean(1) / np.maximum(b[index].mean(1), 1e-12)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(a.mean() / max(b.mean(), 1e-12)), float(low), float(high)

@@ -1,0 +1,98 @@
+"""LOGO: the same model trained again without each group, and what that does to the queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .. import estimate
+from ..backbone import Backbone
+from ..config import ElboConfig, digest
+from ..elbo import Points, Query, chunks, noised, weighted_terms
+from ..encoded import EncodedGroup
+from ..steps import Step, Steps
+from .benchmark import Benchmark, Model, Questions
+from .keep import kept
+from .meter import Cost, metered
+from .train import train
+
+
+def full_model(
+    bench: Benchmark, encoded: Mapping[str, EncodedGroup], out: Path, seed: int = 0
+) -> Steps[Model]:
+    """The model trained on every group."""
+    model = bench.fresh(seed)
+    path = out / "models" / f"full-{seed}.safetensors"
+    yield from train(
+        model.backbone, model.modules, model.condition, encoded, None, bench.train, seed, path
+    )
+    return model
+
+
+def logo(
+    bench: Benchmark,
+    encoded: Mapping[str, EncodedGroup],
+    full: Model,
+    questions: Questions,
+    key: str,
+    out: Path,
+    folder: Path,
+) -> Steps[tuple[np.ndarray, Cost]]:
+    """ELBO(full) - ELBO(retrained without the group), (seeds, I, K) in nats; and what it cost.
+
+    key: names the full model and the questions. folder: where the deltas of each model are kept.
+    """
+    points = estimate.points(bench.reference, full.backbone.schedule.length)
+    with_group = yield from elbo(full.backbone, questions, points, bench.reference)
+    deltas = np.zeros((len(bench.seeds), len(questions), len(bench.groups)))
+    total = Cost()
+    for s, seed in enumerate(bench.seeds):
+        for k, group in enumerate(bench.groups):
+
+            def retrained(seed=seed, group=group) -> Steps[tuple[np.ndarray, Cost, str]]:
+                model = bench.fresh(seed)
+                name = f"without-{group.slug}-{seed}"
+                with metered(type(full.backbone.unet)) as cost:
+                    yield from train(
+                        model.backbone,
+                        model.modules,
+                        model.condition,
+                        encoded,
+                        group.name,
+                        bench.train,
+                        seed,
+                        out / "models" / f"{name}.safetensors",
+                    )
+                    found = yield from elbo(model.backbone, questions, points, bench.reference)
+                return found, cost, ""
+
+            made_from = digest(
+                key, bench.train.as_dict(), bench.reference.as_dict(), seed, group.name
+            )
+            path = folder / "logo" / f"{group.slug}-{seed}.json"
+            without, cost, _ = yield from kept(path, made_from, retrained())
+            deltas[s, :, k] = with_group - without
+            total = Cost(
+                total.seconds + cost.seconds,
+                (total.unet_evaluations or 0) + (cost.unet_evaluations or 0),
+                max(total.peak_mib or 0, cost.peak_mib or 0) or None,
+            )
+    return deltas, total
+
+
+def elbo(
+    backbone: Backbone, questions: Questions, points: Points, config: ElboConfig
+) -> Steps[np.ndarray]:
+    """(I,) float64: the ELBO without its constant terms, each model with its own text encoder."""
+    query: Query = questions.encoded(backbone)
+    out = np.zeros(len(query))
+    for rows in chunks(len(query), len(points), query.latents[0].numel()):
+        work = noised(query.part(rows), points, backbone.schedule, config.seed, config.weighting)
+        sums = []
+        for terms in weighted_terms(backbone, work, config.batch_size):
+            sums.append(terms.double().sum((1, 2)).numpy())
+            yield Step("LOGO", rows.start, len(query))
+        out[rows] = -np.concatenate(sums).reshape(-1, len(points)).sum(1)
+    return out

@@ -1,0 +1,63 @@
+"""Training state on disk: parameters, AdamW's moments and the losses so far.
+
+No random state: every step's randomness is a function of its number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .files import write_atomically
+
+Loss = tuple[int, float, float]
+"""Step, forget and preserve loss."""
+
+
+def save(
+    path: Path,
+    key: str,
+    parameters: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    losses: list[Loss],
+) -> None:
+    """Write atomically what `restore` needs; `key` names what the training depends on."""
+    tensors: dict[str, Tensor] = {}
+    for name, p in parameters.items():
+        tensors[f"{name}/value"] = p.detach().contiguous()
+        for slot, value in optimizer.state[p].items():
+            tensors[f"{name}/{slot}"] = torch.as_tensor(value).contiguous()
+    metadata = {"key": key, "losses": json.dumps(losses)}
+    write_atomically(path, lambda tmp: save_file(tensors, tmp, metadata))
+
+
+def restore(
+    path: Path,
+    key: str,
+    parameters: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> list[Loss]:
+    """Load parameters and optimizer from `path`; returns the losses so far ([] to start anew)."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("key") != key:
+                return []
+            slots = ("value", "step", "exp_avg", "exp_avg_sq")
+            kept = {n: {s: file.get_tensor(f"{n}/{s}") for s in slots} for n in parameters}
+        losses = [(int(s), float(f), float(r)) for s, f, r in json.loads(metadata["losses"])]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return []  # absent or damaged
+    for name, p in parameters.items():
+        p.data.copy_(kept[name].pop("value"))
+        optimizer.state[p] = {
+            slot: value.to("cpu" if slot == "step" else p.device)
+            for slot, value in kept[name].items()
+        }
+    return losses
