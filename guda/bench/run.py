@@ -25,7 +25,6 @@ from .keep import kept
 from .meter import Cost, metered
 from .oracle import full_model, logo
 
-
 VMAPPED = {"trak", "dtrak", "das", "grad_dot", "instance"}
 """Scorers whose UNet calls hide their batch size from hooks."""
 
