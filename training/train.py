@@ -89,7 +89,12 @@ def caption(row: dict, draw: float) -> str:
 
 
 def make_tokenizer(rows: list[dict], folder: Path) -> CLIPTokenizer:
-    """CLIP's byte-level BPE with a vocabulary of its own; every single byte stays encodable."""
+    """CLIP's byte-level BPE with a vocabulary of its own; every single byte stays encodable.
+
+    The trainer breaks ties at random, so a tokenizer that is there already is kept.
+    """
+    if (folder / "vocab.json").exists():
+        return CLIPTokenizer.from_pretrained(folder)
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -318,6 +323,7 @@ def train_unet(
     work: Path,
     out: Path,
     start: Path | None,
+    lr: float,
 ) -> None:
     cache = work / "latents.safetensors"
     if not cache.exists():
@@ -327,7 +333,11 @@ def train_unet(
         vae.register_to_config(scaling_factor=round(1 / latents[0].std().item(), 5))
     latents = latents * vae.config.scaling_factor
     if start is None:
-        tokenizer = make_tokenizer(rows, work / "tokenizer")
+        if RANK == 0:
+            make_tokenizer(rows, work / "tokenizer")
+        if WORLD > 1:
+            distributed.barrier()
+        tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         text, unet = make_text_encoder(tokenizer), make_unet()
     else:
         tokenizer = CLIPTokenizer.from_pretrained(start / "tokenizer")
@@ -383,7 +393,7 @@ def train_unet(
         )
         pipeline.save_pretrained(out, safe_serialization=True)
 
-    run("unet", [text, unet], loss, minutes, 1e-3, work, save)
+    run("unet", [text, unet], loss, minutes, lr, work, save)
 
 
 def main() -> None:
@@ -394,6 +404,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=here.parent / "guda/demo/model")
     parser.add_argument("--vae-minutes", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=65)
+    parser.add_argument("--lr", type=float, default=1e-3, help="of text encoder and UNet")
     parser.add_argument("--start", type=Path, help="a model folder to go on from")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -403,7 +414,7 @@ def main() -> None:
     rows = read(args.data, "train")
     x = pixels(rows)
     vae = train_vae(x, args.vae_minutes, args.work, args.start)
-    train_unet(rows, vae, x, args.minutes, args.work, args.out, args.start)
+    train_unet(rows, vae, x, args.minutes, args.work, args.out, args.start, args.lr)
 
 
 if __name__ == "__main__":

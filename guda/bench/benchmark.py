@@ -81,6 +81,8 @@ class Benchmark:
     baselines: Mapping[str, tuple[str, Mapping[str, Any]]]
     reference: ElboConfig  # how LOGO's differences are estimated
     seeds: tuple[int, ...]  # LOGO's
+    repeats: int = 8  # of the intervals' coverage
+    long: int = 2048  # evaluations of the long run that they are held against
 
 
 def corpus(backbone: Backbone, encoded: Mapping[str, EncodedGroup], seed: int) -> Corpus:

@@ -43,6 +43,7 @@ def to_dict(result: Result) -> dict:
         "train": bench.train.as_dict(),
         "reference": bench.reference.as_dict(),
         "methods": {n: dataclasses.asdict(m) for n, m in bench.methods.items()},
+        "coverage": [dataclasses.asdict(c) for c in result.coverage],
         "rows": [dataclasses.asdict(r) for r in result.rows],
     }
 
@@ -81,6 +82,28 @@ def to_markdown(result: Result) -> str:
             row.remark,
         ]
         lines.append(_line([row.method, *cells]))
+    heads = ["schedule", "evaluations", "covered", "half width", "error", "same leader"]
+    lines += [
+        "",
+        f"Intervals (95 %) of {next(iter(bench.methods))}, against {bench.long:,} evaluations; "
+        "half width and error in standard deviations of the deltas:",
+        "",
+        _line(heads),
+        _rule(len(heads)),
+    ]
+    for c in result.coverage:
+        lines.append(
+            _line(
+                [
+                    c.schedule,
+                    f"{c.evaluations}",
+                    f"{c.covered:.1%}",
+                    f"{c.width:.2f}",
+                    f"{c.error:.2f}",
+                    f"{c.top1:.0%}",
+                ]
+            )
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..baselines import SCORERS
-from ..config import digest
+from ..config import SCHEDULES, digest
+from ..counterfactuals import load_set
 from ..encoded import EncodedGroup, encode_groups
 from ..files import slugify
 from ..groups import StyleGroups
@@ -21,6 +22,7 @@ from ..scoring import score_queries
 from ..steps import Step, Steps
 from .benchmark import Benchmark, Method, Model, Questions, corpus
 from .compare import Row, Scored, compare
+from .coverage import Coverage, coverage
 from .keep import kept
 from .meter import Cost, metered
 from .oracle import full_model, logo
@@ -39,6 +41,7 @@ class Result:
     logo: np.ndarray  # (S, I, K)
     scored: list[Scored]
     rows: list[Row]
+    coverage: list[Coverage]
 
 
 def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
@@ -66,7 +69,45 @@ def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
         scored.append(Scored(name, *found))
     yield Step("compare", 0, 1)
     rows = compare(scored, deltas, questions, logo_cost)
-    return Result(bench, split, questions, deltas, scored, rows)
+    covered = yield from intervals(bench, full, questions, key, out, folder)
+    return Result(bench, split, questions, deltas, scored, rows, covered)
+
+
+def intervals(
+    bench: Benchmark, full: Model, questions: Questions, key: str, out: Path, folder: Path
+) -> Steps[list[Coverage]]:
+    """Coverage of the first method's intervals on some of the questions, by schedule."""
+    method = next(iter(bench.methods.values()))
+    numbers = (16, 64) if bench.long > 1024 else (32,)
+    configs = [
+        method.elbo.replace(schedule=schedule, evaluations=n)
+        for schedule in SCHEDULES
+        for n in numbers
+    ]
+
+    def measured() -> Steps[tuple[np.ndarray, Cost, str]]:
+        made = load_set(set_folder(out, method))
+        loras = {e.name: made.load(e, full.backbone) for e in made.entries}
+        some = slice(None, None, max(1, len(questions) // 24))
+        query = questions.encoded(full.backbone).part(some)
+        with metered(type(full.backbone.unet)) as cost:
+            rows = yield from coverage(
+                full.backbone, loras, query, configs, repeats=bench.repeats, long=bench.long
+            )
+        return np.array([[r.covered, r.width, r.error, r.top1] for r in rows]), cost, ""
+
+    made_from = digest(
+        key, dataclasses.asdict(method), [c.as_dict() for c in configs], bench.repeats, bench.long
+    )
+    found, *_ = yield from kept(folder / "coverage.json", made_from, measured())
+    return [
+        Coverage(c.schedule, c.evaluations, *map(float, row))
+        for c, row in zip(configs, found, strict=True)
+    ]
+
+
+def set_folder(out: Path, method: Method) -> Path:
+    return out / "sets" / digest(method.recipe.as_dict(), method.generated)[:12]
 
 
 def guda(
@@ -74,7 +115,7 @@ def guda(
 ) -> Steps[tuple[np.ndarray, Cost, str]]:
     """Unlearn every group with one recipe and score the questions, as the product does."""
     backbone, groups = full.backbone, bench.groups
-    folder = out / "sets" / digest(method.recipe.as_dict(), method.generated)[:12]
+    folder = set_folder(out, method)
     with metered(type(backbone.unet)) as cost:
         if method.generated:
             groups = drawn_by_the_model(groups, method.generated)

@@ -108,6 +108,8 @@ def benchmark(out: Path, quick: bool, data: Path | None) -> Benchmark:
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
         reference=ElboConfig(evaluations=64 if quick else 256, seed=1000),
         seeds=(1, 2),
+        repeats=2 if quick else 8,
+        long=256 if quick else 2048,
     )
 
 

@@ -14,6 +14,7 @@ from guda import cli, estimate
 from guda.bench import digits, report, styles
 from guda.bench.benchmark import Questions
 from guda.bench.compare import CEILING, Scored, compare, ratio
+from guda.bench.coverage import coverage
 from guda.bench.keep import kept
 from guda.bench.meter import Cost, metered
 from guda.bench.oracle import elbo, full_model, logo
@@ -22,6 +23,7 @@ from guda.bench.train import Pictures, TrainConfig, train
 from guda.config import ElboConfig
 from guda.encoded import encode_groups
 from guda.errors import ConfigError
+from guda.noise import generator
 from guda.scoring import score_queries
 from guda.steps import drain
 
@@ -258,6 +260,29 @@ def test_bad_arguments_are_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_intervals_hold_the_long_run(unet_differences):
+    rows = drain(unet_differences)
+    assert [r.schedule for r in rows] == ["log", "uniform"]
+    log = rows[0]
+    assert 0.8 <= log.covered <= 1 and log.width > 0 and 0 < log.error < 2
+    assert 0 <= log.top1 <= 1
+
+
+@pytest.fixture
+def unet_differences(bench, full):
+    """Two damaged models, scored often."""
+    loras = {}
+    for k, name in enumerate(("a", "b")):
+        with full.backbone.training_lora(modules="full", rank=1, alpha=1.0, seed=0) as tuning:
+            rng = generator("damage", name)
+            for p in tuning.parameters().values():
+                p.data += 0.01 * (k + 1) * torch.randn(p.shape, generator=rng)
+            loras[name] = tuning.weights()
+    query = drain(digits.questions(full, digits.split(5)[1], "test", 4)).encoded(full.backbone)
+    configs = [ElboConfig(evaluations=16, schedule=s, batch_size=256) for s in ("log", "uniform")]
+    return coverage(full.backbone, loras, query, configs, repeats=6, long=512)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "styles"])
 def test_the_quick_benchmark(name, tmp_path, capsys):
@@ -292,7 +317,7 @@ def test_the_report_names_the_queries(tmp_path):
     bench = digits.benchmark(tmp_path, quick=True)
     scored = [Scored("GUDA (x)", seeds.mean(0), Cost(1.0, 10, None, 5.0), "fine")]
     rows = compare(scored, seeds, questions, Cost(9.0, 1000, 12.0))
-    result = Result(bench, "test", questions, seeds, scored, rows)
+    result = Result(bench, "test", questions, seeds, scored, rows, [])
     text = report.to_markdown(result)
     assert "| method | Top-1 |" in text and "fine" in text and "60 queries" in text
     assert "Spearman over the styles that the prompt does not name" in text
