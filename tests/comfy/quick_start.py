@@ -1,9 +1,9 @@
 """Makes example_workflows/quick_start.json and its pictures in a real front end.
 
-From the repository's root:
+From the folder `tests` (a package of that name, which kronfluence installs, hides it elsewhere):
 
-    python -m tests.comfy.quick_start workflow     # builds quick_start.json anew, layout and all
-    python -m tests.comfy.quick_start pictures     # runs it with its defaults, then writes
+    python -m comfy.quick_start workflow     # builds quick_start.json anew, layout and all
+    python -m comfy.quick_start pictures     # runs it with its defaults, then writes
         docs/images/graph.png and example_workflows/quick_start.jpg
 """
 
