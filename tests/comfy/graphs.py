@@ -25,7 +25,7 @@ LEARNING = {
     "heldout": 0.34,
 }
 SCORING = {"evaluations": 8, "schedule": "log", "seed": 0}
-SAMPLING = {"steps": 6, "guidance": 5.0}
+SAMPLING = {"steps": 6, "guidance": 3.0}
 
 
 def node(kind: str, **inputs: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from .server import PACK_ROOT
 
 ARTIFACTS = PACK_ROOT / "tests" / "artifacts"
 SMALL = {  # node type: widget: value
-    "GudaGroupsFromPrompts": {"pictures": 12, "steps": 6},
+    "GudaGroupsFromPrompts": {"pictures": 12, "steps": 6, "guidance": 3.0},
     "GudaUnlearn": {"steps": 16, "lr": 0.02, "rank": 4, "anchor": "uniform"},
     "GudaGeneratePictures": {"prompts": "fox, in twemoji style\ntrophy, in ink style", "steps": 6},
     "GudaAttribute": {"evaluations": 32},
