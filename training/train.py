@@ -9,11 +9,10 @@ one process with threads:
 
     OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 training/train.py --data training/data ...
 
-The text encoder
-is trained together with the UNet: a frozen one that never saw the style words makes the UNet ignore
-style. A share of captions has no style (so that the `style_removed` anchor stays in distribution)
-or is empty (for guidance and for attribution without a prompt). The shipped weights are the moving
-average, in fp16.
+The text encoder is trained together with the UNet: a frozen one that never saw the style words
+makes the UNet ignore style. A share of captions has no style (so that the `style_removed` anchor
+stays in distribution) or is empty (for guidance and for attribution without a prompt). The shipped
+weights are the moving average, in fp16.
 """
 
 from __future__ import annotations

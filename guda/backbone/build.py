@@ -35,7 +35,7 @@ def digits(seed: int) -> Unconditional:
 
 
 def styles(seed: int) -> StableDiffusion:
-    """A Stable Diffusion for 32-pixel pictures (8 x 8 latents) with a UNet of 2.4 M parameters.
+    """A Stable Diffusion for 32-pixel pictures (8 x 8 latents) with a UNet of 2.5 M parameters.
 
     VAE, tokenizer and noise schedule are the built-in model's; text encoder and UNet are untrained.
     """

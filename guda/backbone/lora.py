@@ -7,7 +7,7 @@ Files use the key format that ComfyUI's "Load LoRA" applies, kohya's:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ..errors import CounterfactualError
 from ..noise import generator
-from .protocol import LoraWeights
+from .full import training as full_training
+from .protocol import LoraWeights, TrainableLora
 
 ADAPTER = "guda"
 _PROJECTION = r"(to_q|to_k|to_v|to_out\.0)"
@@ -23,7 +24,7 @@ _ATTENTION = rf"(attn[12]|attentions\.\d+)\.{_PROJECTION}"  # the latter in unco
 TARGETS = {
     "cross_attention": rf".*\.attn2\.{_PROJECTION}",
     "attention": rf".*\.{_ATTENTION}",
-    "all": (rf".*\.({_ATTENTION}|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out|conv1|conv2)"),
+    "all": rf".*\.({_ATTENTION}|ff\.net\.0\.proj|ff\.net\.2|proj_in|proj_out|conv1|conv2)",
 }
 
 
@@ -64,6 +65,15 @@ class PeftLora:
         finally:
             for layer in self._layers.values():
                 layer.enable_adapters(True)
+
+
+def trainable(
+    unet: nn.Module, *, modules: str, rank: int, alpha: float, seed: int
+) -> AbstractContextManager[TrainableLora]:
+    """A fresh LoRA on `unet`, or with modules="full" all of its weights, while inside."""
+    if modules == "full":
+        return full_training(unet)
+    return training(unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ..config import SampleConfig
 from ..errors import ModelError
 from ..noise import generator
 from ..schedule import PREDICTIONS, NoiseSchedule
-from . import full, lora
+from . import lora
 from .protocol import Conditioning, LoraWeights, TrainableLora
 
 
@@ -143,9 +143,7 @@ class StableDiffusion:
     def training_lora(
         self, *, modules: str, rank: int, alpha: float, seed: int
     ) -> AbstractContextManager[TrainableLora]:
-        if modules == "full":
-            return full.training(self.unet)
-        return lora.training(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
+        return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
         """See `lora.from_file_keys`."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config import SampleConfig
 from ..noise import generator
 from ..schedule import NoiseSchedule
-from . import full, lora
+from . import lora
 from .protocol import Conditioning, LoraWeights, TrainableLora
 from .stable_diffusion import fingerprint
 
@@ -108,9 +108,7 @@ class Unconditional:
     def training_lora(
         self, *, modules: str, rank: int, alpha: float, seed: int
     ) -> AbstractContextManager[TrainableLora]:
-        if modules == "full":
-            return full.training(self.unet)
-        return lora.training(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
+        return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
         """See `lora.from_file_keys`."""
