@@ -28,7 +28,7 @@ from guda.steps import drain
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--evaluations", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=32)

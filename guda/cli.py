@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
     )
+    bench.add_argument("--clip", type=Path, help="folder of a CLIP, for similarity by its features")
     bench.add_argument("--json", action="store_true", help="print the result as JSON")
     bench.set_defaults(run=_bench)
     return parser
@@ -164,6 +165,7 @@ def _attribute(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     from .bench import digits, report, styles
+    from .bench.benchmark import with_clip
     from .bench.run import run
     from .steps import drain
 
@@ -174,6 +176,8 @@ def _bench(args: argparse.Namespace) -> int:
         raise ConfigError(f"data is {args.data}, but digits brings its own; leave it out.")
     else:
         bench = digits.benchmark(out, args.quick)
+    if args.clip is not None:
+        bench = with_clip(bench, args.clip)
     with Progress() as progress:
         result = drain(run(bench, out, args.split), progress)
     path = report.save(result, out / args.split)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,8 +83,19 @@ class Benchmark:
     baselines: Mapping[str, tuple[str, Mapping[str, Any]]]
     reference: ElboConfig  # how LOGO's differences are estimated
     seeds: tuple[int, ...]  # LOGO's
-    repeats: int = 8  # of the intervals' coverage
+    budgets: tuple[int, ...] = (8, 16, 32, 64, 128)  # evaluations whose agreement is compared
+    repeats: int = 8  # of the intervals' coverage; 0: it is not measured
     long: int = 2048  # evaluations of the long run that they are held against
+
+
+def with_clip(bench: Benchmark, folder: Path) -> Benchmark:
+    """The benchmark with similarity in the features of the CLIP in `folder` among its baselines."""
+    settings = {"clip": str(folder)}
+    more = {
+        "similarity, CLIP prototype": ("picture_prototype", settings),
+        "similarity, CLIP (10-NN)": ("picture_knn", settings),
+    }
+    return dataclasses.replace(bench, baselines={**bench.baselines, **more})
 
 
 def corpus(backbone: Backbone, encoded: Mapping[str, EncodedGroup], seed: int) -> Corpus:

@@ -88,6 +88,7 @@ def benchmark(out: Path, quick: bool) -> Benchmark:
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
         reference=ElboConfig(evaluations=64 if quick else 256, batch_size=256, seed=1000),
         seeds=(1, 2) if quick else (1, 2, 3),
+        budgets=(8, 32) if quick else (8, 16, 32, 64, 128),
         repeats=2 if quick else 8,
         long=256 if quick else 2048,
     )

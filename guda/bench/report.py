@@ -1,4 +1,4 @@
-"""A benchmark's table in Markdown, everything in JSON, and two plots."""
+"""A benchmark's tables in Markdown, everything in JSON, and plots."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import dataclasses
 import json
 from pathlib import Path
 
-from matplotlib.figure import Figure as Canvas
-
-from ..drawing import BLUE, FAINT, INK, VERMILION
 from ..files import write_atomically, write_text
 from ..version import __version__
-from .compare import CEILING, Figure, Row
+from .compare import Figure
+from .plots import agreement, cost, evaluations
 from .run import Result
+from .studies import by_schedule
 
 SHOWN = ("Top-1", "MRR", "NDCG@3", "RBO", "Spearman", "Pearson")
 
 
 def save(result: Result, folder: Path) -> Path:
-    """Write results.md, results.json, agreement.png and cost.png; returns the Markdown file."""
+    """Write results.md, results.json and plots; returns the Markdown file."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "results.json", json.dumps(to_dict(result), indent=1))
-    for name, figure in (("agreement", agreement(result.rows)), ("cost", cost(result.rows))):
+    figures = {"agreement": agreement(result.rows), "cost": cost(result.rows)}
+    if result.budgets:
+        figures["evaluations"] = evaluations(result.budgets)
+    for name, figure in figures.items():
         write_atomically(
             folder / f"{name}.png",
             lambda tmp, figure=figure: figure.savefig(tmp, format="png", dpi=150),
@@ -43,6 +45,7 @@ def to_dict(result: Result) -> dict:
         "train": bench.train.as_dict(),
         "reference": bench.reference.as_dict(),
         "methods": {n: dataclasses.asdict(m) for n, m in bench.methods.items()},
+        "budgets": [dataclasses.asdict(b) for b in result.budgets],
         "coverage": [dataclasses.asdict(c) for c in result.coverage],
         "rows": [dataclasses.asdict(r) for r in result.rows],
     }
@@ -82,75 +85,42 @@ def to_markdown(result: Result) -> str:
             row.remark,
         ]
         lines.append(_line([row.method, *cells]))
-    heads = ["schedule", "evaluations", "covered", "half width", "error", "same leader"]
-    lines += [
+    lines += _budgets(result) + _intervals(result)
+    return "\n".join(lines) + "\n"
+
+
+def _budgets(result: Result) -> list[str]:
+    if not result.budgets:
+        return []
+    numbers = list(dict.fromkeys(b.evaluations for b in result.budgets))
+    lines = [
         "",
-        f"Intervals (95 %) of {next(iter(bench.methods))}, against {bench.long:,} evaluations; "
-        "half width and error in standard deviations of the deltas:",
+        f"Top-1 of {next(iter(result.bench.methods))} by UNet evaluations per picture and group:",
+        "",
+        _line(["schedule", *map(str, numbers)]),
+        _rule(len(numbers) + 1),
+    ]
+    for schedule, row in by_schedule(result.budgets).items():
+        lines.append(_line([schedule, *(_text(b.top1) for b in row)]))
+    return lines
+
+
+def _intervals(result: Result) -> list[str]:
+    if not result.coverage:
+        return []
+    heads = ["schedule", "evaluations", "covered", "half width", "error", "same leader"]
+    lines = [
+        "",
+        f"Intervals (95 %) of {next(iter(result.bench.methods))}, against {result.bench.long:,} "
+        "evaluations; half width and error in standard deviations of the deltas:",
         "",
         _line(heads),
         _rule(len(heads)),
     ]
     for c in result.coverage:
-        lines.append(
-            _line(
-                [
-                    c.schedule,
-                    f"{c.evaluations}",
-                    f"{c.covered:.1%}",
-                    f"{c.width:.2f}",
-                    f"{c.error:.2f}",
-                    f"{c.top1:.0%}",
-                ]
-            )
-        )
-    return "\n".join(lines) + "\n"
-
-
-def agreement(rows: list[Row]) -> Canvas:
-    """Top-1 with intervals, the ceiling as a line."""
-    figure = Canvas(figsize=(8, 0.36 * len(rows) + 1), layout="constrained")
-    axes = figure.subplots()
-    ceiling, *methods = rows
-    mean, low, high = ceiling.figures["Top-1"]
-    axes.axvspan(low, high, color=FAINT, alpha=0.15, lw=0)
-    axes.axvline(mean, color=FAINT, lw=1, label=CEILING)
-    for y, row in enumerate(methods):
-        mean, low, high = row.figures["Top-1"]
-        axes.plot([low, high], [y, y], color=_colour(row), lw=2)
-        axes.plot(mean, y, "o", color=_colour(row), ms=6)
-    axes.set_yticks(range(len(methods)), [r.method for r in methods])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("Top-1 agreement with LOGO")
-    axes.legend(frameon=False, loc="lower right")
-    _plain(axes)
-    return figure
-
-
-def cost(rows: list[Row]) -> Canvas:
-    """Top-1 against wall time."""
-    figure = Canvas(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for row in rows:
-        x, y = max(row.cost.seconds, 1e-2), row.figures["Top-1"][0]
-        axes.plot(x, y, "o", color=_colour(row))
-        axes.annotate(row.method, (x, y), (5, 4), textcoords="offset points", fontsize=8, color=INK)
-    axes.set_xscale("log")
-    axes.set_xlabel("seconds for all groups and queries")
-    axes.set_ylabel("Top-1 agreement with LOGO")
-    axes.margins(x=0.25, y=0.15)
-    _plain(axes)
-    return figure
-
-
-def _colour(row: Row) -> str:
-    return VERMILION if row.method.startswith("GUDA") else BLUE
-
-
-def _plain(axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.2)
+        numbers = [f"{c.covered:.1%}", f"{c.width:.2f}", f"{c.error:.2f}", f"{c.top1:.0%}"]
+        lines.append(_line([c.schedule, f"{c.evaluations}", *numbers]))
+    return lines
 
 
 def _kinds(result: Result) -> list[str]:

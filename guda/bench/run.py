@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
+from .. import pictures
+from ..backbone import Backbone
 from ..baselines import SCORERS
-from ..config import SCHEDULES, digest
-from ..counterfactuals import load_set
+from ..baselines.clip import clip_features
+from ..config import digest
 from ..encoded import EncodedGroup, encode_groups
 from ..files import slugify
 from ..groups import StyleGroups
@@ -22,13 +25,16 @@ from ..scoring import score_queries
 from ..steps import Step, Steps
 from .benchmark import Benchmark, Method, Model, Questions, corpus
 from .compare import Row, Scored, compare
-from .coverage import Coverage, coverage
+from .coverage import Coverage
 from .keep import kept
 from .meter import Cost, metered
 from .oracle import full_model, logo
+from .studies import Budget, budgets, intervals, set_folder
 
 VMAPPED = {"trak", "dtrak", "das", "grad_dot", "instance"}
 """Scorers whose UNet calls hide their batch size from hooks."""
+CLIP = ("picture_prototype", "picture_knn")
+"""Scorers by CLIP's features; the benchmark gives them `clip`, a folder with its weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Result:
     logo: np.ndarray  # (S, I, K)
     scored: list[Scored]
     rows: list[Row]
+    budgets: list[Budget]
     coverage: list[Coverage]
 
 
@@ -69,45 +76,9 @@ def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
         scored.append(Scored(name, *found))
     yield Step("compare", 0, 1)
     rows = compare(scored, deltas, questions, logo_cost)
+    curve = yield from budgets(bench, full, questions, deltas, key, out, folder)
     covered = yield from intervals(bench, full, questions, key, out, folder)
-    return Result(bench, split, questions, deltas, scored, rows, covered)
-
-
-def intervals(
-    bench: Benchmark, full: Model, questions: Questions, key: str, out: Path, folder: Path
-) -> Steps[list[Coverage]]:
-    """Coverage of the first method's intervals on some of the questions, by schedule."""
-    method = next(iter(bench.methods.values()))
-    numbers = (16, 64) if bench.long > 1024 else (32,)
-    configs = [
-        method.elbo.replace(schedule=schedule, evaluations=n)
-        for schedule in SCHEDULES
-        for n in numbers
-    ]
-
-    def measured() -> Steps[tuple[np.ndarray, Cost, str]]:
-        made = load_set(set_folder(out, method))
-        loras = {e.name: made.load(e, full.backbone) for e in made.entries}
-        some = slice(None, None, max(1, len(questions) // 24))
-        query = questions.encoded(full.backbone).part(some)
-        with metered(type(full.backbone.unet)) as cost:
-            rows = yield from coverage(
-                full.backbone, loras, query, configs, repeats=bench.repeats, long=bench.long
-            )
-        return np.array([[r.covered, r.width, r.error, r.top1] for r in rows]), cost, ""
-
-    made_from = digest(
-        key, dataclasses.asdict(method), [c.as_dict() for c in configs], bench.repeats, bench.long
-    )
-    found, *_ = yield from kept(folder / "coverage.json", made_from, measured())
-    return [
-        Coverage(c.schedule, c.evaluations, *map(float, row))
-        for c, row in zip(configs, found, strict=True)
-    ]
-
-
-def set_folder(out: Path, method: Method) -> Path:
-    return out / "sets" / digest(method.recipe.as_dict(), method.generated)[:12]
+    return Result(bench, split, questions, deltas, scored, rows, curve, covered)
 
 
 def guda(
@@ -166,7 +137,23 @@ def baseline(
     known = corpus(full.backbone, encoded, seed=0)
     query = questions.encoded(full.backbone)
     with metered(type(full.backbone.unet)) as cost:
+        if scorer in CLIP:
+            settings = dict(settings)
+            settings["encode"] = clip_features(settings.pop("clip"), full.backbone.device)
+            settings["pictures"] = shown(full.backbone, encoded, questions)
         scores = yield from SCORERS[scorer](**settings)(known, query)
     if scorer in VMAPPED:
         cost.unet_evaluations = None
     return scores, cost, ""
+
+
+def shown(
+    backbone: Backbone, encoded: Mapping[str, EncodedGroup], questions: Questions
+) -> dict[str, Tensor]:
+    """Every training picture and query by its key, (3, H, W)."""
+    found = dict(zip(questions.keys, questions.pictures, strict=True))
+    for name, group in encoded.items():
+        for example in group.train:
+            assert example.path is not None  # the benchmarks' groups are read from folders
+            found[f"{name}/{example.id}"] = pictures.load(example.path, backbone.resolution)
+    return found

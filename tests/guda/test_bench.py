@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from guda import cli, estimate
+from guda.baselines.clip import clip_features
 from guda.bench import digits, report, styles
 from guda.bench.benchmark import Questions
 from guda.bench.compare import CEILING, Scored, compare, ratio
@@ -22,7 +23,7 @@ from guda.bench.run import Result, drawn_by_the_model, prompt_word
 from guda.bench.train import Pictures, TrainConfig, train
 from guda.config import ElboConfig
 from guda.encoded import encode_groups
-from guda.errors import ConfigError
+from guda.errors import ConfigError, ModelError
 from guda.noise import generator
 from guda.scoring import score_queries
 from guda.steps import drain
@@ -283,10 +284,47 @@ def unet_differences(bench, full):
     return coverage(full.backbone, loras, query, configs, repeats=6, long=512)
 
 
+@pytest.fixture
+def clip(tmp_path):
+    """A folder with a small untrained CLIP vision model."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    config = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=32,
+        patch_size=8,
+        projection_dim=16,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "clip")
+    return tmp_path / "clip"
+
+
+def test_clip_encodes_as_its_own_processor_does(clip):
+    from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
+
+    pictures = torch.rand(2, 3, 32, 32, generator=generator("clip"))
+    found = clip_features(clip)(pictures)
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32, do_rescale=False)
+    pixels = processor(list(pictures), return_tensors="pt").pixel_values
+    expected = CLIPVisionModelWithProjection.from_pretrained(clip)(pixel_values=pixels)
+    assert torch.allclose(found, expected.image_embeds, atol=1e-4)
+
+
+def test_a_folder_without_clip_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"nothing.* holds no CLIP vision model.*give a folder"):
+        clip_features(tmp_path / "nothing")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "styles"])
-def test_the_quick_benchmark(name, tmp_path, capsys):
-    assert cli.main(["bench", name, "--quick", "--out", str(tmp_path)]) == 0
+def test_the_quick_benchmark(name, tmp_path, clip, capsys):
+    more = ["--out", str(tmp_path), "--clip", str(clip)]
+    assert cli.main(["bench", name, "--quick", *more]) == 0
     printed = capsys.readouterr().out
     folder = tmp_path / f"{name}-quick" / "test"
     assert {p.name for p in folder.iterdir()} == {
@@ -294,6 +332,7 @@ def test_the_quick_benchmark(name, tmp_path, capsys):
         "results.json",
         "agreement.png",
         "cost.png",
+        "evaluations.png",
     }
     assert (folder / "results.md").read_text("utf-8") in printed
     data = json.loads((folder / "results.json").read_text("utf-8"))
@@ -304,8 +343,9 @@ def test_the_quick_benchmark(name, tmp_path, capsys):
     ours = next(r for m, r in rows.items() if m.startswith("GUDA"))
     assert ours["figures"]["Top-1"][0] > rows["random"]["figures"]["Top-1"][0]
     assert ours["cost"]["unet_evaluations"] > 0 and ours["cost"]["disk_kib"] > 0
+    assert "similarity, CLIP (10-NN)" in rows
 
-    assert cli.main(["bench", name, "--quick", "--out", str(tmp_path), "--json"]) == 0
+    assert cli.main(["bench", name, "--quick", *more, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again == data  # nothing is computed twice, and nothing changes
 
@@ -317,7 +357,7 @@ def test_the_report_names_the_queries(tmp_path):
     bench = digits.benchmark(tmp_path, quick=True)
     scored = [Scored("GUDA (x)", seeds.mean(0), Cost(1.0, 10, None, 5.0), "fine")]
     rows = compare(scored, seeds, questions, Cost(9.0, 1000, 12.0))
-    result = Result(bench, "test", questions, seeds, scored, rows, [])
+    result = Result(bench, "test", questions, seeds, scored, rows, [], [])
     text = report.to_markdown(result)
     assert "| method | Top-1 |" in text and "fine" in text and "60 queries" in text
     assert "Spearman over the styles that the prompt does not name" in text

@@ -1,0 +1,129 @@
+"""Recipes and regularizations compared on the dev split; what wins there goes into the benchmark.
+
+    python benchmarks/recipes.py digits [--out guda-bench] [--only TRAK]
+    python benchmarks/recipes.py styles --data DIR
+
+Each variant changes one thing of the benchmark's own recipe. Models, counterfactual sets and scores
+are kept in the benchmark's folder and reused; the test split's queries are never looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from guda.bench import digits, report, styles
+from guda.bench.benchmark import Benchmark, Method
+from guda.bench.run import run
+from guda.cli import Progress
+from guda.steps import drain
+
+Changes = dict[str, dict[str, Any]]
+"""Display name -> the fields of the recipe that differ."""
+
+DIGITS: Changes = {
+    "ReTrack": {},
+    "rank 4": {"rank": 4},
+    "rank 32": {"rank": 32},
+    "attention only": {"modules": "attention"},
+    "50 steps": {"steps": 50},
+    "200 steps": {"steps": 200},
+    "400 steps": {"steps": 400},
+    "lr 1e-3": {"lr": 1e-3},
+    "lr 4e-3": {"lr": 4e-3},
+    "lambda 0.3": {"preserve_weight": 0.3},
+    "lambda 3": {"preserve_weight": 3.0},
+    "K = 1": {"neighbours": 1},
+    "kl_cap 8": {"kl_cap": 8.0},
+    "kl_cap 1": {"kl_cap": 1.0},
+    "low timesteps": {"timesteps": "low"},
+    "teacher-anchored, kl_cap 8": {"operator": "teacher_anchored", "kl_cap": 8.0},
+    "teacher-anchored, kl_cap 8, lr 4e-3": {
+        "operator": "teacher_anchored",
+        "kl_cap": 8.0,
+        "lr": 4e-3,
+    },
+    "teacher-anchored, no cap": {"operator": "teacher_anchored"},
+    "ESD": {"operator": "esd"},
+    "ESD, 200 steps": {"operator": "esd", "steps": 200},
+}
+STYLES: Changes = {
+    "AWSS": {},
+    "rank 4": {"rank": 4},
+    "rank 32": {"rank": 32},
+    "cross-attention only": {"modules": "cross_attention"},
+    "all layers": {"modules": "all"},
+    "75 steps": {"steps": 75},
+    "300 steps": {"steps": 300},
+    "lr 2e-3": {"lr": 2e-3},
+    "lr 8e-3": {"lr": 8e-3},
+    "lambda 0.3": {"preserve_weight": 0.3},
+    "lambda 3": {"preserve_weight": 3.0},
+    "uniform timesteps": {"timesteps": "uniform"},
+    "uniform anchor": {"anchor": "uniform"},
+    "style removed": {"anchor": "style_removed"},
+    "ReTrack": {"operator": "retrack"},
+}
+REGULARIZATIONS = (1e-2, 0.1, 1.0, 10.0, 100.0)
+
+
+def baselines(attention: bool) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The baselines with something to choose, each with the values to choose from."""
+    more = {"parameters": "attention"} if attention else {}
+    grid: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, scorer in (("TRAK", "trak"), ("D-TRAK", "dtrak"), ("DAS", "das")):
+        for value in REGULARIZATIONS:
+            grid[f"{name}, {value:g}"] = (scorer, {"regularization": value, **more})
+    for normalize in (False, True):
+        grid[f"TracIn, normalize {normalize}"] = ("grad_dot", {"normalize": normalize, **more})
+    for k in (1, 5, 10, 20, 50):
+        grid[f"latents, {k}-NN"] = ("latent_knn", {"k": k})
+        grid[f"UNet features, {k}-NN"] = ("feature_knn", {"k": k})
+    grid["UNet features, prototype"] = ("feature_prototype", {})
+    grid["UNet features, prototype, pooled"] = ("feature_prototype", {"pool": True})
+    for size in (1e-3, 1e-2, 0.1):
+        grid[f"instance, size {size:g}"] = ("instance", {"size": size})
+    if not attention:
+        grid["instance, all weights"] = ("instance", {"parameters": "all"})
+    return grid
+
+
+def variants(bench: Benchmark, changes: Changes, grid: dict, only: str) -> Benchmark:
+    own = next(iter(bench.methods.values()))
+    methods = {n: Method(own.recipe.replace(**c), own.elbo) for n, c in changes.items()}
+    return dataclasses.replace(
+        bench,
+        title=f"{bench.title}: recipes on the dev split",
+        methods={n: m for n, m in methods.items() if only in n},
+        baselines={n: b for n, b in grid.items() if only in n},
+        budgets=(),
+        repeats=0,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", choices=["digits", "styles"])
+    parser.add_argument("--out", type=Path, default=Path("guda-bench"))
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--only", default="", help="only variants whose name contains this")
+    args = parser.parse_args()
+    out = args.out / args.name
+    if args.name == "digits":
+        bench = variants(digits.benchmark(out, False), DIGITS, baselines(False), args.only)
+    else:
+        whole = styles.benchmark(out, False, args.data)
+        bench = variants(whole, STYLES, baselines(True), args.only)
+    with Progress() as progress:
+        result = drain(run(bench, out, "dev"), progress)
+    report.save(result, out / "dev")
+    print(report.to_markdown(result))
+
+
+if __name__ == "__main__":
+    main()

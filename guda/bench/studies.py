@@ -1,0 +1,117 @@
+"""What the first method's estimates are worth: Top-1 by number of evaluations, and intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from .. import metrics
+from ..backbone import LoraWeights
+from ..config import SCHEDULES, digest
+from ..counterfactuals import load_set
+from ..elbo import Query
+from ..scoring import score_queries
+from ..steps import Steps
+from .benchmark import Benchmark, Method, Model, Questions
+from .compare import Figure
+from .coverage import Coverage, coverage
+from .keep import kept
+from .meter import Cost, metered
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Agreement with LOGO from that many evaluations per picture and group."""
+
+    schedule: str
+    evaluations: int
+    top1: Figure
+
+
+def by_schedule(budgets: list[Budget]) -> dict[str, list[Budget]]:
+    names = dict.fromkeys(b.schedule for b in budgets)
+    return {name: [b for b in budgets if b.schedule == name] for name in names}
+
+
+def set_folder(out: Path, method: Method) -> Path:
+    """Where the counterfactuals of a recipe lie; methods that differ in scoring share them."""
+    return out / "sets" / digest(method.recipe.as_dict(), method.generated)[:12]
+
+
+def budgets(
+    bench: Benchmark,
+    full: Model,
+    questions: Questions,
+    logo: np.ndarray,
+    key: str,
+    out: Path,
+    folder: Path,
+) -> Steps[list[Budget]]:
+    """Top-1 of the first method by schedule and number of evaluations, on at most 128 questions.
+
+    logo: (S, I, K) deltas of retraining.
+    """
+    method = next(iter(bench.methods.values()))
+    some = slice(None, None, -(-len(questions) // 128))
+    rows = []
+    for schedule in SCHEDULES:
+        for n in bench.budgets:
+            config = method.elbo.replace(schedule=schedule, evaluations=n)
+
+            def scores(config=config) -> Steps[tuple[np.ndarray, Cost, str]]:
+                loras, query = _loaded(full, method, questions, some, out)
+                with metered(type(full.backbone.unet)) as cost:
+                    found = yield from score_queries(full.backbone, loras, query, config)
+                return found.contributions.sum(-1), cost, ""
+
+            made_from = digest(
+                key, dataclasses.asdict(method), config.as_dict(), bench.groups.names
+            )
+            path = folder / "budgets" / f"{schedule}-{n}.json"
+            found, *_ = yield from kept(path, made_from, scores())
+            top1 = metrics.top1(found, logo.mean(0)[some])
+            rows.append(Budget(schedule, n, metrics.bootstrap(top1)))
+    return rows
+
+
+def intervals(
+    bench: Benchmark, full: Model, questions: Questions, key: str, out: Path, folder: Path
+) -> Steps[list[Coverage]]:
+    """Coverage of the first method's intervals on some of the questions, by schedule."""
+    if not bench.repeats:
+        return []
+    method = next(iter(bench.methods.values()))
+    numbers = (16, 64) if bench.long > 1024 else (32,)
+    configs = [
+        method.elbo.replace(schedule=schedule, evaluations=n)
+        for schedule in SCHEDULES
+        for n in numbers
+    ]
+    some = slice(None, None, max(1, len(questions) // 24))
+
+    def measured() -> Steps[tuple[np.ndarray, Cost, str]]:
+        loras, query = _loaded(full, method, questions, some, out)
+        with metered(type(full.backbone.unet)) as cost:
+            rows = yield from coverage(
+                full.backbone, loras, query, configs, repeats=bench.repeats, long=bench.long
+            )
+        return np.array([[r.covered, r.width, r.error, r.top1] for r in rows]), cost, ""
+
+    made_from = digest(
+        key, dataclasses.asdict(method), [c.as_dict() for c in configs], bench.repeats, bench.long
+    )
+    found, *_ = yield from kept(folder / "coverage.json", made_from, measured())
+    return [
+        Coverage(c.schedule, c.evaluations, *map(float, row))
+        for c, row in zip(configs, found, strict=True)
+    ]
+
+
+def _loaded(
+    full: Model, method: Method, questions: Questions, some: slice, out: Path
+) -> tuple[dict[str, LoraWeights], Query]:
+    made = load_set(set_folder(out, method))
+    loras = {e.name: made.load(e, full.backbone) for e in made.entries}
+    return loras, questions.encoded(full.backbone).part(some)
