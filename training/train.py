@@ -216,6 +216,12 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
             p.grad.copy_(g.view_as(p))
 
 
+def wait() -> None:
+    """Until every process is here: what the first one writes, the others read."""
+    if WORLD > 1:
+        distributed.barrier()
+
+
 def run(
     name: str,
     modules: list[torch.nn.Module],
@@ -279,6 +285,7 @@ def run(
             saved = time.monotonic()
     if RANK == 0:
         checkpoint()
+    wait()
 
 
 def train_vae(x: torch.Tensor, minutes: float, work: Path, start: Path | None) -> AutoencoderKL:
@@ -325,8 +332,9 @@ def train_unet(
     lr: float,
 ) -> None:
     cache = work / "latents.safetensors"
-    if not cache.exists():
+    if RANK == 0 and not cache.exists():
         save_file({"latents": encode(vae, x, variants=6).contiguous()}, cache)
+    wait()
     latents = load_file(cache)["latents"]
     if start is None:
         vae.register_to_config(scaling_factor=round(1 / latents[0].std().item(), 5))
@@ -334,8 +342,7 @@ def train_unet(
     if start is None:
         if RANK == 0:
             make_tokenizer(rows, work / "tokenizer")
-        if WORLD > 1:
-            distributed.barrier()
+        wait()
         tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         text, unet = make_text_encoder(tokenizer), make_unet()
     else:
