@@ -34,6 +34,7 @@ DIGITS: Changes = {
     "50 steps": {"steps": 50},
     "200 steps": {"steps": 200},
     "400 steps": {"steps": 400},
+    "rank 32, 400 steps": {"rank": 32, "steps": 400},
     "lr 1e-3": {"lr": 1e-3},
     "lr 4e-3": {"lr": 4e-3},
     "lambda 0.3": {"preserve_weight": 0.3},
