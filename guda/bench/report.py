@@ -13,6 +13,11 @@ from .plots import agreement, cost, evaluations
 from .run import Result
 from .studies import by_schedule
 
+TITLES = {
+    "agreement": "Top-1 agreement with LOGO, with 95 % intervals",
+    "cost": "Top-1 agreement against time",
+    "evaluations": "Top-1 agreement against UNet evaluations",
+}
 SHOWN = ("Top-1", "MRR", "NDCG@3", "RBO", "Spearman", "Pearson")
 
 
@@ -29,7 +34,8 @@ def save(result: Result, folder: Path) -> Path:
             lambda tmp, figure=figure: figure.savefig(tmp, format="png", dpi=150),
         )
     path = folder / "results.md"
-    write_text(path, to_markdown(result))
+    plots = "".join(f"\n![{TITLES[name]}]({name}.png)\n" for name in figures)
+    write_text(path, to_markdown(result) + plots)
     return path
 
 
