@@ -3,8 +3,9 @@
     python benchmarks/recipes.py digits [--out guda-bench] [--only TRAK]
     python benchmarks/recipes.py styles --data DIR
 
-Each variant changes one thing of the benchmark's own recipe. Models, counterfactual sets and scores
-are kept in the benchmark's folder and reused; the test split's queries are never looked at.
+Each variant changes the first row's recipe, for digits 100 steps of ReTrack. Models, counterfactual
+sets and scores are kept in the benchmark's folder and reused; the test split's queries are never
+looked at.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from guda.bench import digits, report, styles
 from guda.bench.benchmark import Benchmark, Method
 from guda.bench.run import run
 from guda.cli import Progress
+from guda.config import UnlearnConfig
 from guda.steps import drain
 
 Changes = dict[str, dict[str, Any]]
@@ -89,9 +91,11 @@ def baselines(attention: bool) -> dict[str, tuple[str, dict[str, Any]]]:
     return grid
 
 
-def variants(bench: Benchmark, changes: Changes, grid: dict, only: str) -> Benchmark:
-    own = next(iter(bench.methods.values()))
-    methods = {n: Method(own.recipe.replace(**c), own.elbo) for n, c in changes.items()}
+def variants(
+    bench: Benchmark, recipe: UnlearnConfig, changes: Changes, grid: dict, only: str
+) -> Benchmark:
+    elbo = next(iter(bench.methods.values())).elbo
+    methods = {n: Method(recipe.replace(**c), elbo) for n, c in changes.items()}
     return dataclasses.replace(
         bench,
         title=f"{bench.title}: recipes on the dev split",
@@ -111,10 +115,16 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out / args.name
     if args.name == "digits":
-        bench = variants(digits.benchmark(out, False), DIGITS, baselines(False), args.only)
+        bench = variants(
+            digits.benchmark(out, False),
+            digits.LORA.replace(steps=100),
+            DIGITS,
+            baselines(False),
+            args.only,
+        )
     else:
         whole = styles.benchmark(out, False, args.data)
-        bench = variants(whole, STYLES, baselines(True), args.only)
+        bench = variants(whole, styles.AWSS, STYLES, baselines(True), args.only)
     with Progress() as progress:
         result = drain(run(bench, out, "dev"), progress)
     report.save(result, out / "dev")

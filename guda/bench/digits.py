@@ -30,7 +30,7 @@ LORA = UnlearnConfig(
     operator="retrack",
     modules="all",
     rank=8,
-    steps=100,
+    steps=400,
     lr=2e-3,
     batch_size=64,
     retain_batch_size=64,
@@ -41,11 +41,12 @@ LORA = UnlearnConfig(
 )
 RECIPES = {
     "GUDA (ReTrack, LoRA)": LORA,
+    "GUDA (ReTrack, LoRA, 100 steps)": LORA.replace(steps=100),
     "GUDA (ReTrack, full)": LORA.replace(modules="full", lr=5e-4),
     "GUDA (teacher-anchored, LoRA)": LORA.replace(operator="teacher_anchored", kl_cap=8.0),
     "GUDA (ESD, LoRA)": LORA.replace(operator="esd"),
-    "gradient ascent": LORA.replace(operator="gradient_ascent", lr=5e-4),
-    "retain-only fine-tuning": LORA.replace(operator="retain_only"),
+    "gradient ascent": LORA.replace(operator="gradient_ascent", lr=5e-4, steps=100),
+    "retain-only fine-tuning": LORA.replace(operator="retain_only", steps=100),
 }
 BASELINES = {
     "random": ("random", {}),
