@@ -85,11 +85,44 @@ def _parser() -> argparse.ArgumentParser:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", required=True, help="a diffusers folder, or 'demo' for the built-in model"
+        "--model",
+        required=True,
+        help="a .safetensors checkpoint, a diffusers folder, or 'demo' for the built-in model",
+    )
+    parser.add_argument(
+        "--prediction",
+        choices=["auto", "epsilon", "v_prediction"],
+        default="auto",
+        help="what the model predicts; auto finds out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="side of the pictures, less to save time and memory; 0 for the model's own "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--vae", type=Path, help="VAE file for a checkpoint without one")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, for checkpoints"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
     parser.add_argument("--style", action="append", help="only this style; may be repeated")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _load(args: argparse.Namespace):
+    from .backbone.load import load
+
+    return load(
+        args.model,
+        device=_device(args.device),
+        prediction=args.prediction,
+        resolution=args.resolution,
+        vae=args.vae,
+        tokenizer=args.tokenizer,
+    )
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -102,7 +135,6 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _unlearn(args: argparse.Namespace) -> int:
-    from .backbone.load import load
     from .groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
     from .pipeline import UnlearnRequest, unlearn
     from .steps import drain
@@ -121,7 +153,7 @@ def _unlearn(args: argparse.Namespace) -> int:
             pictures=sampling.pictures,
             **template,
         )
-    backbone = load(args.model, device=_device(args.device))
+    backbone = _load(args)
     request = UnlearnRequest(backbone, groups, args.out, config, args.style, sampling)
     with Progress() as progress:
         made = drain(unlearn(request), progress)
@@ -139,7 +171,6 @@ def _unlearn(args: argparse.Namespace) -> int:
 
 def _attribute(args: argparse.Namespace) -> int:
     from . import pictures
-    from .backbone.load import load
     from .counterfactuals import load_set
     from .pipeline import AttributeRequest, attribute
     from .report import save
@@ -152,7 +183,7 @@ def _attribute(args: argparse.Namespace) -> int:
     if args.style:
         found = found.subset(args.style)
     loaded = [pictures.load(path) for path in args.image]
-    backbone = load(args.model, device=_device(args.device))
+    backbone = _load(args)
     request = AttributeRequest(
         backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
