@@ -58,11 +58,14 @@ def assemble(
         unet=_unet(tensors, kind, where, dtype, pixels // factor),
         vae=made_vae,
         text=text,
-        scheduler=_scheduler(chosen, "ztsnr" in entries, alpha_bar),
+        scheduler=_scheduler(chosen, "ztsnr" in entries),
     )
+    own_schedule = True
+    if alpha_bar is not None:
+        pipeline.scheduler, own_schedule = _fitting(chosen, alpha_bar)
     made = StableDiffusion(pipeline, name, device, resolution=resolution)
     made.overrides |= {"prediction": chosen} if chosen != own else {}
-    if alpha_bar is not None:
+    if alpha_bar is not None and not own_schedule:
         made.overrides["alpha_bar"] = digest([f"{a:.6g}" for a in alpha_bar.tolist()])
     if layer is not None:
         made.overrides["layer"] = layer
@@ -91,7 +94,7 @@ def check_prediction(kind: str) -> None:
         raise ModelError(f"prediction is {kind!r}; choose one of: {allowed}.")
 
 
-def _scheduler(prediction: str, zero_snr: bool, alpha_bar: Tensor | None) -> Any:
+def _scheduler(prediction: str, zero_snr: bool) -> Any:
     from diffusers import DDPMScheduler  # type: ignore[attr-defined]
 
     check_prediction(prediction)
@@ -104,13 +107,23 @@ def _scheduler(prediction: str, zero_snr: bool, alpha_bar: Tensor | None) -> Any
         clip_sample=False,
         rescale_betas_zero_snr=zero_snr,
     )
-    if alpha_bar is not None:
-        alpha_bar = alpha_bar.double().cpu()
-        betas = 1 - alpha_bar / torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
-        scheduler.register_to_config(trained_betas=betas.tolist(), rescale_betas_zero_snr=False)
-        scheduler.alphas_cumprod = alpha_bar
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.clamp(min=_SMALLEST)
     return scheduler
+
+
+def _fitting(prediction: str, alpha_bar: Tensor) -> tuple[Any, bool]:
+    """The scheduler with this alpha_bar, and whether it is one of the families' own."""
+    alpha_bar = alpha_bar.double().cpu()
+    for zero_snr in (False, True):
+        scheduler = _scheduler(prediction, zero_snr)
+        known = scheduler.alphas_cumprod.double()
+        if known.shape == alpha_bar.shape and torch.allclose(known, alpha_bar, rtol=1e-3):
+            return scheduler, True
+    scheduler = _scheduler(prediction, False)
+    betas = 1 - alpha_bar / torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
+    scheduler.register_to_config(trained_betas=betas.tolist())
+    scheduler.alphas_cumprod = alpha_bar
+    return scheduler, False
 
 
 def _unet(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ModelError
 from .assemble import AUTO, assemble, check_prediction
-from .checkpoint import FileTensors
+from .checkpoint import FileTensors, identify, read_header
 from .stable_diffusion import StableDiffusion
 
 DEMO = "demo"
@@ -50,31 +50,11 @@ def load(
     if str(source) == DEMO:
         return _load_folder(DEMO_FOLDER, DEMO, device, dtype, prediction, size)
     path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix in _PICKLES:
-        raise ModelError(
-            f"The model {path} is a pickle ({path.suffix}), which can run any code when opened, so "
-            "it is refused. Convert it to .safetensors, or use a diffusers folder."
-        )
-    if not path.exists():
-        raise ModelError(
-            f"The model {path} does not exist; give a .safetensors checkpoint, a diffusers folder, "
-            "or 'demo' for the built-in model."
-        )
+    check(path)
     if path.is_dir():
         if vae is not None:
             raise ModelError(f"The model folder {path} has its own VAE; leave vae out.")
         return _load_folder(path, path.name, device, dtype, prediction, size)
-    if suffix == ".gguf":
-        raise ModelError(
-            f"The model {path} is quantized (GGUF), and its weights cannot be trained; use the "
-            "fp16, bf16 or fp32 .safetensors file of the model."
-        )
-    if suffix not in CHECKPOINTS:
-        raise ModelError(
-            f"The model {path} is not a .safetensors file; give a .safetensors checkpoint or a "
-            "diffusers folder (the one that holds model_index.json)."
-        )
     if isinstance(vae, str | Path):
         vae = _vae_file(Path(vae))
     with FileTensors(path) as tensors, _quiet():
@@ -90,6 +70,38 @@ def load(
             vae=vae,
             tokenizer=tokenizer,
         )
+
+
+def check(source: str | Path) -> None:
+    """Raises ModelError for what `load` will refuse, as far as names and headers tell."""
+    if str(source) == DEMO:
+        return
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
+        raise ModelError(
+            f"The model {path} is a pickle ({path.suffix}), which can run any code when opened, so "
+            "it is refused. Convert it to .safetensors, or use a diffusers folder."
+        )
+    if not path.exists():
+        raise ModelError(
+            f"The model {path} does not exist; give a .safetensors checkpoint, a diffusers folder, "
+            "or 'demo' for the built-in model."
+        )
+    if path.is_dir():
+        _check_folder(path)
+        return
+    if suffix == ".gguf":
+        raise ModelError(
+            f"The model {path} is quantized (GGUF), and its weights cannot be trained; use the "
+            "fp16, bf16 or fp32 .safetensors file of the model."
+        )
+    if suffix not in CHECKPOINTS:
+        raise ModelError(
+            f"The model {path} is not a .safetensors file; give a .safetensors checkpoint or a "
+            "diffusers folder (the one that holds model_index.json)."
+        )
+    identify(read_header(path), f"The model {path}")
 
 
 def _resolution(pixels: int) -> int:
