@@ -51,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         "--styles", type=Path, help="text file of prompt-only styles, 'Name: phrase' per line"
     )
     unlearn.add_argument(
-        "--contents", type=Path, help="text file of what prompt-only groups show, one per line"
+        "--contents",
+        type=Path,
+        help="text file of what prompt-only groups show, one per line; "
+        "without it, everyday subjects",
     )
     unlearn.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
     unlearn.add_argument("--out", type=Path, required=True, help="folder of the set")
@@ -135,6 +138,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _unlearn(args: argparse.Namespace) -> int:
+    from .contents import CONTENTS
     from .groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
     from .pipeline import UnlearnRequest, unlearn
     from .steps import drain
@@ -143,13 +147,11 @@ def _unlearn(args: argparse.Namespace) -> int:
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
-    elif args.contents is None:
-        raise ConfigError("--styles needs --contents; give a text file of things to show.")
     else:
         template = {"template": args.template} if args.template else {}
         groups = from_prompts(
             parse_styles(_read(args.styles)),
-            parse_contents(_read(args.contents)),
+            CONTENTS if args.contents is None else parse_contents(_read(args.contents)),
             pictures=sampling.pictures,
             **template,
         )

@@ -84,6 +84,7 @@ def check_round_trip(comfy: Comfy, file: str, name: str, steps: int = 2) -> dict
     assert (lora == without).all(), "Without This Style and Load LoRA differ"
     assert np.abs(full - lora).max() > 2, "the counterfactual changes nothing"
     assert "lora key not loaded" not in comfy.log()
+    comfy.free()
     again = done(comfy, native(file) | used(name) | from_graph() | scored(["set", 0]))
     assert elbo(again) == pytest.approx(elbo(first), rel=1e-3)
     assert deltas(again) == pytest.approx(deltas(first), rel=1e-2, abs=1e-3 * abs(elbo(first)))
