@@ -96,12 +96,15 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
     counterfactuals.verify(backbone)
     started = time.monotonic()
     loras = {e.name: counterfactuals.load(e, backbone) for e in counterfactuals.entries}
-    yield Step("encode", 0, count)
-    if request.latents is None:
+    latents = request.latents
+    fitted = torch.empty(0)
+    if latents is None:
         fitted = torch.stack([fit(p, backbone.resolution) for p in request.pictures])
+    yield Step("encode", 0, count)
+    if latents is None:
         latents, keys = backbone.encode_images(fitted), tuple(picture_key(p) for p in fitted)
     else:
-        latents, keys = request.latents, tuple(picture_key(x) for x in request.latents)
+        keys = tuple(picture_key(x) for x in latents)
         fitted = _shown(request.pictures, backbone.decode(latents))
     query = Query(latents, backbone.encode_prompts(prompts), keys)
     found = yield from score_queries(backbone, loras, query, request.config)

@@ -128,24 +128,21 @@ class StableDiffusion:
         dtype = self.unet.dtype
         x_t, t = x_t.to(self.device), t.to(self.device)
         condition = condition.to(self.device, dtype)
-        out = self.unet(
-            x_t.to(dtype),
-            t,
-            encoder_hidden_states=condition.embeds,
-            added_cond_kwargs=self._added(condition, x_t),
-        ).sample
+        more = self._added(condition, x_t)
+        out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds, **more).sample
         return self.schedule.to_eps(out.float(), x_t.float(), t, self.prediction)
 
-    def _added(self, condition: Conditioning, x_t: Tensor) -> dict[str, Tensor] | None:
+    def _added(self, condition: Conditioning, x_t: Tensor) -> dict[str, dict[str, Tensor]]:
         """SDXL's size numbers: original height and width, crop at (0, 0), target size; all as is.
 
         They are those of the picture at hand, as in ComfyUI, so that latents of any size are right.
         """
         if "text_embeds" not in condition.added:
-            return None
+            return {}
         height, width = (side * self._factor for side in x_t.shape[-2:])
         sizes = torch.tensor([height, width, 0, 0, height, width], device=x_t.device)
-        return {**condition.added, "time_ids": sizes.float().expand(len(x_t), 6)}
+        added = {**condition.added, "time_ids": sizes.float().expand(len(x_t), 6)}
+        return {"added_cond_kwargs": added}
 
     @torch.no_grad()
     def sample(

@@ -340,5 +340,5 @@ def test_the_tokenizer_is_looked_for(tmp_path, monkeypatch):
 def test_sdxl_sees_the_size_of_the_picture(files):
     backbone = load(files["sdxl"])
     condition = backbone.encode_prompts(["a"])
-    sizes = backbone._added(condition, torch.zeros(1, 4, 64, 128))["time_ids"]
+    sizes = backbone._added(condition, torch.zeros(1, 4, 64, 128))["added_cond_kwargs"]["time_ids"]
     assert sizes.tolist() == [[128, 256, 0, 0, 128, 256]]
