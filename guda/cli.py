@@ -51,7 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         "--styles", type=Path, help="text file of prompt-only styles, 'Name: phrase' per line"
     )
     unlearn.add_argument(
-        "--contents", type=Path, help="text file of what prompt-only groups show, one per line"
+        "--contents",
+        type=Path,
+        help="text file of what prompt-only groups show, one per line; "
+        "without it, everyday subjects",
     )
     unlearn.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
     unlearn.add_argument("--out", type=Path, required=True, help="folder of the set")
@@ -86,11 +89,44 @@ def _parser() -> argparse.ArgumentParser:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", required=True, help="a diffusers folder, or 'demo' for the built-in model"
+        "--model",
+        required=True,
+        help="a .safetensors checkpoint, a diffusers folder, or 'demo' for the built-in model",
+    )
+    parser.add_argument(
+        "--prediction",
+        choices=["auto", "epsilon", "v_prediction"],
+        default="auto",
+        help="what the model predicts; auto finds out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="side of the pictures, less to save time and memory; 0 for the model's own "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--vae", type=Path, help="VAE file for a checkpoint without one")
+    parser.add_argument(
+        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, for checkpoints"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
     parser.add_argument("--style", action="append", help="only this style; may be repeated")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _load(args: argparse.Namespace):
+    from .backbone.load import load
+
+    return load(
+        args.model,
+        device=_device(args.device),
+        prediction=args.prediction,
+        resolution=args.resolution,
+        vae=args.vae,
+        tokenizer=args.tokenizer,
+    )
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -103,7 +139,7 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _unlearn(args: argparse.Namespace) -> int:
-    from .backbone.load import load
+    from .contents import CONTENTS
     from .groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
     from .pipeline import UnlearnRequest, unlearn
     from .steps import drain
@@ -112,17 +148,15 @@ def _unlearn(args: argparse.Namespace) -> int:
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
-    elif args.contents is None:
-        raise ConfigError("--styles needs --contents; give a text file of things to show.")
     else:
         template = {"template": args.template} if args.template else {}
         groups = from_prompts(
             parse_styles(_read(args.styles)),
-            parse_contents(_read(args.contents)),
+            CONTENTS if args.contents is None else parse_contents(_read(args.contents)),
             pictures=sampling.pictures,
             **template,
         )
-    backbone = load(args.model, device=_device(args.device))
+    backbone = _load(args)
     request = UnlearnRequest(backbone, groups, args.out, config, args.style, sampling)
     with Progress() as progress:
         made = drain(unlearn(request), progress)
@@ -140,7 +174,6 @@ def _unlearn(args: argparse.Namespace) -> int:
 
 def _attribute(args: argparse.Namespace) -> int:
     from . import pictures
-    from .backbone.load import load
     from .counterfactuals import load_set
     from .pipeline import AttributeRequest, attribute
     from .report import save
@@ -153,7 +186,7 @@ def _attribute(args: argparse.Namespace) -> int:
     if args.style:
         found = found.subset(args.style)
     loaded = [pictures.load(path) for path in args.image]
-    backbone = load(args.model, device=_device(args.device))
+    backbone = _load(args)
     request = AttributeRequest(
         backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
     )

@@ -85,6 +85,7 @@ def _reported(
 
 def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache: Path) -> Path:
     settings = {k: v for k, v in config.as_dict().items() if k not in ("batch_size", "pictures")}
+    settings |= backbone.overrides
     name = digest(
         backbone.fingerprint, group.name, example.id, example.prompt(group.style), settings
     )

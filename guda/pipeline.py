@@ -43,7 +43,11 @@ class UnlearnRequest:
 
 @dataclass(frozen=True)
 class AttributeRequest:
-    """Score pictures (a list of (3, H, W) tensors in [0, 1]) against a counterfactual set."""
+    """Score pictures (a list of (3, H, W) tensors in [0, 1]) against a counterfactual set.
+
+    latents: (n, c, h, w), scaled as the UNet expects them, scored in place of the pictures, which
+    then need not be given: they are only shown.
+    """
 
     backbone: Backbone
     counterfactuals: CounterfactualSet
@@ -51,6 +55,7 @@ class AttributeRequest:
     names: Sequence[str]
     prompts: Sequence[str]
     config: ElboConfig = field(default_factory=ElboConfig)
+    latents: Tensor | None = None
 
 
 def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
@@ -69,20 +74,20 @@ def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
     """The scores of every picture. Raises GudaError before anything is computed on bad input."""
     backbone, counterfactuals = request.backbone, request.counterfactuals
-    if not request.pictures:
+    count = len(request.pictures) if request.latents is None else len(request.latents)
+    if not count:
         raise ImageError("No picture was given; give at least one.")
     prompts = list(request.prompts)
     if len(prompts) == 1:
-        prompts *= len(request.pictures)
-    if len(prompts) != len(request.pictures):
+        prompts *= count
+    if len(prompts) != count:
         raise ImageError(
-            f"{len(prompts)} prompts were given for {len(request.pictures)} pictures; give one "
+            f"{len(prompts)} prompts were given for {count} pictures; give one "
             "prompt for all, or one per picture."
         )
-    if len(request.names) != len(request.pictures):
+    if len(request.names) != count:
         raise ImageError(
-            f"{len(request.names)} names were given for {len(request.pictures)} pictures; give "
-            "one per picture."
+            f"{len(request.names)} names were given for {count} pictures; give one per picture."
         )
     if not counterfactuals.entries:
         raise CounterfactualError(
@@ -91,15 +96,25 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
     counterfactuals.verify(backbone)
     started = time.monotonic()
     loras = {e.name: counterfactuals.load(e, backbone) for e in counterfactuals.entries}
-    fitted = torch.stack([fit(p, backbone.resolution) for p in request.pictures])
-    yield Step("encode", 0, len(fitted))
-    query = Query(
-        latents=backbone.encode_images(fitted),
-        condition=backbone.encode_prompts(prompts),
-        keys=tuple(picture_key(p) for p in fitted),
-    )
+    latents = request.latents
+    fitted = torch.empty(0)
+    if latents is None:
+        fitted = torch.stack([fit(p, backbone.resolution) for p in request.pictures])
+    yield Step("encode", 0, count)
+    if latents is None:
+        latents, keys = backbone.encode_images(fitted), tuple(picture_key(p) for p in fitted)
+    else:
+        keys = tuple(picture_key(x) for x in latents)
+        fitted = _shown(request.pictures, backbone.decode(latents))
+    query = Query(latents, backbone.encode_prompts(prompts), keys)
     found = yield from score_queries(backbone, loras, query, request.config)
     return _assemble(request, prompts, fitted, found, time.monotonic() - started)
+
+
+def _shown(pictures: Sequence[Tensor], decoded: Tensor) -> Tensor:
+    """The pictures that were given beside their latents, if they are of the same size."""
+    same = [p for p in pictures if p.shape == decoded.shape[1:]]
+    return torch.stack(same) if len(same) == len(decoded) else decoded
 
 
 def _assemble(

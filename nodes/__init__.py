@@ -8,15 +8,17 @@ from .attribute import GudaAttribute
 from .generate import GudaGeneratePictures
 from .groups import GudaGroupsFromFolder, GudaGroupsFromPrompts
 from .heatmap import GudaHeatMap
-from .model import GudaLoadModel
+from .model import GudaLoadModel, GudaModelFromGraph
 from .report import GudaSaveReport
 from .unlearn import GudaLoadCounterfactuals, GudaUnlearn
+from .without import GudaWithoutStyle
 
 
 class GudaExtension(ComfyExtension):
     async def get_node_list(self):
         return [
             GudaLoadModel,
+            GudaModelFromGraph,
             GudaGroupsFromFolder,
             GudaGroupsFromPrompts,
             GudaUnlearn,
@@ -25,4 +27,5 @@ class GudaExtension(ComfyExtension):
             GudaAttribute,
             GudaHeatMap,
             GudaSaveReport,
+            GudaWithoutStyle,
         ]

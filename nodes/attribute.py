@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
+from ..guda.errors import ImageError
 from . import places, settings
 from .convert import from_batch, lines, save_temp, to_batch
 from .runtime import normal_mode, on_device, run
@@ -32,8 +33,9 @@ class GudaAttribute(io.ComfyNode):
                 ),
                 io.Image.Input(
                     "image",
+                    optional=True,
                     tooltip="One picture or a batch. Each is cut to a centred square of the "
-                    "model's size.",
+                    "model's size. Not needed where latents are linked.",
                 ),
                 io.String.Input(
                     "prompt",
@@ -45,6 +47,13 @@ class GudaAttribute(io.ComfyNode):
                     "pictures, or one line per picture. It may be empty.",
                 ),
                 *settings.inputs(ElboConfig),
+                io.Latent.Input(
+                    "latent",
+                    optional=True,
+                    tooltip="Latents from a KSampler of the same kind of model, scored as they "
+                    "are: in their own size and without the loss of a round trip through the VAE. "
+                    "The image beside them is then only shown.",
+                ),
             ],
             outputs=[
                 AttributionType.Output(
@@ -67,13 +76,16 @@ class GudaAttribute(io.ComfyNode):
 
     @classmethod
     @normal_mode
-    def execute(cls, model, counterfactuals, image, prompt="", **values):
+    def execute(cls, model, counterfactuals, image=None, prompt="", latent=None, **values):
         from ..guda import heatmap, report
         from ..guda.pipeline import AttributeRequest, attribute
 
-        pictures, config = from_batch(image), settings.read(ElboConfig, values)
-        names = [f"picture {i + 1}" for i in range(len(pictures))]
-        request = AttributeRequest(model, counterfactuals, pictures, names, lines(prompt), config)
+        pictures, latents = asked(model, image, latent)
+        names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
+        config = settings.read(ElboConfig, values)
+        request = AttributeRequest(
+            model, counterfactuals, pictures, names, lines(prompt), config, latents
+        )
         with on_device(model):
             found = run(attribute(request))
         numbers = range(len(found.images))
@@ -88,6 +100,14 @@ class GudaAttribute(io.ComfyNode):
             verdicts,
             ui={"guda": [payload(found)]},
         )
+
+
+def asked(model, image, latent):
+    """Pictures and scaled latents (None without) of what is to be scored. Raises ImageError."""
+    if image is None and latent is None:
+        raise ImageError("Nothing is linked to image or latent; link a picture or latents to one.")
+    pictures = [] if image is None else from_batch(image)
+    return pictures, None if latent is None else model.scale_latents(latent["samples"].clone())
 
 
 def payload(attribution) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class GudaGroupsFromFolder(io.ComfyNode):
 class GudaGroupsFromPrompts(io.ComfyNode):
     @classmethod
     def define_schema(cls):
+        from ..guda.contents import CONTENTS as SUBJECTS
         from ..guda.demo import CONTENTS, STYLES
 
         return io.Schema(
@@ -97,7 +98,8 @@ class GudaGroupsFromPrompts(io.ComfyNode):
                     multiline=True,
                     dynamic_prompts=False,
                     default="\n".join(CONTENTS),
-                    tooltip="What the pictures show, one per line; every style shows the same.",
+                    tooltip="What the pictures show, one per line; every style shows the same. "
+                    f"Empty: {len(SUBJECTS)} everyday subjects, from portraits to landscapes.",
                 ),
                 *settings.inputs(SampleConfig),
                 io.String.Input(
@@ -124,12 +126,13 @@ class GudaGroupsFromPrompts(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, styles, contents, template=TEMPLATE, **values):
+        from ..guda.contents import CONTENTS
         from ..guda.generate import generate_pictures
         from ..guda.groups import from_prompts, parse_contents, parse_styles
         from .sheets import contact_sheet
 
         config = settings.read(SampleConfig, values)
-        styled, shown = parse_styles(styles), parse_contents(contents)
+        styled, shown = parse_styles(styles), parse_contents(contents) or CONTENTS
         groups = from_prompts(styled, shown, pictures=config.pictures, template=template)
         folder = places.pictures_folder(model.name)
         with on_device(model):

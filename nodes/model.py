@@ -1,4 +1,4 @@
-"""The base model."""
+"""The base model: from disk, or from the model that a graph already has."""
 
 from __future__ import annotations
 
@@ -6,9 +6,29 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from . import places
+from . import places, settings
 from .runtime import normal_mode, offload_device, problem
 from .types import CATEGORY, Model
+
+PREDICTIONS = ("auto", "epsilon", "v_prediction")
+
+
+def _model_output():
+    return Model.Output(display_name="model", tooltip="The base model, in full.")
+
+
+def _resolution_input():
+    return io.Int.Input(
+        "resolution",
+        default=0,
+        min=0,
+        max=4096,
+        step=8,
+        control_after_generate=False,
+        tooltip="Side of the pictures in pixels; 0 for the model's own. Less saves time and "
+        "memory, but the model knows its own size best.",
+        **settings.advanced(io.Int.Input),
+    )
 
 
 class GudaLoadModel(io.ComfyNode):
@@ -19,33 +39,99 @@ class GudaLoadModel(io.ComfyNode):
             display_name="Load Base Model (GUDA)",
             category=CATEGORY,
             description="Loads the Stable Diffusion model whose styles are to be traced: the small "
-            "built-in one, or a diffusers folder under models/diffusers.",
+            "built-in one, a checkpoint from models/checkpoints, or a diffusers folder.",
             inputs=[
                 io.Combo.Input(
                     "model",
                     options=places.model_names(),
                     default=places.BUILT_IN,
-                    tooltip="The built-in demo model, or a folder under models/diffusers that "
-                    "holds a model_index.json (Stable Diffusion 1.x or 2.x, safetensors).",
+                    tooltip="The built-in demo model, a .safetensors checkpoint of Stable "
+                    "Diffusion 1.x, 2.x or SDXL base, or a folder under models/diffusers that "
+                    "holds a model_index.json.",
+                ),
+                io.Combo.Input(
+                    "prediction",
+                    options=list(PREDICTIONS),
+                    default="auto",
+                    tooltip="What the model predicts. auto finds out; Stable Diffusion 2.x files "
+                    "carry no mark, so choose v_prediction if a 768-pixel model was taken wrongly "
+                    "(pictures are noise), or epsilon the other way round.",
+                    **settings.advanced(io.Combo.Input),
+                ),
+                _resolution_input(),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="A VAE in place of the checkpoint's own; needed where the file has "
+                    "none. Not for diffusers folders.",
                 ),
             ],
-            outputs=[Model.Output(display_name="model", tooltip="The base model, in full.")],
+            outputs=[_model_output()],
         )
 
     @classmethod
     def validate_inputs(cls, model):
-        return problem(lambda: model is None or places.model_source(model))
+        from ..guda.backbone.load import check
+
+        return problem(lambda: model is None or check(places.model_source(model)))
 
     @classmethod
-    def fingerprint_inputs(cls, model):
+    def fingerprint_inputs(cls, model, **others):
         from ..guda.backbone.load import DEMO_FOLDER
 
         source = places.model_source(model)
-        return places.stamps_below(DEMO_FOLDER if source == "demo" else Path(source))
+        path = DEMO_FOLDER if source == "demo" else Path(source)
+        return places.stamps([path]) if path.is_file() else places.stamps_below(path)
 
     @classmethod
     @normal_mode
-    def execute(cls, model):
+    def execute(cls, model, prediction="auto", resolution=0, vae=None):
         from ..guda.backbone.load import load
 
-        return io.NodeOutput(load(places.model_source(model), device=offload_device()))
+        loaded = load(
+            places.model_source(model),
+            device=offload_device(),
+            prediction=prediction,
+            resolution=resolution,
+            vae=None if vae is None else vae.get_sd(),
+            tokenizer=places.tokenizer_folder(),
+        )
+        return io.NodeOutput(loaded)
+
+
+class GudaModelFromGraph(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GudaModelFromGraph",
+            display_name="Base Model from Graph (GUDA)",
+            category=CATEGORY,
+            description="Takes the model that the graph already uses, with the LoRAs that are "
+            "patched into it, as the base model whose styles are to be traced.",
+            inputs=[
+                io.Model.Input(
+                    "model",
+                    tooltip="Stable Diffusion 1.x, 2.x or SDXL. Its weights and LoRAs count; other "
+                    "changes (attention, guidance, conditioning) do not.",
+                ),
+                io.Clip.Input(
+                    "clip",
+                    tooltip="The model's text encoder, with its LoRAs and its last layer.",
+                ),
+                io.Vae.Input("vae", tooltip="The model's VAE."),
+                io.String.Input(
+                    "name",
+                    default="my-model",
+                    tooltip="What to call the model in reports and folders.",
+                ),
+                _resolution_input(),
+            ],
+            outputs=[_model_output()],
+        )
+
+    @classmethod
+    @normal_mode
+    def execute(cls, model, clip, vae, name="my-model", resolution=0):
+        from .graph import base_model
+
+        return io.NodeOutput(base_model(model, clip, vae, name.strip() or "my-model", resolution))

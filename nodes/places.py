@@ -1,6 +1,7 @@
 """Where the pack reads and writes, by ComfyUI's folders. Only the standard library and errors.
 
     models/diffusers/<model>/model_index.json   base models (every registered diffusers folder)
+    models/checkpoints/<model>.safetensors      base models (every registered checkpoint folder)
     models/loras/guda/<set>/                     counterfactual sets, so that "Load LoRA" lists them
     output/guda/pictures/<model>/<group>/        pictures of prompt-only groups
     output/guda/report_00001_/                   reports
@@ -35,14 +36,17 @@ def diffusers_folders() -> list[Path]:
 
 
 def model_names() -> list[str]:
-    """The built-in model, then every folder that holds a model_index.json, relative and posix."""
+    """The built-in model, diffusers folders (that hold a model_index.json), checkpoint files.
+
+    Names are relative. Files that will be refused are listed, too, as the refusal says why.
+    """
     found = {
         Path(base).relative_to(root).as_posix()
         for root in diffusers_folders()
         for base, files in walk(root)
         if INDEX in files and Path(base) != root
     }
-    return [BUILT_IN, *sorted(found)]
+    return [BUILT_IN, *sorted(found), *folder_paths.get_filename_list("checkpoints")]
 
 
 def model_source(name: str) -> str | Path:
@@ -52,10 +56,20 @@ def model_source(name: str) -> str | Path:
     for root in diffusers_folders():
         if _inside(root / name, root) and (root / name / INDEX).is_file():
             return root / name
+    if name in folder_paths.get_filename_list("checkpoints"):
+        return Path(folder_paths.get_full_path_or_raise("checkpoints", name))
     raise ModelError(
-        f"The model {name!r} is not in {diffusers_folders()[0]}; put a diffusers folder (with "
+        f"The model {name!r} is not in {folder_paths.get_folder_paths('checkpoints')[0]} or "
+        f"{diffusers_folders()[0]}; put a checkpoint (.safetensors) or a diffusers folder (with "
         f"{INDEX}) there and press R to refresh, or choose {BUILT_IN!r}."
     )
+
+
+def tokenizer_folder() -> Path:
+    """ComfyUI's own copy of CLIP's tokenizer."""
+    import comfy.sd1_clip
+
+    return Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
 
 
 def group_folder(folder: str) -> Path:

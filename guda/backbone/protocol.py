@@ -67,11 +67,16 @@ class Backbone(Protocol):
     """A diffusion model, with one optional LoRA on its UNet.
 
     conditional: whether prompts matter; an unconditional model gives them rows without content.
+    overrides: settings, other than the model's own, that change what is computed with it.
     """
 
     name: str
     conditional: bool
     fingerprint: str
+
+    @property
+    def overrides(self) -> Mapping[str, Any]: ...
+
     schedule: NoiseSchedule
     resolution: int
     device: torch.device
@@ -83,6 +88,10 @@ class Backbone(Protocol):
 
     def encode_images(self, pictures: Tensor) -> Tensor:
         """Latents: the VAE's posterior mean, scaled. Float32 on the CPU."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures (n, 3, H, W) in [0, 1], float32 on the CPU, from scaled latents."""
         ...
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:

@@ -1,4 +1,4 @@
-"""Stable Diffusion through diffusers: text encoder, VAE, UNet and scheduler from one folder."""
+"""Stable Diffusion through diffusers: text encoders, VAE, UNet and noise schedule."""
 
 from __future__ import annotations
 
@@ -11,23 +11,36 @@ import torch
 from torch import Tensor, nn
 
 from ..config import SampleConfig
-from ..errors import ModelError
+from ..errors import ImageError, ModelError
 from ..noise import generator
 from ..schedule import PREDICTIONS, NoiseSchedule
 from . import lora
 from .protocol import Conditioning, LoraWeights, TrainableLora
+from .text import Text
 
 
 class StableDiffusion:
-    """The `Backbone` of a diffusers Stable Diffusion pipeline (SD 1.x and 2.x shapes)."""
+    """The `Backbone` of Stable Diffusion 1.x, 2.x and XL.
+
+    pipeline: `unet`, `vae`, `scheduler`, and either `text` or what a diffusers pipeline has.
+    resolution: pixels, where the model is to be used at another size than its own; 0: its own.
+    """
 
     conditional = True
 
-    def __init__(self, pipeline: Any, name: str, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        pipeline: Any,
+        name: str,
+        device: torch.device | str = "cpu",
+        *,
+        resolution: int = 0,
+    ):
         self.name = name
         self.device = torch.device(device)
         self.vae, self.unet = pipeline.vae, pipeline.unet
-        self.text_encoder, self.tokenizer = pipeline.text_encoder, pipeline.tokenizer
+        self.text: Text = getattr(pipeline, "text", None) or Text.of_pipeline(pipeline)
+        self.text_encoder, self.tokenizer = self.text.module, self.text.parts[0].tokenizer
         self.scheduler_config = pipeline.scheduler.config
         self.prediction = self.scheduler_config.get("prediction_type", "epsilon")
         if self.prediction not in PREDICTIONS:
@@ -37,7 +50,12 @@ class StableDiffusion:
             )
         self.schedule = NoiseSchedule(pipeline.scheduler.alphas_cumprod.double().cpu())
         self._factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        self.resolution = int(self.unet.config.sample_size) * self._factor
+        own = int(self.unet.config.sample_size) * self._factor
+        self.resolution = resolution or own
+        self.overrides: dict[str, Any] = {}
+        if self.resolution != own:
+            self.overrides["resolution"] = self.resolution
+        self._check_size(self.resolution // self._factor, self.resolution % self._factor)
         for module in self.modules():
             module.requires_grad_(False).eval()
         self.move(self.device)
@@ -76,26 +94,55 @@ class StableDiffusion:
         out = [self.vae.decode(part).sample.float().cpu() for part in z.split(16)]
         return (torch.cat(out) / 2 + 0.5).clamp(0, 1)
 
-    @torch.no_grad()
+    def scale_latents(self, raw: Tensor) -> Tensor:
+        """The VAE's own latents (n, c, h, w), as ComfyUI passes them on, as the UNet expects them.
+
+        Raises ImageError when this model cannot take them.
+        """
+        channels = self.unet.config.in_channels
+        if raw.dim() != 4 or raw.shape[1] != channels:
+            raise ImageError(
+                f"the latents have shape {tuple(raw.shape)}; the model {self.name} takes "
+                f"(n, {channels}, height, width). Encode the picture with this model's VAE."
+            )
+        height, width = raw.shape[-2:]
+        self._check_size(height)
+        self._check_size(width)
+        shift = self.vae.config.get("shift_factor") or 0.0
+        return (raw.detach().float().cpu() - shift) * self.vae.config.scaling_factor
+
+    def _check_size(self, cells: int, rest: int = 0) -> None:
+        """A side of the latents has to survive every halving in the UNet."""
+        halvings = len(self.unet.config.block_out_channels) - 1
+        if cells < 1 or rest or cells % 2**halvings:
+            pixels = cells * self._factor + rest
+            raise ImageError(
+                f"a side of {pixels} pixels does not fit the model {self.name}; give a multiple of "
+                f"{self._factor * 2**halvings}."
+            )
+
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        unique = list(dict.fromkeys(prompts))
-        ids = self.tokenizer(
-            unique,
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        ).input_ids.to(self.device)
-        embeds = torch.cat([self.text_encoder(part).last_hidden_state for part in ids.split(32)])
-        place = {p: i for i, p in enumerate(unique)}
-        return Conditioning(embeds[[place[p] for p in prompts]])
+        return self.text.encode(prompts, self.device)
 
     def predict_eps(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
         dtype = self.unet.dtype
         x_t, t = x_t.to(self.device), t.to(self.device)
         condition = condition.to(self.device, dtype)
-        out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds).sample
+        more = self._added(condition, x_t)
+        out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds, **more).sample
         return self.schedule.to_eps(out.float(), x_t.float(), t, self.prediction)
+
+    def _added(self, condition: Conditioning, x_t: Tensor) -> dict[str, dict[str, Tensor]]:
+        """SDXL's size numbers: original height and width, crop at (0, 0), target size; all as is.
+
+        They are those of the picture at hand, as in ComfyUI, so that latents of any size are right.
+        """
+        if "text_embeds" not in condition.added:
+            return {}
+        height, width = (side * self._factor for side in x_t.shape[-2:])
+        sizes = torch.tensor([height, width, 0, 0, height, width], device=x_t.device)
+        added = {**condition.added, "time_ids": sizes.float().expand(len(x_t), 6)}
+        return {"added_cond_kwargs": added}
 
     @torch.no_grad()
     def sample(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ class Unconditional:
     """
 
     conditional = False
+    overrides: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ GRAPH_API = {
     "14": node("PreviewImage", images=["6", 0]),
 }
 LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
-    1: ("", 0, 300, 400, 60),
+    1: ("", 0, 270, 400, 110),
     2: ("", 0, 410, 400, 500),
     8: ("Preview: what stands for each style", 0, 960, 400, 320),
     3: ("", 460, 50, 380, 970),
@@ -67,7 +67,7 @@ LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
     7: ("", 2480, 780, 380, 80),
 }
 GROUPS = {  # title: (x, y, width, height, colour)
-    "1  Model and styles": (-20, 220, 440, 1080, "#3f789e"),
+    "1  Model and styles": (-20, 205, 440, 1095, "#3f789e"),
     "2  Unlearn every style": (440, -30, 420, 1330, "#3f789e"),
     "3  Pictures to ask about": (880, -30, 400, 880, "#3f789e"),
     "4  Which styles did the model lean on?": (1300, -30, 660, 1330, "#a1660a"),

@@ -133,23 +133,12 @@ def test_pickles_are_refused(tmp_path, suffix):
     )
 
 
-def test_a_single_file_is_refused(tmp_path):
-    path = tmp_path / "model.safetensors"
-    path.touch()
-    with pytest.raises(ModelError) as caught:
-        load(path)
-    assert str(caught.value) == (
-        f"The model {path} is a file; give a diffusers folder (the one that holds "
-        "model_index.json)."
-    )
-
-
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(ModelError) as caught:
         load(tmp_path / "none")
     assert str(caught.value) == (
-        f"The model {tmp_path / 'none'} does not exist; give a diffusers folder, or 'demo' for "
-        "the built-in model."
+        f"The model {tmp_path / 'none'} does not exist; give a .safetensors checkpoint, a "
+        "diffusers folder, or 'demo' for the built-in model."
     )
 
 
@@ -165,14 +154,12 @@ def test_a_folder_without_an_index_is_refused(tmp_path):
 def test_another_pipeline_is_refused(model_folder, tmp_path):
     folder = copied(model_folder, tmp_path)
     index = folder / "model_index.json"
-    index.write_text(
-        json.dumps(json.loads(index.read_text()) | {"_class_name": "StableDiffusionXLPipeline"})
-    )
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"_class_name": "FluxPipeline"}))
     with pytest.raises(ModelError) as caught:
         load(folder)
     assert str(caught.value) == (
-        f"The model folder {folder} holds a StableDiffusionXLPipeline; only "
-        "StableDiffusionPipeline (Stable Diffusion 1.x and 2.x) is supported."
+        f"The model folder {folder} holds a FluxPipeline; only StableDiffusionPipeline (Stable "
+        "Diffusion 1.x and 2.x) and StableDiffusionXLPipeline (SDXL base) are supported."
     )
 
 

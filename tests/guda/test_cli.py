@@ -183,9 +183,23 @@ def test_a_truncated_picture_in_a_group(model_folder, save_groups, tmp_path, cap
 
 
 def test_styles_without_contents(model_folder, tmp_path, capsys):
+    """Everyday subjects are taken; an empty file of contents is a mistake."""
     (tmp_path / "styles.txt").write_text("Dots: dots\nLines: lines\n", "utf-8")
     argv = ["unlearn", "--model", str(model_folder), "--styles", str(tmp_path / "styles.txt")]
-    _refused([*argv, "--out", str(tmp_path / "set")], "--styles needs --contents", capsys)
+    argv += ["--out", str(tmp_path / "set"), *QUICK]
+    argv += ["--sample-steps", "1", "--sample-pictures", "4"]
+    assert main(argv) == 0
+    assert len(list((tmp_path / "set" / "pictures").rglob("*.png"))) == 8
+    capsys.readouterr()
+    (tmp_path / "contents.txt").touch()
+    _refused([*argv, "--contents", str(tmp_path / "contents.txt")], "there are no contents", capsys)
+
+
+def test_a_refused_checkpoint_is_one_line(groups_folder, tmp_path, capsys):
+    path = tmp_path / "model.ckpt"
+    path.touch()
+    argv = ["unlearn", "--model", str(path), "--groups", str(groups_folder), "--resolution", "64"]
+    _refused([*argv, "--out", str(tmp_path / "set")], "is a pickle (.ckpt)", capsys)
 
 
 BAD_ATTRIBUTE = [

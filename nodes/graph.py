@@ -1,0 +1,106 @@
+"""Between ComfyUI's MODEL, CLIP and VAE and the pack's models and counterfactuals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.lora
+import comfy.model_management as mm
+import torch
+
+from ..guda.errors import CounterfactualError, ModelError
+from . import places
+from .runtime import offload_device
+
+WHERE = "The model from the graph"
+PREDICTIONS = {"EPS": "epsilon", "V_PREDICTION": "v_prediction", "X0": "sample"}
+
+
+def base_model(model, clip, vae, name: str, resolution: int = 0):
+    """The `guda.backbone` of what a graph uses, a copy in float32. Raises ModelError."""
+    from ..guda.backbone.assemble import assemble
+    from ..guda.backbone.checkpoint import entries_of
+
+    for part, what in ((model, "model"), (getattr(clip, "patcher", clip), "text encoder")):
+        if "gguf" in type(part).__name__.lower():
+            raise ModelError(
+                f"{WHERE} has a quantized (GGUF) {what}, whose weights cannot be trained; use the "
+                "fp16, bf16 or fp32 .safetensors file."
+            )
+    prediction, alpha_bar = sampling_of(model)
+    tensors = tensors_of(model, clip, vae)
+    made = assemble(
+        tensors,
+        entries_of(tensors),
+        name,
+        WHERE,
+        device=offload_device(),
+        prediction=prediction,
+        resolution=resolution,
+        tokenizer=places.tokenizer_folder(),
+        layer=clip.layer_idx,
+        alpha_bar=alpha_bar,
+    )
+    width, wanted = made.encode_prompts([""]).embeds.shape[-1], made.unet.config.cross_attention_dim
+    if width != wanted:
+        raise ModelError(
+            f"{WHERE} takes text embeddings of width {wanted}, and its clip makes {width}; link "
+            "the clip of the same checkpoint."
+        )
+    return made
+
+
+def tensors_of(model, clip, vae) -> dict[str, torch.Tensor]:
+    """What ComfyUI's own Save Checkpoint would write: every weight, with LoRAs patched in."""
+    clip_patcher = clip.load_model()
+    mm.load_models_gpu([model, clip_patcher], force_patch_weights=True)
+    saver = model if hasattr(model, "state_dict_for_saving") else model.model
+    saved = saver.state_dict_for_saving(clip.get_sd(), vae.get_sd(), None)
+    return {k: v for k, v in saved.items() if isinstance(v, torch.Tensor)}
+
+
+def sampling_of(model) -> tuple[str, torch.Tensor]:
+    """What the model predicts, and alpha_bar (T,) float64. Raises ModelError."""
+    sampling = model.get_model_object("model_sampling")
+    kinds = type(sampling).__mro__
+    kind = next((c.__name__ for c in kinds if "calculate_denoised" in vars(c)), "unknown")
+    discrete = any(c.__name__ == "ModelSamplingDiscrete" for c in kinds)
+    if kind not in PREDICTIONS or not discrete:
+        raise ModelError(
+            f"{WHERE} samples by {kind}, which is not supported; use a model of Stable Diffusion "
+            "1.x, 2.x or SDXL base, without a node that changes its sampling to something else."
+        )
+    return PREDICTIONS[kind], 1 / (sampling.sigmas.double().cpu() ** 2 + 1)
+
+
+def without(model, counterfactuals, entry, strength: float):
+    """A MODEL with one counterfactual patched in, as Load LoRA does it. Raises GudaError."""
+    from ..guda.counterfactuals import read_file
+
+    path = counterfactuals.path(entry)
+    tensors, _ = read_file(path)
+    table = comfy.lora.model_lora_keys_unet(model.model, {})
+    weights = {k: tuple(v.shape) for k, v in model.model.state_dict().items()}
+    for key, wanted in shapes_of(tensors).items():
+        found = weights.get(table.get(key, ""))
+        if found is None or (found[0], found[1:2]) != (wanted[0], wanted[1:2]):
+            raise CounterfactualError(
+                f"The counterfactual {path} changes {key} of shape {wanted}, and this model's is "
+                f"{found or 'not there'}; link the model that the counterfactuals were made from."
+            )
+    patched = model.clone()
+    patched.add_patches(comfy.lora.load_lora(tensors, table), strength)
+    return patched
+
+
+def shapes_of(tensors: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Per layer of a LoRA file, the shape of the weight that it changes."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, value in tensors.items():
+        key, _, kind = name.partition(".")
+        if kind == "lora_up.weight":
+            down = tensors[f"{key}.lora_down.weight"]
+            found[key] = (value.shape[0], *down.shape[1:])
+        elif kind == "diff":
+            found[key] = tuple(value.shape)
+    return found

@@ -1,0 +1,54 @@
+"""The example workflows for a checkpoint are what they were built from, layout and all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .browser import ComfyPage
+from .client import Comfy
+from .graphs import Graph
+from .templates import TEMPLATES, Template
+
+NAMES = sorted(TEMPLATES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_converts_to_its_graph(comfy: Comfy, page: ComfyPage, name: str):
+    template = TEMPLATES[name]
+    page.load(template.path)
+    made: Graph = page.graph_to_prompt()
+    assert {k: n["class_type"] for k, n in made.items()} == {
+        k: n["class_type"] for k, n in template.graph.items()
+    }
+    for key, asked in template.graph.items():
+        described = comfy.object_info(asked["class_type"])["input"]
+        known = described["required"] | described.get("optional", {})
+        assert set(asked["inputs"]) <= set(known), key
+        for value, spec in known.items():
+            if value in asked["inputs"]:
+                assert made[key]["inputs"][value] == asked["inputs"][value], (key, value)
+            elif len(spec) > 1 and "default" in spec[1]:
+                assert made[key]["inputs"][value] == spec[1]["default"], (key, value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_seeds_stay(name: str):
+    nodes = json.loads(TEMPLATES[name].path.read_text("utf-8"))["nodes"]
+    values = [v for n in nodes for v in n.get("widgets_values") or []]
+    assert "randomize" not in values
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_overlaps(name: str):
+    template: Template = TEMPLATES[name]
+    made = json.loads(template.path.read_text("utf-8"))
+    boxes = [(*n["pos"], *n["size"], n["type"]) for n in made["nodes"]]
+    boxes = [(x, y - 30, x + w, y + h, kind) for x, y, w, h, kind in boxes]
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+            assert apart, (a, b)
+    assert {g["title"] for g in made["groups"]} == set(template.groups)
+    assert template.path.with_suffix(".jpg").read_bytes().startswith(b"\xff\xd8")
