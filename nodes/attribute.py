@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
-from . import places, settings
-from .convert import from_batch, lines, save_temp, to_batch
+from . import settings
+from .convert import from_batch, lines, to_batch
+from .payload import payload
+from .progress import Scoring
 from .runtime import normal_mode, on_device, run
 from .types import CATEGORY, AttributionType, Counterfactuals, model_input
-
-LEADING = 5  # styles per picture whose heat maps the web panel shows
 
 
 class GudaAttribute(io.ComfyNode):
@@ -75,7 +73,7 @@ class GudaAttribute(io.ComfyNode):
         names = [f"picture {i + 1}" for i in range(len(pictures))]
         request = AttributeRequest(model, counterfactuals, pictures, names, lines(prompt), config)
         with on_device(model):
-            found = run(attribute(request))
+            found = run(attribute(request), Scoring(counterfactuals.names, len(pictures)))
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])
@@ -88,23 +86,3 @@ class GudaAttribute(io.ComfyNode):
             verdicts,
             ui={"guda": [payload(found)]},
         )
-
-
-def payload(attribution) -> dict[str, Any]:
-    """`report.to_dict` for the web panel, and per picture what /view needs to show it."""
-    from ..guda import heatmap, report, wording
-
-    folder, unit = places.temp_folder(), wording.unit(attribution)
-    data = report.to_dict(attribution)
-    data |= {"unit": unit, "interval": wording.interval_name(attribution)}
-    for i, (entry, image) in enumerate(zip(data["images"], attribution.images, strict=True)):
-        drawn, scale = heatmap.overlays(attribution, i, top=LEADING, size=384)
-        picture = heatmap.to_image(attribution.pictures[i], 384)
-        entry["sentence"] = wording.verdict_sentence(image, unit)
-        entry["picture"] = save_temp(picture, folder, image.image)
-        entry["scale"] = scale
-        entry["heatmaps"] = [
-            {"group": o.group, **save_temp(o.image, folder, f"{image.image} {o.group}")}
-            for o in drawn
-        ]
-    return report.tables.finite(data)
