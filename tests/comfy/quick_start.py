@@ -64,7 +64,7 @@ LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
     13: ("All scores as a table", 2000, 830, 420, 450),
     6: ("", 2480, 50, 380, 130),
     14: ("Preview: style heat map", 2480, 230, 380, 500),
-    7: ("", 2480, 780, 380, 80),
+    7: ("", 2480, 780, 380, 470),
 }
 GROUPS = {  # title: (x, y, width, height, colour)
     "1  Model and styles": (-20, 220, 440, 1080, "#3f789e"),
