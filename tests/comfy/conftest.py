@@ -48,9 +48,10 @@ def page(comfy: Comfy, chromium):
 
 @pytest.fixture(scope="session")
 def newest_comfy(comfy: Comfy):
-    """A second server on the same folders, with the newest front end."""
+    """A second server on the same folders, with the newest front end, that saves no metadata."""
+    options = ["--disable-metadata"]
     try:
-        with running_comfy(comfy.base, front_end=newest_front_end()) as server:
+        with running_comfy(comfy.base, front_end=newest_front_end(), options=options) as server:
             yield server
         return
     except ComfyError as error:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -146,11 +146,15 @@ def server_environment() -> dict[str, str]:
 
 @contextmanager
 def running_comfy(
-    base: Path, pack: Path = PACK_ROOT, front_end: Path | None = None
+    base: Path,
+    pack: Path = PACK_ROOT,
+    front_end: Path | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Comfy]:
     """Starts ComfyUI on `base` (made if need be), yields the client, stops the server.
 
-    front_end: the static files of another front end than the one installed.
+    front_end: the static files of another front end than the one installed. options: more of
+    ComfyUI's command line.
     """
     home = find_comfyui()
     make_base(base, pack)
@@ -162,6 +166,7 @@ def running_comfy(
     command += ["--whitelist-custom-nodes", PACK_FOLDER]
     if front_end is not None:
         command += ["--front-end-root", str(front_end)]
+    command += options
     with open(log_file, "wb") as log:
         process = subprocess.Popen(
             command,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import uuid
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from . import panel
 from .browser import ComfyPage
@@ -149,7 +151,10 @@ def test_tables_are_copied_and_the_report_opens(answered):
     assert frame.locator("h1").inner_text(timeout=10_000) == "Style attribution"
     assert frame.locator("section.card").count() == len(payload["images"])
     panel.keep(page, f"report-{name}")
-    page.page.keyboard.press("Escape")
+    frame.locator(".overview a").nth(1).click()
+    page.page.wait_for_timeout(500)
+    assert frame.locator("h1").inner_text() == "Style attribution", "a link left the report"
+    page.page.get_by_role("button", name="Close", exact=True).click()
     page.locator(".guda-dialog").wait_for(state="detached", timeout=5000)
 
 
@@ -180,6 +185,24 @@ def test_a_result_comes_back(answered):
     look(page)
     check(page, payload, 0)
     assert page.errors() == []
+
+
+@pytest.mark.slow
+def test_cards_hold_the_workflow_unless_comfyui_shall_not(answered):
+    page, name, entry, asked = answered
+    (shown,) = (o for o in entry["outputs"].values() if "guda_report" in o)
+    assert len(shown["images"]) == 2
+    for link in shown["images"]:
+        with Image.open(io.BytesIO(page.comfy.view(**link))) as card:
+            texts = card.info
+        if name.startswith("newest"):  # started with --disable-metadata
+            assert "prompt" not in texts and "workflow" not in texts
+        else:
+            prompt, workflow = json.loads(texts["prompt"]), json.loads(texts["workflow"])
+            assert {k: v["inputs"] for k, v in asked.items()} == {
+                k: v["inputs"] for k, v in prompt.items() if k in asked
+            }
+            assert {str(n["id"]) for n in workflow["nodes"]} > asked.keys()
 
 
 @pytest.mark.slow

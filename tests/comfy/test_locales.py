@@ -71,10 +71,13 @@ def test_translations_are_translated_and_keep_names(nodes: dict, language: str):
     long = [k for k, v in found.items() if k.endswith(("description", "tooltip"))]
     assert not [k for k in long if found[k] == english[k]]
     for node_id, info in nodes.items():
-        for name, spec in info["input"].get("required", {}).items():
+        parts = (info["input"].get(part, {}) for part in ("required", "optional"))
+        for name, spec in (pair for part in parts for pair in part.items()):
             options = spec[0] if isinstance(spec[0], list) else spec[1].get("options", [])
             key = f"{node_id}.inputs.{name}.tooltip"
-            named = [o for o in options if re.search(rf"\b{re.escape(o)}\b", english[key])]
+            named = [
+                o for o in options if o.isidentifier() and re.search(rf"\b{o}\b", english[key])
+            ]
             assert not [o for o in named if o not in found[key]], key
 
 

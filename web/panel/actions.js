@@ -32,7 +32,8 @@ export async function openReport(url, filename) {
   const frame = make("iframe")
   frame.title = "Attribution report"
   frame.setAttribute("sandbox", "")
-  frame.srcdoc = await answer.text()
+  // without a base of its own, a link to a picture further down would lead to ComfyUI's page
+  frame.srcdoc = (await answer.text()).replace("<head>", '<head><base href="about:srcdoc">')
   const dialog = make("dialog", "guda-dialog")
   const close = button("guda-button", "Close", "", () => dialog.close())
   const save = make("a", "guda-button", "Save as HTML")
@@ -41,6 +42,7 @@ export async function openReport(url, filename) {
   const title = make("strong", "", "Attribution report")
   dialog.append(make("div", "guda-dialog-bar", "", title, save, close), frame)
   dialog.setAttribute("aria-label", "Attribution report")
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close())
   dialog.addEventListener("close", () => dialog.remove())
   dialog.addEventListener("keydown", (event) => event.stopPropagation())
   document.body.append(dialog)

@@ -78,7 +78,7 @@ export function styles(image, chosen, urlOf, choose) {
     "",
     make("span", "guda-name", "Style"),
     make("span", "guda-track", `Delta and ${interval}`),
-    make("span", "guda-plot", "Noise"),
+    make("span", "guda-plot", "By noise"),
     make("span", "guda-delta", `Delta (${unit})`),
     make("span", "guda-share", "Share"),
   )
