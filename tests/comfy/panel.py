@@ -39,9 +39,9 @@ ROWS = """rows => rows.map(row => ({
     delta: row.querySelector('.guda-delta').textContent,
     bins: row.querySelectorAll('.guda-plot > span').length,
 }))"""
-# The panel at the left top of the window, as large as the canvas shows it.
-LOOK = """scale => {
-    const node = window.app.graph._nodes.find(n => n.type === 'GudaAttribute')
+# A node at the left top of the window.
+LOOK = """([scale, kind]) => {
+    const node = window.app.graph._nodes.find(n => n.type === kind)
     const { canvas } = window.app
     canvas.ds.scale = scale
     canvas.ds.offset[0] = 80 / scale - node.pos[0]
@@ -69,8 +69,8 @@ def questions(page: ComfyPage) -> dict:
     return {k: n for k, n in nodes if n["class_type"].startswith("Guda")}
 
 
-def look(page: ComfyPage, scale: float = 1.0) -> None:
-    page.page.evaluate(LOOK, scale)
+def look(page: ComfyPage, scale: float = 1.0, kind: str = "GudaAttribute") -> None:
+    page.page.evaluate(LOOK, [scale, kind])
     page.page.wait_for_timeout(900)  # the panel looks how large it is three times a second
 
 
