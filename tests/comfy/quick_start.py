@@ -23,7 +23,7 @@ from .graphs import node
 from .server import PACK_ROOT, running_comfy
 
 WORKFLOW = PACK_ROOT / "example_workflows" / "quick_start.json"
-HELP = PACK_ROOT / "web" / "docs" / "images"
+HELP = PACK_ROOT / "web" / "docs"
 THUMBNAIL, GRAPH = WORKFLOW.with_suffix(".jpg"), PACK_ROOT / "docs" / "images" / "graph.png"
 NOTE = """### Which styles did the model learn this picture from?
 
@@ -188,8 +188,15 @@ def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
     shot = page.locator(f'[data-node-id="{node_id}"]').first.screenshot()
     picture = Image.open(io.BytesIO(shot)).convert("RGB")
     picture.thumbnail((640, 900))
-    HELP.mkdir(exist_ok=True)
-    picture.save(HELP / f"{kind}.jpg", quality=85)
+    images = HELP / "images"
+    images.mkdir(exist_ok=True)
+    picture.save(images / f"{kind}.jpg", quality=85)
+    text, link = (HELP / f"{kind}.md").read_text("utf-8"), f"(images/{kind}.jpg)"
+    if link not in text:
+        title, first, rest = text.split("\n\n", 2)
+        shown = f"![{title.removeprefix('# ')}]{link}"
+        text = "\n\n".join((title, first, shown, rest))
+        (HELP / f"{kind}.md").write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

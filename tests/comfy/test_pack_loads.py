@@ -84,13 +84,11 @@ def test_every_node_has_a_help_page(comfy: Comfy, nodes):
         assert comfy.request(f"/extensions/{PACK_FOLDER}/docs/{node_id}.md").strip()
 
 
-def test_every_help_page_has_a_picture_and_an_example(comfy: Comfy, nodes):
+def test_help_pages_have_an_example_and_no_broken_picture(comfy: Comfy, nodes):
     for node_id in nodes:
         page = (WEB / "docs" / f"{node_id}.md").read_text("utf-8")
         assert "**Example" in page, node_id
-        pictures = re.findall(r"!\[[^\]]+\]\((images/[^)]+)\)", page)
-        assert pictures, node_id
-        for picture in pictures:
+        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page):
             data = comfy.request(f"/extensions/{PACK_FOLDER}/docs/{picture}")
             with Image.open(io.BytesIO(data)) as image:
                 assert min(image.size) > 60, (node_id, picture)
