@@ -68,11 +68,17 @@ class GudaSaveReport(io.ComfyNode):
 
 
 def png_text(hidden) -> dict[str, str]:
-    """What ComfyUI writes into its pictures: the prompt, the workflow; nothing if it is told so."""
+    """What ComfyUI writes into its pictures: the prompt, the workflow; nothing if it is told so.
+
+    The executor's notes in the prompt are left out: they hold paths of this machine.
+    """
     from comfy.cli_args import args
 
     if args.disable_metadata or hidden is None:
         return {}
-    texts = {"prompt": hidden.prompt} if hidden.prompt else {}
-    texts |= hidden.extra_pnginfo or {}
+    prompt = {
+        node_id: {key: value for key, value in node.items() if key != "is_changed"}
+        for node_id, node in (hidden.prompt or {}).items()
+    }
+    texts = ({"prompt": prompt} if prompt else {}) | (hidden.extra_pnginfo or {})
     return {key: json.dumps(value) for key, value in texts.items()}
