@@ -117,7 +117,7 @@ def main() -> None:
     if args.name == "digits":
         bench = variants(
             digits.benchmark(out, False),
-            digits.LORA.replace(steps=100),
+            digits.SHORT,
             DIGITS,
             baselines(False),
             args.only,

@@ -26,6 +26,7 @@ SMOOTH = 0.7  # latent locations
 POSITIVE, NEGATIVE = (0.902, 0.380, 0.004), (0.369, 0.235, 0.600)  # the ends of ColorBrewer's PuOr
 FADE = 0.8  # how much of the picture's colour goes, so that the map's colours read
 NEUTRAL = 0.86  # the grey under the legend's colours
+LEADING = 4  # groups that are shown together
 CAPTION = 56  # a caption bar's height where the picture is 512 wide
 
 
@@ -115,7 +116,7 @@ def ramp(width: int, height: int, *, opacity: float = 0.65) -> Image.Image:
     return _to_pil(_tint(np.full((height, width, 3), NEUTRAL), strength, opacity))
 
 
-def _legend(canvas: Canvas, x: float, y: float, w: float, scale: float, unit: str) -> None:
+def legend(canvas: Canvas, x: float, y: float, w: float, scale: float, unit: str) -> None:
     """A colour bar of width w whose top is at y, with its numbers and unit; w / 5 high."""
     u, decimals = w / 200, wording.digits([scale])
     thick = 11 * u
@@ -132,9 +133,9 @@ def with_legend(image: Image.Image, scale: float, title: str, unit: str = "nats"
     """`image` above a caption bar: the group's name and what the colours are worth."""
     zoom = max(image.width, 256) / 512
     bar = Canvas(image.width / zoom, CAPTION, scale=zoom)
-    legend = min(200.0, bar.width * 0.45)
-    bar.text(16, bar.height / 2, title, 17, INK, bold=True, room=bar.width - legend - 48)
-    _legend(bar, bar.width - legend - 16, 8, legend, scale, unit)
+    wide = min(200.0, bar.width * 0.45)
+    bar.text(16, bar.height / 2, title, 17, INK, bold=True, room=bar.width - wide - 48)
+    legend(bar, bar.width - wide - 16, 8, wide, scale, unit)
     caption = bar.image()
     joined = Image.new("RGB", (image.width, image.height + caption.height), PAPER)
     joined.paste(image, (0, 0))
@@ -152,7 +153,7 @@ class Overlay:
 
 
 def overlays(
-    attribution: Attribution, image_index: int, *, top: int = 4, size: int = 512,
+    attribution: Attribution, image_index: int, *, top: int = LEADING, size: int = 512,
     smooth: float = SMOOTH,
 ) -> tuple[tuple[Overlay, ...], float]:  # fmt: skip
     """The `top` leading groups' overlays, best first, and the scale that they share."""
@@ -167,8 +168,31 @@ def overlays(
     return drawn, scale
 
 
+def layer(
+    heat: Tensor, *, scale: float, size: tuple[int, int], smooth: float = SMOOTH
+) -> Image.Image:
+    """The map's colours alone, RGBA of `size` (width, height); opaque at |value| = scale."""
+    large = upsample(heat, size[1], size[0], smooth=smooth).numpy()
+    strength = (large / scale if scale > 0 else 0 * large)[..., None]
+    color = np.where(strength > 0, np.array(POSITIVE), np.array(NEGATIVE))
+    pixels = np.concatenate([color, np.minimum(np.abs(strength), 1)], -1)
+    return _to_pil(pixels)
+
+
+def layers(
+    attribution: Attribution, image_index: int, *, size: int = 256, smooth: float = SMOOTH
+) -> tuple[tuple[Overlay, ...], float]:
+    """Every group's layer, best first, and the scale that they share: that of `overlays`."""
+    scores = attribution.images[image_index].scores
+    maps = [attribution.map_of(image_index, s.group) for s in scores]
+    scale = shared_scale(maps[:LEADING], smooth=smooth)
+    shape = to_image(attribution.pictures[image_index], size).size
+    drawn = (layer(m, scale=scale, size=shape, smooth=smooth) for m in maps)
+    return tuple(Overlay(s.group, s.delta, d) for s, d in zip(scores, drawn, strict=True)), scale
+
+
 def sheet(
-    attribution: Attribution, image_index: int, *, top: int = 4, tile: int = 320,
+    attribution: Attribution, image_index: int, *, top: int = LEADING, tile: int = 320,
     smooth: float = SMOOTH,
 ) -> Image.Image:  # fmt: skip
     """The picture, then the leading groups' overlays, three in a row, with one legend."""
@@ -198,7 +222,7 @@ def sheet(
     room = min(canvas.width - pad - left, 320)
     center = left + (canvas.width - pad - left - room) / 2
     end = height - (name + 8 if spare else 6)
-    _legend(canvas, center, end - room / 5, room, scale, unit)
+    legend(canvas, center, end - room / 5, room, scale, unit)
     if spare:
         _note(canvas, image, unit, (left, pad + (rows - 1) * (h + name + 8) + 12, w))
     return canvas.image()

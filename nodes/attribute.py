@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from ..guda.errors import ImageError
-from . import places, settings
-from .convert import from_batch, lines, save_temp, to_batch
+from . import settings
+from .convert import from_batch, lines, to_batch
+from .payload import payload
+from .progress import Scoring
 from .runtime import normal_mode, on_device, run
 from .types import CATEGORY, AttributionType, Counterfactuals, model_input
-
-LEADING = 5  # styles per picture whose heat maps the web panel shows
 
 
 class GudaAttribute(io.ComfyNode):
@@ -87,7 +85,7 @@ class GudaAttribute(io.ComfyNode):
             model, counterfactuals, pictures, names, lines(prompt), config, latents
         )
         with on_device(model):
-            found = run(attribute(request))
+            found = run(attribute(request), Scoring(counterfactuals.names, len(names)))
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])
@@ -108,23 +106,3 @@ def asked(model, image, latent):
         raise ImageError("Nothing is linked to image or latent; link a picture or latents to one.")
     pictures = [] if image is None else from_batch(image)
     return pictures, None if latent is None else model.scale_latents(latent["samples"].clone())
-
-
-def payload(attribution) -> dict[str, Any]:
-    """`report.to_dict` for the web panel, and per picture what /view needs to show it."""
-    from ..guda import heatmap, report, wording
-
-    folder, unit = places.temp_folder(), wording.unit(attribution)
-    data = report.to_dict(attribution)
-    data |= {"unit": unit, "interval": wording.interval_name(attribution)}
-    for i, (entry, image) in enumerate(zip(data["images"], attribution.images, strict=True)):
-        drawn, scale = heatmap.overlays(attribution, i, top=LEADING, size=384)
-        picture = heatmap.to_image(attribution.pictures[i], 384)
-        entry["sentence"] = wording.verdict_sentence(image, unit)
-        entry["picture"] = save_temp(picture, folder, image.image)
-        entry["scale"] = scale
-        entry["heatmaps"] = [
-            {"group": o.group, **save_temp(o.image, folder, f"{image.image} {o.group}")}
-            for o in drawn
-        ]
-    return report.tables.finite(data)

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..guda.config import SampleConfig
 from . import settings
 from .convert import lines
+from .progress import Drawing
 from .runtime import normal_mode, on_device, run
 from .types import CATEGORY, model_input
 
@@ -51,5 +52,7 @@ class GudaGeneratePictures(io.ComfyNode):
 
         wanted = [line for line in lines(prompts) if line] or [""]
         with on_device(model):
-            pictures = run(draw(model, wanted, settings.read(SampleConfig, values)))
+            pictures = run(
+                draw(model, wanted, settings.read(SampleConfig, values)), Drawing(lasting=False)
+            )
         return io.NodeOutput(pictures.permute(0, 2, 3, 1).contiguous(), "\n".join(wanted))

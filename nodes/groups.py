@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..guda.captions import TEMPLATE
 from ..guda.config import SampleConfig
 from . import places, settings
+from .progress import Drawing
 from .runtime import Written, normal_mode, on_device, problem, run
 from .types import CATEGORY, Groups, model_input
 
@@ -136,7 +137,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
         groups = from_prompts(styled, shown, pictures=config.pictures, template=template)
         folder = places.pictures_folder(model.name)
         with on_device(model):
-            groups = run(generate_pictures(model, groups, config, folder))
+            groups = run(generate_pictures(model, groups, config, folder), Drawing(lasting=True))
         constants = {"styles": styles, "contents": contents, "template": template, **values}
         PICTURES.note(_constants(constants), (e.path for g in groups for e in g.examples if e.path))
         return io.NodeOutput(groups, contact_sheet(groups))

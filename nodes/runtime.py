@@ -12,49 +12,36 @@ import comfy.model_management as mm
 import torch
 from comfy.utils import ProgressBar
 from comfy_execution.utils import get_executing_context
-from PIL import Image
 
 from ..guda.config import digest
 from ..guda.errors import GudaError
+from ..guda.pace import Clock, time_left
 from ..guda.steps import Step, Steps, drain
 from .places import stamps
+from .progress import Watch
 
 T = TypeVar("T")
 
 TRAINING = 1e30  # bytes to free before training: everything else goes, as in ComfyUI's own trainer
 PREVIEW_SIZE = 512  # pixels
-VERBS = {
-    "pictures": "Drawing pictures",
-    "encode": "Reading pictures",
-    "unlearn": "Unlearning",
-    "gate": "Checking",
-    "score": "Scoring",
-}
 
 # ComfyUI runs nodes in inference mode, in which nothing can be trained: neither a model loaded
 # there nor a tensor made there can take part in a backward pass. Every `execute` leaves it.
 normal_mode = torch.inference_mode(False)
 
 
-class Watch:
-    """Where a run stands, for its progress bar; a stage's own count unless a node knows better."""
-
-    def place(self, step: Step) -> tuple[int, int] | None:
-        """(value, total); None leaves the bar where it is."""
-        return step.done, step.total
-
-    def picture(self) -> Image.Image | None:
-        """A preview of the state, when there is something to see."""
-        return None
-
-
 def run(steps: Steps[T], watch: Watch | None = None) -> T:
     """Drain `steps`, showing each in ComfyUI; stops at once when the user cancels.
 
-    However it ends, the generator is closed, so that no LoRA stays on the UNet.
+    However it ends, the generator is closed, so that no LoRA stays on the UNet. A run that ends
+    early says what of it is kept.
     """
     show = _Display(watch or Watch())
-    result = drain(steps, show)
+    try:
+        result = drain(steps, show)
+    except BaseException as error:  # newer ComfyUIs do not count a cancelled run as an Exception
+        show.stopped(failed=not isinstance(error, mm.InterruptProcessingException))
+        raise
     show.end()
     return result
 
@@ -62,23 +49,36 @@ def run(steps: Steps[T], watch: Watch | None = None) -> T:
 class _Display:
     def __init__(self, watch: Watch):
         self._watch, self._bar = watch, ProgressBar(1)
-        self._text, self._preview = _Throttle(0.2), _Throttle(1.0)
+        self._text, self._preview, self._clock = _Throttle(0.2), _Throttle(1.0), Clock()
+        self._left: float | None = None
+        self._begun = False
         self._started = time.monotonic()
 
     def __call__(self, step: Step) -> None:
+        place, self._begun = self._watch.place(step), True
         mm.throw_exception_if_processing_interrupted()
-        place = self._watch.place(step)
         if place is not None:
             with self._preview as due:
                 picture = self._watch.picture() if due else None
             preview = ("JPEG", picture, PREVIEW_SIZE) if picture is not None else None
+            if step.stage == "unlearn" and step.loss is None:
+                self._clock.restart()
+            else:
+                self._left = self._clock(*place)
             self._bar.update_absolute(*place, preview)  # type: ignore[arg-type]
         with self._text as due:
             if due or step.done == step.total:
-                send_text(describe(step))
+                send_text(self._watch.words(step) + time_left(self._left))
 
     def end(self) -> None:
         send_text(f"Done in {time.monotonic() - self._started:.0f} s")
+
+    def stopped(self, failed: bool) -> None:
+        if not self._begun:
+            return  # refused at once: the error says it all
+        title, kept = "Failed" if failed else "Stopped", self._watch.kept()
+        send_text(f"{title}. {kept}")
+        send_event("guda.stopped", {"title": title, "text": kept, "failed": failed})
 
 
 class _Throttle:
@@ -98,13 +98,6 @@ class _Throttle:
             self._next = now + max(self._interval, 20 * (now - self._entered))
 
 
-def describe(step: Step) -> str:
-    """For example "Unlearning Twemoji 12/60, loss 0.0123"."""
-    text = f"{VERBS.get(step.stage, step.stage)} {step.group}".rstrip()
-    text += f" {step.done}/{step.total}"
-    return text if step.loss is None else f"{text}, loss {step.loss:.3g}"
-
-
 def send_text(text: str) -> None:
     """Shows `text` under the node that runs."""
     from server import PromptServer
@@ -112,6 +105,15 @@ def send_text(text: str) -> None:
     context, server = get_executing_context(), getattr(PromptServer, "instance", None)
     if context is not None and server is not None:
         server.send_progress_text(text, context.node_id)
+
+
+def send_event(name: str, data: dict[str, Any]) -> None:
+    """Tells the page that queued the prompt something about the node that runs."""
+    from server import PromptServer
+
+    context, server = get_executing_context(), getattr(PromptServer, "instance", None)
+    if context is not None and server is not None:
+        server.send_sync(name, {"node": context.node_id, **data}, server.client_id)
 
 
 def offload_device() -> torch.device:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from comfy_api.latest import io, ui
-from PIL import Image
 
 from ..guda.config import UnlearnConfig
-from ..guda.steps import Step
 from . import places, settings
 from .convert import to_batch
-from .runtime import TRAINING, Watch, Written, normal_mode, on_device, problem, run
+from .progress import Unlearning
+from .runtime import TRAINING, Written, normal_mode, on_device, problem, run
 from .types import CATEGORY, Counterfactuals, groups_input, model_input
 
 LORAS = Written()
@@ -72,8 +71,9 @@ class GudaUnlearn(io.ComfyNode):
 
         config = settings.read(UnlearnConfig, values)
         request = UnlearnRequest(model, groups, places.new_set_folder(set_name), config)
+        watch = Unlearning(groups.names, config.steps, config.checkpoint_every)
         with on_device(model, TRAINING):
-            made = run(unlearn(request), Unlearning(groups.names, config.steps))
+            made = run(unlearn(request), watch)
         files = [made.folder / places.MANIFEST, *map(made.path, made.entries)]
         LORAS.note(_constants({"set_name": set_name, **values}), files)
         curves = to_batch([loss_curve({e.name: e.losses for e in made.entries}, size=(1024, 640))])
@@ -124,28 +124,6 @@ class GudaLoadCounterfactuals(io.ComfyNode):
         found = load_set(places.set_folder(set_name))
         chosen = parse_contents(styles)
         return io.NodeOutput(found.subset(chosen) if chosen else found)
-
-
-class Unlearning(Watch):
-    """One bar over all styles, and the losses so far as a picture."""
-
-    def __init__(self, names: tuple[str, ...], steps: int):
-        self._names, self._steps = names, steps
-        self._losses: dict[str, list[tuple[int, float, float]]] = {}
-
-    def place(self, step: Step) -> tuple[int, int] | None:
-        if step.stage != "unlearn":
-            return None
-        if step.forget is not None and step.preserve is not None:
-            point = (step.done - 1, step.forget, step.preserve)
-            self._losses.setdefault(step.group, []).append(point)
-        before = self._names.index(step.group) * self._steps
-        return before + step.done, len(self._names) * self._steps
-
-    def picture(self) -> Image.Image | None:
-        from ..guda.report import loss_curve
-
-        return loss_curve(self._losses, steps=self._steps) if self._losses else None
 
 
 def gate_summary(made) -> str:

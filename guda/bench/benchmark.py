@@ -51,7 +51,8 @@ class Model:
         """With gradients where the text encoder is among the trained modules."""
         backbone: Any = self.backbone
         if "text_encoder" in self.modules:
-            return backbone.encode_prompts.__wrapped__(backbone, prompts)
+            text = backbone.text
+            return text.encode.__wrapped__(text, prompts, backbone.device)
         return backbone.encode_prompts(prompts)
 
 

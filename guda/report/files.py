@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from .. import heatmap, wording
 from ..attribution import Attribution
 from ..errors import SaveError
 from ..files import slugify, write_atomically, write_text
+from .card import card
 from .charts import bars
 from .html import to_html
 from .tables import to_csv, to_dict, to_markdown
@@ -26,16 +29,24 @@ class SavedReport:
     json: Path
     csv: Path
     markdown: Path
+    cards: tuple[Path, ...]  # card-<n>.png: verdict, bars, numbers and heat maps on one sheet
     charts: tuple[Path, ...]  # chart-<n>.png
     heatmaps: tuple[Path, ...]  # heatmaps-<n>.png: the leading groups side by side
     overlays: tuple[Path, ...]  # heatmap-<n>-<slug>.png: one group, with its legend
 
 
-def save(attribution: Attribution, folder: Path, *, top: int = 4) -> SavedReport:
+def save(
+    attribution: Attribution,
+    folder: Path,
+    *,
+    top: int = 4,
+    metadata: Mapping[str, str] | None = None,
+) -> SavedReport:
     """Write every form of the report into `folder`, which is made if need be.
 
-    top: leading groups per picture that get a heat map. Raises SaveError; a file is written whole
-    or not at all, attribution.json last, so that a folder which has it is complete.
+    top: leading groups per picture that get a heat map. metadata: text for every PNG. Raises
+    SaveError; a file is written whole or not at all, attribution.json last, so that a folder which
+    has it is complete.
     """
     folder = Path(folder)
     try:
@@ -44,19 +55,27 @@ def save(attribution: Attribution, folder: Path, *, top: int = 4) -> SavedReport
         raise SaveError(
             f"{folder} could not be made ({error.strerror}): choose another folder."
         ) from error
-    charts, sheets, singles = [], [], []
+    cards, charts, sheets, singles = [], [], [], []
     for i in range(len(attribution.images)):
-        charts.append(_png(folder / f"chart-{i + 1}.png", bars(attribution, i)))
-        sheets.append(
-            _png(folder / f"heatmaps-{i + 1}.png", heatmap.sheet(attribution, i, top=top))
-        )
-        singles += _overlays(attribution, i, folder, top)
+        cards.append(folder / f"card-{i + 1}.png")
+        charts.append(folder / f"chart-{i + 1}.png")
+        sheets.append(folder / f"heatmaps-{i + 1}.png")
+        drawn = {
+            cards[-1]: card(attribution, i),
+            charts[-1]: bars(attribution, i),
+            sheets[-1]: heatmap.sheet(attribution, i, top=top),
+        }
+        alone = _overlays(attribution, i, folder, top)
+        singles += alone
+        for path, image in (drawn | alone).items():
+            _png(path, image, metadata or {})
     report = SavedReport(
         folder=folder,
         html=folder / "report.html",
         json=folder / "attribution.json",
         csv=folder / "attribution.csv",
         markdown=folder / "attribution.md",
+        cards=tuple(cards),
         charts=tuple(charts),
         heatmaps=tuple(sheets),
         overlays=tuple(singles),
@@ -69,18 +88,21 @@ def save(attribution: Attribution, folder: Path, *, top: int = 4) -> SavedReport
     return report
 
 
-def _overlays(attribution: Attribution, index: int, folder: Path, top: int) -> list[Path]:
+def _overlays(
+    attribution: Attribution, index: int, folder: Path, top: int
+) -> dict[Path, Image.Image]:
     drawn, scale = heatmap.overlays(attribution, index, top=top)
-    unit, written = wording.unit(attribution), []
+    unit, made = wording.unit(attribution), {}
     for overlay in drawn:
         path = folder / f"heatmap-{index + 1}-{slugify(overlay.group)}.png"
-        if path in written:  # two names with one slug
-            path = path.with_stem(f"{path.stem}-{len(written) + 1}")
-        captioned = heatmap.with_legend(overlay.image, scale, overlay.group, unit)
-        written.append(_png(path, captioned))
-    return written
+        if path in made:  # two names with one slug
+            path = path.with_stem(f"{path.stem}-{len(made) + 1}")
+        made[path] = heatmap.with_legend(overlay.image, scale, overlay.group, unit)
+    return made
 
 
-def _png(path: Path, image: Image.Image) -> Path:
-    write_atomically(path, lambda temporary: image.save(temporary, "PNG"))
-    return path
+def _png(path: Path, image: Image.Image, metadata: Mapping[str, str]) -> None:
+    info = PngInfo()
+    for key, text in metadata.items():
+        info.add_text(key, text)
+    write_atomically(path, lambda temporary: image.save(temporary, "PNG", pnginfo=info))

@@ -41,10 +41,14 @@ SETTINGS = {
     "Comfy.VueNodes.Enabled": False,  # the classic canvas; Nodes 2.0 when True
 }
 # Banners that would cover the graph, as the page itself remembers that they were closed.
-DISMISSED = "".join(
-    f"localStorage.setItem('{key}', 'true');"
-    for key in ("vueNodesBannerDismissed", "comfy.vueNodesMigration.dismissed")
-)
+DISMISSED = (
+    "if (window === top) {"
+    + "".join(
+        f"localStorage.setItem('{key}', 'true');"
+        for key in ("vueNodesBannerDismissed", "comfy.vueNodesMigration.dismissed")
+    )
+    + "}"
+)  # a sandboxed frame has no storage
 PACK_SCRIPTS = f"/extensions/{PACK_FOLDER}/"
 
 

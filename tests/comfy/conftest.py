@@ -1,4 +1,7 @@
-"""Fixtures: `comfy`, a real ComfyUI with the pack, once a session; `page`, its page in Chromium."""
+"""Fixtures: `comfy`, a real ComfyUI with the pack, once a session; `page`, its page in Chromium.
+
+`site` is the same with two front ends, the installed one and the newest, in both renderers.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import pytest
 
 from .browser import ComfyPage, NoChromiumError, launched_chromium
 from .client import Comfy, ComfyError
-from .server import running_comfy
+from .server import newest_front_end, running_comfy
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +44,29 @@ def page(comfy: Comfy, chromium):
         yield ComfyPage.open(context, comfy)
     finally:
         context.close()
+
+
+@pytest.fixture(scope="session")
+def newest_comfy(comfy: Comfy):
+    """A second server on the same folders, with the newest front end, that saves no metadata."""
+    options = ["--disable-metadata"]
+    try:
+        with running_comfy(comfy.base, front_end=newest_front_end(), options=options) as server:
+            yield server
+        return
+    except ComfyError as error:
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[(f, r) for f in ("installed", "newest") for r in ("classic", "nodes2")],
+    ids="-".join,
+)
+def site(request: pytest.FixtureRequest) -> tuple[Comfy, str, dict]:
+    """(server, name, settings) of every front end and renderer."""
+    front_end, renderer = request.param
+    server = request.getfixturevalue("comfy" if front_end == "installed" else "newest_comfy")
+    settings = {"Comfy.VueNodes.Enabled": renderer == "nodes2"}
+    return server, f"{front_end}-{renderer}", settings

@@ -84,6 +84,7 @@ def workflow(set_name: str = "quick") -> Graph:
                 "see_pictures": ["generate", 0],
                 "see_charts": ["attribute", 2],
                 "see_sheets": ["attribute", 3],
+                "see_cards": ["report", 1],
                 "see_overlays": ["heatmap", 0],
                 "see_masks": ["maskimage", 0],
             }.items()
@@ -96,6 +97,8 @@ def workflow(set_name: str = "quick") -> Graph:
                 "read_table": ["attribute", 1],
                 "read_verdict": ["attribute", 4],
                 "read_path": ["report", 0],
+                "read_csv": ["report", 2],
+                "read_json": ["report", 3],
             }.items()
         }
     )

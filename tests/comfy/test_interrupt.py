@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -42,6 +43,13 @@ def test_interrupted_unlearning_continues(comfy: Comfy, straight: Path):
 
     folder = set_folder(comfy, "stopped")
     assert [p.name for p in folder.iterdir()] == ["noto-blob.checkpoint.safetensors"]
+    last = 2 * (max(values) // 2)
+    kept = (
+        rf"Kept: Noto Blob up to step ({last}|{last + 2}) of 16. Queue again to go on from there."
+    )
+    (said,) = stopped.of("guda.stopped")
+    assert said["node"] == "unlearn" and not said["failed"] and re.fullmatch(kept, said["text"])
+    assert stopped.texts[-1] == ("unlearn", f"Stopped. {said['text']}")
 
     resumed = comfy.run(graph, timeout=TIMEOUT)
     assert resumed.ok and resumed.executed == ["unlearn"]
@@ -66,6 +74,7 @@ def test_interrupted_drawing_leaves_whole_files(comfy: Comfy):
     before = set(folder.rglob("*"))
     stopped = comfy.run(graph, timeout=TIMEOUT, on_event=stop)
     assert stopped.status == "interrupted"
+    assert "Kept: every picture that was finished" in stopped.texts[-1][1]
     made = [p for p in set(folder.rglob("*")) - before if p.is_file()]
     assert len(made) in (12, 24), made
     assert all(p.suffix == ".png" and not p.name.startswith(".") for p in made)
@@ -85,7 +94,9 @@ def test_interrupted_scoring_leaves_the_full_model(comfy: Comfy, straight: Path)
         if name == "progress" and data["node"] == "attribute" and 0.3 < share < 0.6:
             comfy.interrupt()
 
-    assert comfy.run(longer, timeout=TIMEOUT, on_event=stop).status == "interrupted"
+    stopped = comfy.run(longer, timeout=TIMEOUT, on_event=stop)
+    assert stopped.status == "interrupted"
+    assert stopped.texts[-1][1].startswith("Stopped. Kept: every style's LoRA, but no scores.")
     shorter = upto(workflow("straight"), "read_table")
     shorter["attribute"]["inputs"]["confidence"] = 0.95  # the default, but another cache entry
     again = comfy.run(shorter, timeout=TIMEOUT)

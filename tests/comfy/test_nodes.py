@@ -95,9 +95,20 @@ def test_payload_is_complete_and_finite(comfy: Comfy, whole: Result):
         assert all(
             math.isfinite(s[k]) for s in image["scores"] for k in ("delta", "low", "high", "share")
         )
-        assert picture(comfy, image["picture"]).size == (384, 384)
+        assert sum(b["delta"] for b in image["scores"][0]["profile"]) == pytest.approx(
+            image["scores"][0]["delta"]
+        )
+        assert picture(comfy, image["picture"]).size == (512, 512)
         assert [h["group"] for h in image["heatmaps"]] == [s["group"] for s in image["scores"]]
-        assert all(picture(comfy, h).size == (384, 384) for h in image["heatmaps"])
+        layers = [picture(comfy, h) for h in image["heatmaps"]]
+        assert all((i.size, i.mode) == ((256, 256), "RGBA") for i in layers)
+        alpha = np.asarray(layers[0])[..., 3]
+        assert alpha.max() > 200 and alpha.min() < 50, "the map does not let the picture through"
+        assert image["sentence"] == f"{image['headline']}: {image['detail']}"
+        assert set(image["named"]) <= set(STYLES)
+    assert payload["markdown"] == text(whole, "read_table")
+    assert len(list(csv.DictReader(io.StringIO(payload["csv"])))) == 2 * len(STYLES)
+    assert comfy.view(**payload["report"]).startswith(b"<!doctype html>")
 
 
 def test_report_is_on_disk(comfy: Comfy, whole: Result):
@@ -110,6 +121,24 @@ def test_report_is_on_disk(comfy: Comfy, whole: Result):
         assert len(list(csv.DictReader(file))) == 2 * len(STYLES)
     (link,) = whole.outputs["report"]["guda_report"]
     assert comfy.view(**link) == html.read_bytes()
+
+
+def test_report_without_the_front_end(comfy: Comfy, whole: Result):
+    """A headless caller gets tables as text, cards as pictures, and files that hold the graph."""
+    folder = Path(text(whole, "read_path")).parent
+    assert text(whole, "read_csv") == (folder / "attribution.csv").read_text("utf-8")
+    data = json.loads(text(whole, "read_json"))
+    assert data == json.loads((folder / "attribution.json").read_text("utf-8"))
+    assert data["images"][1]["scores"][0]["profile"][0].keys() == {"from", "to", "delta"}
+    shown = whole.outputs["report"]["images"]
+    assert [s["filename"] for s in shown] == ["card-1.png", "card-2.png"]
+    cards = pictures(comfy, whole, "see_cards")
+    for link, seen in zip(shown, cards, strict=True):
+        card = picture(comfy, link)
+        assert json.loads(card.info["prompt"]) == json.loads(json.dumps(WHOLE))
+        assert np.array_equal(np.asarray(card), np.asarray(seen.convert("RGB")))
+    for path in folder.glob("*.png"):
+        assert "prompt" in Image.open(path).info, path
 
 
 def test_loras_are_in_the_lora_folder(comfy: Comfy, whole: Result):
@@ -134,9 +163,13 @@ def test_progress_grows_to_its_end(whole: Result, name: str):
 
 def test_progress_is_in_words_and_pictures(whole: Result):
     said = [words for node, words in whole.texts if node == "unlearn"]
-    pattern = r"Unlearning (Noto Blob|Fluent Ink|Twemoji) \d+/16, loss \d[\d.e-]*"
+    style = r"Style [123] of 3, (Noto Blob|Fluent Ink|Twemoji): "
+    pattern = style + r"step \d+ of 16, loss \d[\d.e-]*(, about \d+ (s|min) left)?"
     assert any(re.fullmatch(pattern, words) for words in said), said
-    assert said[-1].startswith("Done in")
+    assert any("left" in words for words in said) and said[-1].startswith("Done in")
+    said = [words for node, words in whole.texts if node == "attribute"]
+    pattern = r"Scoring: style [123] of 3, (Noto Blob|Fluent Ink|Twemoji), \d+ of \d+.*"
+    assert any(re.fullmatch(pattern, words) for words in said), said
     curves = [Image.open(io.BytesIO(data)) for data in whole.previews]
     assert curves and all(min(c.size) > 100 and c.format == "JPEG" for c in curves)
 
@@ -165,5 +198,5 @@ def test_a_deleted_lora_is_made_again(comfy: Comfy, whole: Result):
     again = comfy.run(graph, timeout=TIMEOUT)
     assert again.ok and again.executed == ["unlearn"]
     assert lora.read_bytes() == before
-    assert any(words.startswith("Unlearning Fluent Ink") for _, words in again.texts)
+    assert any("Fluent Ink: step" in words for _, words in again.texts)
     assert comfy.run(graph, timeout=TIMEOUT).executed == []

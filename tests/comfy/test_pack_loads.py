@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
+from PIL import Image
 
 from .client import PACK_FOLDER, Comfy
 from .server import PACK_ROOT
@@ -78,6 +82,27 @@ def test_every_node_has_a_help_page(comfy: Comfy, nodes):
     assert not missing
     for node_id in nodes:
         assert comfy.request(f"/extensions/{PACK_FOLDER}/docs/{node_id}.md").strip()
+
+
+def test_help_pages_have_an_example_and_no_broken_picture(comfy: Comfy, nodes):
+    for node_id in nodes:
+        page = (WEB / "docs" / f"{node_id}.md").read_text("utf-8")
+        assert "**Example" in page, node_id
+        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page):
+            data = comfy.request(f"/extensions/{PACK_FOLDER}/docs/{picture}")
+            with Image.open(io.BytesIO(data)) as image:
+                assert min(image.size) > 60, (node_id, picture)
+
+
+def test_every_word_of_an_interface_is_explained(nodes):
+    """Each input and output is in the node's help page, by name; finer settings together."""
+    for node_id, info in nodes.items():
+        page = (WEB / "docs" / f"{node_id}.md").read_text("utf-8")
+        for name in info["output_name"]:
+            assert f"`{name}`" in page, (node_id, name)
+        if "the others" not in page:
+            for name in inputs_of(info):
+                assert f"`{name}`" in page, (node_id, name)
 
 
 def test_no_help_page_is_left_over(nodes):

@@ -18,7 +18,8 @@ from guda import wording
 from guda.attribution import NONE, UNDECIDED
 from guda.drawing import BLUE, QUIET, SKY, VERMILION, Canvas
 from guda.errors import SaveError
-from guda.report import bars, loss_curve, save, to_csv, to_dict, to_html, to_markdown
+from guda.heatmap import to_image
+from guda.report import bars, card, loss_curve, save, to_csv, to_dict, to_html, to_markdown
 
 from .report_sample import GROUPS, PROMPTS, STRATA, sample
 
@@ -283,20 +284,38 @@ def test_page_survives_odd_numbers(attribution):
 
 
 def test_save_writes_everything_once(attribution, tmp_path):
-    report = save(attribution, tmp_path / "new" / "folder", top=2)
+    texts = {"prompt": '{"1": "fuchs"}', "workflow": '"\\u72d0"'}
+    report = save(attribution, tmp_path / "new" / "folder", top=2, metadata=texts)
     listed = {report.html, report.json, report.csv, report.markdown}
-    listed |= {*report.charts, *report.heatmaps, *report.overlays}
+    pictures = (*report.cards, *report.charts, *report.heatmaps, *report.overlays)
+    listed |= {*pictures}
     assert set(report.folder.iterdir()) == listed
-    assert len(report.charts) == len(report.heatmaps) == 3 and len(report.overlays) == 6
+    assert len(report.cards) == len(report.charts) == len(report.heatmaps) == 3
+    assert len(report.overlays) == 6
     assert report.folder / "heatmap-1-twemoji.png" in report.overlays
     assert json.loads(report.json.read_text("utf-8")) == json.loads(
         json.dumps(to_dict(attribution))
     )
     assert report.csv.read_text("utf-8") == to_csv(attribution)
-    for path in (*report.charts, *report.heatmaps, *report.overlays):
+    for path in pictures:
         with Image.open(path) as image:
             image.load()
+            assert image.info.items() >= texts.items()
             assert image.mode == "RGB" and image.width >= 512
+
+
+def test_a_card_shows_verdict_bars_and_maps(attribution):
+    pixels = np.asarray(card(attribution, 0)).astype(int)
+    photo = np.asarray(to_image(attribution.pictures[0], 380))
+    assert np.array_equal(pixels[40:420, 40:420], photo)
+    blue = np.abs(pixels - (0, 114, 178)).sum(-1) < 12  # the leader's bar, and nothing else
+    assert blue.sum() > 2000 and not blue[420:].any()
+    orange = (pixels[..., 0] - pixels[..., 2] > 90) & (pixels[..., 0] > 150)
+    assert orange[480:760].sum() > 500, "no heat map"
+    for other in (broken(attribution), sample(tuple(f"style {i}" for i in range(30)))):
+        grown = card(other, 0)
+        assert grown.width == 1280 and np.asarray(grown).std() > 20
+    assert grown.height > pixels.shape[0]
 
 
 def test_names_with_one_slug_get_two_files(tmp_path):

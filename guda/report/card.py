@@ -1,0 +1,109 @@
+"""One picture's whole answer on one sheet: verdict, bars, numbers and heat maps, to be shared."""
+
+from __future__ import annotations
+
+import math
+
+from PIL import Image
+
+from .. import heatmap, wording
+from ..attribution import Attribution, ImageScores
+from ..drawing import BLUE, FAINT, HAIRLINE, INK, QUIET, SKY, Canvas
+
+WIDTH, PAD, PHOTO = 1280, 40, 380  # pixels
+BARS, ROW, TITLE = 136, 44, 68  # where the bars begin, a style's row, the maps' heading
+MAPS = 4  # heat maps side by side
+ROWS = 12  # styles that are listed, at most
+
+
+def card(attribution: Attribution, image_index: int) -> Image.Image:
+    """An opaque RGB picture, 1280 wide; its height follows from the number of styles."""
+    image = attribution.images[image_index]
+    listed = min(len(image.scores), ROWS)
+    photo = heatmap.to_image(attribution.pictures[image_index], PHOTO)
+    head = max(photo.height, BARS + ROW * listed + 24)
+    tile = (WIDTH - PAD * (MAPS + 1)) // MAPS
+    drawn, scale = heatmap.overlays(attribution, image_index, top=MAPS, size=tile)
+    maps_top = PAD + head + TITLE
+    foot = maps_top + max(o.image.height for o in drawn) + 36
+    canvas = Canvas(WIDTH, foot + 92)
+    canvas.rect(0.5, 0.5, WIDTH - 1, canvas.height - 1, "none", edge=HAIRLINE)
+    canvas.picture(photo, PAD, PAD, photo.width, photo.height)
+    left = PAD + PHOTO + PAD
+    _verdict(canvas, attribution, image, left)
+    _bars(canvas, attribution, image, left, PAD + BARS)
+    _maps(canvas, attribution, image, drawn, maps_top, tile)
+    _foot(canvas, attribution, scale, foot)
+    return canvas.image()
+
+
+def _verdict(canvas: Canvas, attribution: Attribution, image: ImageScores, left: float) -> None:
+    head, tail = wording.verdict_parts(image, wording.unit(attribution))
+    room, y = WIDTH - PAD - left, PAD + 16
+    for line in canvas.wrap(head, 30, room, lines=2, bold=True):
+        canvas.text(left, y, line, 30, INK, bold=True)
+        y += 38
+    said = f"\u201c{wording.plain(image.prompt)}\u201d" if image.prompt.strip() else image.image
+    canvas.text(left, y, tail[:1].upper() + tail[1:], 18, FAINT, room=room)
+    if y < PAD + 80:
+        canvas.text(left, y + 28, said, 18, FAINT, room=room)
+
+
+def _bars(
+    canvas: Canvas, attribution: Attribution, image: ImageScores, left: float, top: float
+) -> None:
+    decimals, pointed = wording.digits_of(image), wording.contenders(image)
+    ends = [v for s in image.scores for v in (s.low, s.high, s.delta) if math.isfinite(v)]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    span = high - low or 1.0
+    names, right = 210.0, WIDTH - PAD
+    start, width = left + names + 16, right - 250 - left - names - 16
+
+    def at(value: float) -> float:
+        return start + (value - low) / span * width
+
+    for k, score in enumerate(image.scores[:ROWS]):
+        y, leads = top + ROW * (k + 0.5), score.group in pointed
+        ink, color = (INK, BLUE if len(pointed) == 1 else SKY) if leads else (FAINT, QUIET)
+        canvas.text(left, y, score.group, 18, ink, bold=leads, room=names)
+        if math.isfinite(score.delta):
+            a, b = sorted((at(0), at(score.delta)))
+            canvas.rect(a, y - 12, b - a, 24, color)
+        if math.isfinite(score.low) and math.isfinite(score.high):
+            canvas.line([at(score.low), at(score.high)], [y, y], INK, 2)
+            for x in (at(score.low), at(score.high)):
+                canvas.line([x, x], [y - 6, y + 6], INK, 2)
+        number = wording.number(score.delta, decimals, signed=True)
+        canvas.text(right - 140, y, number, 20, ink, bold=leads, align="right")
+        canvas.text(
+            right, y, wording.span(score.low, score.high, decimals), 15, FAINT, align="right"
+        )
+    bottom = top + ROW * min(len(image.scores), ROWS)
+    canvas.line([at(0), at(0)], [top, bottom], INK, 1.5)
+    rest = len(image.scores) - ROWS
+    more = f", {rest} more in the table" if rest > 0 else ""
+    caption = f"{wording.unit(attribution)}, {wording.interval_name(attribution)}{more}"
+    canvas.text(right, bottom + 14, caption, 14, FAINT, align="right")
+
+
+def _maps(canvas: Canvas, attribution: Attribution, image: ImageScores, drawn, top, tile) -> None:
+    decimals, unit = wording.digits_of(image), wording.unit(attribution)
+    for k, overlay in enumerate(drawn):
+        x = PAD + k * (tile + PAD)
+        canvas.picture(overlay.image, x, top, overlay.image.width, overlay.image.height)
+        delta = f"{wording.number(overlay.delta, decimals, signed=True)} {unit}"
+        room = tile - canvas.width_of(delta, 16) - 12
+        canvas.text(x, top - 20, overlay.group, 19, INK, bold=True, room=room)
+        canvas.text(x + tile, top - 20, delta, 16, FAINT, align="right")
+
+
+def _foot(canvas: Canvas, attribution: Attribution, scale: float, top: float) -> None:
+    name = wording.plain(str(attribution.full_model.get("name", "the model")))
+    legend = "Orange: the style explains this place. Violet: the model does better here without it."
+    canvas.text(PAD, top, legend, 15, INK)
+    heatmap.legend(canvas, WIDTH - PAD - 260, top - 10, 260, scale, wording.unit(attribution))
+    y = top + 26
+    for line in canvas.wrap(wording.MEANING, 13, WIDTH - 2 * PAD - 300, lines=2):
+        canvas.text(PAD, y, line, 13, FAINT)
+        y += 18
+    canvas.text(PAD, y, f"model {name}, GUDA {attribution.version}", 13, FAINT)

@@ -1,0 +1,57 @@
+"""What the panel in "Attribute to Styles" shows: `report.to_dict` and files that /view serves."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from ..guda.files import write_text
+from . import places
+from .convert import save_temp
+
+PICTURE, LAYER = 512, 256  # longer sides in pixels: the picture, a heat map over it
+
+
+def payload(attribution) -> dict[str, Any]:
+    """The attribution for the web panel, under the key "guda" of the node's ui.
+
+    Beyond `report.to_dict`: "unit", "interval" (its name), "markdown", "csv", "report" (the HTML
+    page); per picture "headline" and "detail" (the verdict), "sentence" (both), "named" (the styles
+    that it points at), "picture", "scale" (nats at full colour) and "heatmaps": for every style a
+    transparent PNG in the picture's shape, to be laid over it. Files are what /view takes.
+    """
+    from ..guda import heatmap, report, wording
+
+    folder, unit = places.temp_folder(), wording.unit(attribution)
+    data = report.to_dict(attribution)
+    data |= {
+        "unit": unit,
+        "interval": wording.interval_name(attribution),
+        "markdown": report.to_markdown(attribution),
+        "csv": report.to_csv(attribution),
+        "report": _save_page(report.to_html(attribution)),
+    }
+    for i, (entry, image) in enumerate(zip(data["images"], attribution.images, strict=True)):
+        headline, detail = wording.verdict_parts(image, unit)
+        picture = heatmap.to_image(attribution.pictures[i], PICTURE)
+        drawn, scale = heatmap.layers(attribution, i, size=LAYER)
+        entry |= {
+            "headline": headline,
+            "detail": detail,
+            "sentence": wording.verdict_sentence(image, unit),
+            "named": list(wording.contenders(image)),
+            "picture": save_temp(picture, folder, image.image),
+            "scale": scale,
+            "heatmaps": [
+                {"group": o.group, **save_temp(o.image, folder, f"{image.image} {o.group}")}
+                for o in drawn
+            ],
+        }
+    return report.tables.finite(data)
+
+
+def _save_page(html: str) -> dict[str, str]:
+    folder = places.temp_folder()
+    file = f"report-{uuid.uuid4().hex[:12]}.html"
+    write_text(folder / file, html)
+    return {"filename": file, "subfolder": folder.name, "type": "temp"}

@@ -1,0 +1,29 @@
+// A result after the page was reloaded: the page forgets it, the server's history does not.
+
+const ENTRIES = 64
+
+/** The newest result of the node in this workflow, as `ui` outputs; null without one. */
+export function findResult(history, workflowId, nodeId, nodeType) {
+  const entries = Object.values(history ?? {}).sort((a, b) => b.prompt?.[0] - a.prompt?.[0])
+  for (const { prompt, outputs } of entries) {
+    const [, , nodes, extra] = prompt ?? []
+    if (extra?.extra_pnginfo?.workflow?.id !== workflowId) continue
+    for (const [id, output] of Object.entries(outputs ?? {})) {
+      // inside a subgraph the id is a path, "12:5"
+      const same = id.split(":").pop() === String(nodeId)
+      if (same && output?.guda && nodes?.[id]?.class_type === nodeType) return output
+    }
+  }
+  return null
+}
+
+let asked = null // one question for all panels of a graph
+
+export function fetchHistory(api) {
+  asked ??= api
+    .fetchApi(`/history?max_items=${ENTRIES}`)
+    .then((answer) => (answer.ok ? answer.json() : {}))
+    .catch(() => ({}))
+    .finally(() => setTimeout(() => (asked = null), 1000))
+  return asked
+}
