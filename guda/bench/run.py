@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .. import pictures
 from ..backbone import Backbone
+from ..backbone.clip import clip_features
 from ..baselines import SCORERS
-from ..baselines.clip import clip_features
 from ..config import digest
 from ..encoded import EncodedGroup, encode_groups
 from ..files import slugify

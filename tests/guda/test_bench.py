@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from guda import cli, estimate
-from guda.baselines.clip import clip_features
+from guda.backbone.clip import clip_features
 from guda.bench import digits, report, styles
 from guda.bench.benchmark import Questions
 from guda.bench.compare import CEILING, Scored, compare, ratio
