@@ -176,7 +176,8 @@ def test_set_of_another_model(comfy: Comfy, quick: Path):
     tensors["conv_in.weight"] = tensors["conv_in.weight"] * 1.5
     save_file(tensors, weights, {"format": "pt"})
     info = comfy.object_info("GudaLoadModel")["input"]["required"]["model"]
-    assert info[1]["options"] == ["built-in demo", "maker/other"]
+    options = info[1]["options"]
+    assert options[0] == "built-in demo" and "maker/other" in options
     message = failure(comfy, loaded("quick", "maker/other"), "attribute")
     assert "was made from the model 'demo'" in message and "not from 'other'" in message
     graph = changed(upto(workflow(), "unlearn"), "model", model="maker/other")
