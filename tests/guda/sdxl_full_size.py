@@ -1,11 +1,10 @@
 """SDXL at its real size, on request: it takes 7 GB on disk, 12 GB of memory and many minutes.
 
-GUDA_TEST_SDXL=1 python -m pytest tests/guda/test_full_size.py -s
+    python -m pytest tests/guda/sdxl_full_size.py -s
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from itertools import pairwise
@@ -26,7 +25,6 @@ ONE_STEP = UnlearnConfig(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("GUDA_TEST_SDXL"), reason="GUDA_TEST_SDXL is not set")
 def test_sdxl_at_full_size(groups, make_set, tmp_path):
     """Load in bf16 -> unlearn one style for one step -> save -> score with a few evaluations."""
     path = write(tmp_path / "sdxl.safetensors", FULL["sdxl"])
