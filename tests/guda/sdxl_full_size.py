@@ -1,6 +1,6 @@
 """SDXL at its real size, on request: it takes 7 GB on disk, 12 GB of memory and many minutes.
 
-    python -m pytest tests/guda/sdxl_full_size.py -s
+python -m pytest tests/guda/sdxl_full_size.py -s
 """
 
 from __future__ import annotations
