@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from . import options
-from .config import ElboConfig, SampleConfig, UnlearnConfig
+from .config import PREDICTION_CHOICES, ElboConfig, SampleConfig, UnlearnConfig
 from .errors import ConfigError, GudaError
 from .steps import Step
 from .version import __version__
@@ -95,7 +95,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--prediction",
-        choices=["auto", "epsilon", "v_prediction"],
+        choices=PREDICTION_CHOICES,
         default="auto",
         help="what the model predicts; auto finds out (default: %(default)s)",
     )

@@ -86,6 +86,7 @@ MODULES = ("cross_attention", "attention", "all", "full")
 TIMESTEPS = ("uniform", "low")
 SCHEDULES = ("log", "importance", "uniform")
 WEIGHTINGS = ("kl", "eps")
+PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
 
 
 @dataclass(frozen=True)

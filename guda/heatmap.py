@@ -85,14 +85,24 @@ def overlay(
     pixels = np.asarray(image, np.float32) / 255
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     pixels = pixels + FADE * (grey[..., None] - pixels)
-    large = upsample(heat, image.height, image.width, smooth=smooth).numpy()
-    return _to_pil(_tint(pixels, large / scale if scale > 0 else 0 * large, opacity))
+    return _to_pil(_tint(pixels, _strength(heat, scale, image.size, smooth), opacity))
+
+
+def _strength(heat: Tensor, scale: float, size: tuple[int, int], smooth: float) -> np.ndarray:
+    """(H, W) of `size` (width, height): the map in units of `scale`."""
+    large = upsample(heat, size[1], size[0], smooth=smooth).numpy()
+    return large / scale if scale > 0 else 0 * large
+
+
+def _colours(strength: np.ndarray, opacity: float) -> tuple[np.ndarray, np.ndarray]:
+    """Colour (H, W, 3) and alpha (H, W, 1), of which -1 ... 1 is the full range."""
+    alpha = opacity * np.minimum(np.abs(strength), 1)[..., None]
+    return np.where(strength[..., None] > 0, np.array(POSITIVE), np.array(NEGATIVE)), alpha
 
 
 def _tint(pixels: np.ndarray, strength: np.ndarray, opacity: float) -> np.ndarray:
-    """(H, W, 3) under the colours of `strength` (H, W), of which -1 ... 1 is the full range."""
-    alpha = opacity * np.minimum(np.abs(strength), 1)[..., None]
-    color = np.where(strength[..., None] > 0, np.array(POSITIVE), np.array(NEGATIVE))
+    """(H, W, 3) under the colours of `strength` (H, W)."""
+    color, alpha = _colours(strength, opacity)
     return pixels + alpha * (color - pixels)
 
 
@@ -172,11 +182,7 @@ def layer(
     heat: Tensor, *, scale: float, size: tuple[int, int], smooth: float = SMOOTH
 ) -> Image.Image:
     """The map's colours alone, RGBA of `size` (width, height); opaque at |value| = scale."""
-    large = upsample(heat, size[1], size[0], smooth=smooth).numpy()
-    strength = (large / scale if scale > 0 else 0 * large)[..., None]
-    color = np.where(strength > 0, np.array(POSITIVE), np.array(NEGATIVE))
-    pixels = np.concatenate([color, np.minimum(np.abs(strength), 1)], -1)
-    return _to_pil(pixels)
+    return _to_pil(np.concatenate(_colours(_strength(heat, scale, size, smooth), 1.0), -1))
 
 
 def layers(

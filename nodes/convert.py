@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..guda.drawing import PAPER
-from ..guda.files import slugify, write_atomically
+from ..guda.files import slugify, write_atomically, write_text
 
 
 def from_batch(image: Tensor) -> list[Tensor]:
@@ -36,8 +36,16 @@ def lines(text: str) -> list[str]:
     return [line.strip() for line in text.strip().splitlines()] or [""]
 
 
-def save_temp(image: Image.Image, folder: Path, name: str) -> dict[str, str]:
-    """Writes a PNG into a subfolder of ComfyUI's temp folder; what /view needs to show it."""
-    file = f"{slugify(name)}-{uuid.uuid4().hex[:12]}.png"
-    write_atomically(folder / file, lambda temporary: image.save(temporary, "PNG"))
+def save_temp(content: Image.Image | str, folder: Path, name: str) -> dict[str, str]:
+    """Writes a PNG, or a page of HTML, into a subfolder of ComfyUI's temp folder.
+
+    Returns what /view needs to show it.
+    """
+    file = f"{slugify(name)}-{uuid.uuid4().hex[:12]}"
+    if isinstance(content, str):
+        file += ".html"
+        write_text(folder / file, content)
+    else:
+        file += ".png"
+        write_atomically(folder / file, lambda temporary: content.save(temporary, "PNG"))
     return {"filename": file, "subfolder": folder.name, "type": "temp"}

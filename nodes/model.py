@@ -6,11 +6,10 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
+from ..guda.config import PREDICTION_CHOICES
 from . import places, settings
 from .runtime import normal_mode, offload_device, problem
 from .types import CATEGORY, Model
-
-PREDICTIONS = ("auto", "epsilon", "v_prediction")
 
 
 def _model_output():
@@ -51,7 +50,7 @@ class GudaLoadModel(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "prediction",
-                    options=list(PREDICTIONS),
+                    options=list(PREDICTION_CHOICES),
                     default="auto",
                     tooltip="What the model predicts. auto finds out; Stable Diffusion 2.x files "
                     "carry no mark, so choose v_prediction if a 768-pixel model was taken wrongly "

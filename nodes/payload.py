@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
-from ..guda.files import write_text
 from . import places
 from .convert import save_temp
 
@@ -29,7 +27,7 @@ def payload(attribution) -> dict[str, Any]:
         "interval": wording.interval_name(attribution),
         "markdown": report.to_markdown(attribution),
         "csv": report.to_csv(attribution),
-        "report": _save_page(report.to_html(attribution)),
+        "report": save_temp(report.to_html(attribution), folder, "report"),
     }
     for i, (entry, image) in enumerate(zip(data["images"], attribution.images, strict=True)):
         headline, detail = wording.verdict_parts(image, unit)
@@ -48,10 +46,3 @@ def payload(attribution) -> dict[str, Any]:
             ],
         }
     return report.tables.finite(data)
-
-
-def _save_page(html: str) -> dict[str, str]:
-    folder = places.temp_folder()
-    file = f"report-{uuid.uuid4().hex[:12]}.html"
-    write_text(folder / file, html)
-    return {"filename": file, "subfolder": folder.name, "type": "temp"}

@@ -20,6 +20,8 @@ from ..groups import StyleGroups
 from ..steps import Steps
 from .train import TrainConfig
 
+BUDGETS = (8, 16, 32, 64, 128)
+
 
 @dataclass(frozen=True)
 class Questions:
@@ -84,7 +86,7 @@ class Benchmark:
     baselines: Mapping[str, tuple[str, Mapping[str, Any]]]
     reference: ElboConfig  # how LOGO's differences are estimated
     seeds: tuple[int, ...]  # LOGO's
-    budgets: tuple[int, ...] = (8, 16, 32, 64, 128)  # evaluations whose agreement is compared
+    budgets: tuple[int, ...] = BUDGETS  # evaluations whose agreement is compared
     repeats: int = 8  # of the intervals' coverage; 0: it is not measured
     long: int = 2048  # evaluations of the long run that they are held against
 

@@ -22,7 +22,7 @@ from ..groups import Example, Group, StyleGroups
 from ..noise import generator, picture_key
 from ..pictures import save_png
 from ..steps import Steps
-from .benchmark import Benchmark, Method, Model, Questions
+from .benchmark import BUDGETS, Benchmark, Method, Model, Questions
 from .train import TrainConfig
 
 HELDOUT = 0.2
@@ -91,7 +91,7 @@ def benchmark(out: Path, quick: bool) -> Benchmark:
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
         reference=ElboConfig(evaluations=64 if quick else 256, batch_size=256, seed=1000),
         seeds=(1, 2) if quick else (1, 2, 3),
-        budgets=(8, 32) if quick else (8, 16, 32, 64, 128),
+        budgets=(8, 32) if quick else BUDGETS,
         repeats=2 if quick else 8,
         long=256 if quick else 2048,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +56,14 @@ def budgets(
     """
     method = next(iter(bench.methods.values()))
     some = slice(None, None, -(-len(questions) // 128))
+    loaded = cache(partial(_loaded, full, method, questions, some, out))  # not if all are kept
     rows = []
     for schedule in SCHEDULES:
         for n in bench.budgets:
             config = method.elbo.replace(schedule=schedule, evaluations=n)
 
             def scores(config=config) -> Steps[tuple[np.ndarray, Cost, str]]:
-                loras, query = _loaded(full, method, questions, some, out)
+                loras, query = loaded()
                 with metered(type(full.backbone.unet)) as cost:
                     found = yield from score_queries(full.backbone, loras, query, config)
                 return found.contributions.sum(-1), cost, ""

@@ -29,7 +29,7 @@ from ..generate import draw, generate_pictures
 from ..groups import Example, StyleGroups, from_prompts, load_folder
 from ..noise import picture_key
 from ..steps import Steps, drain
-from .benchmark import Benchmark, Method, Model, Questions
+from .benchmark import BUDGETS, Benchmark, Method, Model, Questions
 from .train import TrainConfig
 
 HELDOUT = 0.1
@@ -104,7 +104,7 @@ def benchmark(out: Path, quick: bool, data: Path | None) -> Benchmark:
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
         reference=ElboConfig(evaluations=64 if quick else 256, seed=1000),
         seeds=(1, 2),
-        budgets=(8, 32) if quick else (8, 16, 32, 64, 128),
+        budgets=(8, 32) if quick else BUDGETS,
         repeats=2 if quick else 8,
         long=256 if quick else 2048,
     )

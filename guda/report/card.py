@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from PIL import Image
 
 from .. import heatmap, wording
 from ..attribution import Attribution, ImageScores
-from ..drawing import BLUE, FAINT, HAIRLINE, INK, QUIET, SKY, Canvas
+from ..drawing import FAINT, HAIRLINE, INK, Canvas
+from .charts import Axis, bar
 
 WIDTH, PAD, PHOTO = 1280, 40, 380  # pixels
 BARS, ROW, TITLE = 136, 44, 68  # where the bars begin, a style's row, the maps' heading
@@ -53,33 +52,20 @@ def _bars(
     canvas: Canvas, attribution: Attribution, image: ImageScores, left: float, top: float
 ) -> None:
     decimals, pointed = wording.digits_of(image), wording.contenders(image)
-    ends = [v for s in image.scores for v in (s.low, s.high, s.delta) if math.isfinite(v)]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    span = high - low or 1.0
     names, right = 210.0, WIDTH - PAD
-    start, width = left + names + 16, right - 250 - left - names - 16
-
-    def at(value: float) -> float:
-        return start + (value - low) / span * width
-
+    axis = Axis.of(image, left + names + 16, right - 250)
     for k, score in enumerate(image.scores[:ROWS]):
         y, leads = top + ROW * (k + 0.5), score.group in pointed
-        ink, color = (INK, BLUE if len(pointed) == 1 else SKY) if leads else (FAINT, QUIET)
+        ink = INK if leads else FAINT
         canvas.text(left, y, score.group, 18, ink, bold=leads, room=names)
-        if math.isfinite(score.delta):
-            a, b = sorted((at(0), at(score.delta)))
-            canvas.rect(a, y - 12, b - a, 24, color)
-        if math.isfinite(score.low) and math.isfinite(score.high):
-            canvas.line([at(score.low), at(score.high)], [y, y], INK, 2)
-            for x in (at(score.low), at(score.high)):
-                canvas.line([x, x], [y - 6, y + 6], INK, 2)
+        bar(canvas, axis, score, y, pointed, thick=24, cap=6, width=2)
         number = wording.number(score.delta, decimals, signed=True)
         canvas.text(right - 140, y, number, 20, ink, bold=leads, align="right")
         canvas.text(
             right, y, wording.span(score.low, score.high, decimals), 15, FAINT, align="right"
         )
     bottom = top + ROW * min(len(image.scores), ROWS)
-    canvas.line([at(0), at(0)], [top, bottom], INK, 1.5)
+    canvas.line([axis(0)] * 2, [top, bottom], INK, 1.5)
     rest = len(image.scores) - ROWS
     more = f", {rest} more in the table" if rest > 0 else ""
     caption = f"{wording.unit(attribution)}, {wording.interval_name(attribution)}{more}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from PIL import Image
 
 from .. import wording
-from ..attribution import Attribution, ImageScores
+from ..attribution import Attribution, ImageScores, Score
 from ..drawing import BLUE, FAINT, HAIRLINE, INK, QUIET, SKY, Canvas
 from ..heatmap import to_image
 
@@ -18,7 +19,7 @@ ROW = (27, 44)  # least and greatest height of a bar's row
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """Values low ... high laid over the pixels left ... right."""
 
     low: float
@@ -29,6 +30,13 @@ class _Axis:
     def __call__(self, value: float) -> float:
         clipped = min(max(value, self.low), self.high)
         return self.left + (clipped - self.low) / (self.high - self.low) * (self.right - self.left)
+
+    @classmethod
+    def of(cls, image: ImageScores, left: float, right: float) -> Axis:
+        """From zero to every end that the picture's scores and intervals have."""
+        ends = [v for s in image.scores for v in (s.low, s.high, s.delta) if math.isfinite(v)]
+        low, high = min([0.0, *ends]), max([0.0, *ends])
+        return cls(low, high if high > low else low + 1.0, left, right)
 
 
 def bars(
@@ -77,35 +85,47 @@ def _rows(canvas: Canvas, attribution: Attribution, image: ImageScores, row: flo
     names = [canvas.fit(s.group, 13, 165) for s in image.scores]
     label = max((canvas.width_of(name, 13, bold=True) for name in names), default=0)
     value = max((canvas.width_of(text, 13, bold=True) for text in values), default=0)
-    ends = [v for s in image.scores for v in (s.low, s.high, s.delta) if math.isfinite(v)]
-    low, high = min([0.0, *ends]), max([0.0, *ends])
-    if low == high:
-        high = 1.0
-    axis = _Axis(low, high, PAD + label + 12, WIDTH - PAD - value - 12)
+    axis = Axis.of(image, PAD + label + 12, WIDTH - PAD - value - 12)
     bottom = HEADER + row * len(image.scores)
     _grid(canvas, axis, bottom, f"loss without the style ({wording.unit(attribution)}), with "
           f"{wording.interval_name(attribution)}")  # fmt: skip
 
     pointed = wording.contenders(image)
-    alone = len(pointed) == 1
     for k, (score, name, text) in enumerate(zip(image.scores, names, values, strict=True)):
         y, leads = HEADER + row * (k + 0.5), score.group in pointed
-        color = (BLUE if alone else SKY) if leads else QUIET
         canvas.text(PAD + label, y, name, 13, INK if leads else FAINT, bold=leads, align="right")
         canvas.text(WIDTH - PAD, y, text, 13, INK if leads else FAINT, bold=leads, align="right")
-        if math.isfinite(score.delta):
-            left, right = sorted((axis(0), axis(score.delta)))
-            thick = min(row * 0.62, 20)
-            canvas.rect(left, y - thick / 2, right - left, thick, color)
-        if math.isfinite(score.low) and math.isfinite(score.high):
-            ends = [axis(score.low), axis(score.high)]
-            canvas.line(ends, [y, y], INK, 1.4)
-            for x in ends:
-                canvas.line([x, x], [y - 4, y + 4], INK, 1.4)
+        bar(canvas, axis, score, y, pointed, thick=min(row * 0.62, 20), cap=4, width=1.4)
     canvas.line([axis(0)] * 2, [HEADER - 4, bottom + 2], INK, 1.2)
 
 
-def _grid(canvas: Canvas, axis: _Axis, bottom: float, caption: str) -> None:
+def bar(
+    canvas: Canvas,
+    axis: Axis,
+    score: Score,
+    y: float,
+    pointed: Collection[str],
+    *,
+    thick: float,
+    cap: float,
+    width: float,
+) -> None:
+    """A score's bar around y, and its interval's whisker, where they are finite.
+
+    pointed: the groups that the verdict names. cap: half the height of the whisker's ends.
+    """
+    color = (BLUE if len(pointed) == 1 else SKY) if score.group in pointed else QUIET
+    if math.isfinite(score.delta):
+        left, right = sorted((axis(0), axis(score.delta)))
+        canvas.rect(left, y - thick / 2, right - left, thick, color)
+    if math.isfinite(score.low) and math.isfinite(score.high):
+        ends = [axis(score.low), axis(score.high)]
+        canvas.line(ends, [y, y], INK, width)
+        for x in ends:
+            canvas.line([x, x], [y - cap, y + cap], INK, width)
+
+
+def _grid(canvas: Canvas, axis: Axis, bottom: float, caption: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ticks = [t for t in MaxNLocator(4).tick_values(axis.low, axis.high)

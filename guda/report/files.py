@@ -39,7 +39,7 @@ def save(
     attribution: Attribution,
     folder: Path,
     *,
-    top: int = 4,
+    top: int = heatmap.LEADING,
     metadata: Mapping[str, str] | None = None,
 ) -> SavedReport:
     """Write every form of the report into `folder`, which is made if need be.

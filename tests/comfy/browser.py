@@ -52,6 +52,16 @@ DISMISSED = (
 PACK_SCRIPTS = f"/extensions/{PACK_FOLDER}/"
 
 
+LOOK_AT = """([left, top, scale]) => {
+    const { canvas } = window.app
+    canvas.ds.scale = scale
+    canvas.ds.offset[0] = -left
+    canvas.ds.offset[1] = -top
+    canvas.deselectAll?.()
+    canvas.setDirty(true, true)
+}"""
+
+
 class NoChromiumError(Exception):
     """There is no browser to test with."""
 
@@ -153,6 +163,29 @@ class ComfyPage:
             "() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')"
         )
         self.page.wait_for_timeout(700)  # it is animated
+
+    def look_at(self, left: float, top: float, scale: float) -> None:
+        """Brings this point of the canvas to the window's left top, at this zoom."""
+        self.page.evaluate(LOOK_AT, [left, top, scale])
+
+    def frame(self, left: float, top: float, width: float) -> None:
+        """That part of the canvas over the whole width of the window."""
+        self.look_at(left, top, self.window[0] / width)
+
+    def place(self, which: str) -> tuple[list[float], list[float]]:
+        """[x, y] and [width, height] of the first node for which this JavaScript is true."""
+        found = self.page.evaluate(
+            f"() => {{ const n = window.app.graph._nodes.find({which});"
+            " return [[...n.pos], [...n.size]] }"
+        )
+        return found[0], found[1]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        size = self.page.viewport_size
+        assert size is not None
+        return size["width"], size["height"]
 
     def run(self, timeout: float = 120.0) -> dict[str, Any]:
         """Queues the graph as the Run button does; returns its history entry once finished."""

@@ -104,6 +104,18 @@ def workflow(set_name: str = "quick") -> Graph:
     )
 
 
+def overlaps(nodes: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Kinds of the nodes of a saved workflow whose boxes, titles included, touch."""
+    boxes = [(*n["pos"], *n["size"], n["type"]) for n in nodes]
+    boxes = [(x, y - 30, x + w, y + h, kind) for x, y, w, h, kind in boxes]
+    return [
+        (a[4], b[4])
+        for i, a in enumerate(boxes)
+        for b in boxes[:i]
+        if not (a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1])
+    ]
+
+
 def upto(graph: Graph, *names: str) -> Graph:
     """The nodes that `names` need, and no others."""
     kept: Graph = {}

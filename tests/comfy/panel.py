@@ -39,16 +39,6 @@ ROWS = """rows => rows.map(row => ({
     delta: row.querySelector('.guda-delta').textContent,
     bins: row.querySelectorAll('.guda-plot > span').length,
 }))"""
-# A node at the left top of the window.
-LOOK = """([scale, kind]) => {
-    const node = window.app.graph._nodes.find(n => n.type === kind)
-    const { canvas } = window.app
-    canvas.ds.scale = scale
-    canvas.ds.offset[0] = 80 / scale - node.pos[0]
-    canvas.ds.offset[1] = 100 / scale - node.pos[1]
-    canvas.deselectAll?.()
-    canvas.setDirty(true, true)
-}"""
 TEXTS = """() => [...document.querySelectorAll('.guda-panel *')]
     .filter(e => e.checkVisibility() && [...e.childNodes].some(c => c.nodeType === 3 &&
         c.textContent.trim()))
@@ -70,7 +60,9 @@ def questions(page: ComfyPage) -> dict:
 
 
 def look(page: ComfyPage, scale: float = 1.0, kind: str = "GudaAttribute") -> None:
-    page.page.evaluate(LOOK, [scale, kind])
+    """A node at the left top of the window."""
+    (left, top), _ = page.place(f"n => n.type === '{kind}'")
+    page.look_at(left - 80 / scale, top - 100 / scale, scale)
     page.page.wait_for_timeout(900)  # the panel looks how large it is three times a second
 
 

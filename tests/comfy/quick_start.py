@@ -101,29 +101,6 @@ LAY_OUT = """([layout, groups, note]) => {
     return made
 }"""
 
-# One node in the middle of the window, in full size where it fits.
-SHOW = """id => {
-    const { canvas, graph } = window.app
-    const node = graph.getNodeById(id)
-    const scale = Math.min(1, (window.innerHeight - 180) / (node.size[1] + 60))
-    canvas.ds.scale = scale
-    canvas.ds.offset[0] = 200 / scale - node.pos[0]
-    canvas.ds.offset[1] = 120 / scale - node.pos[1]
-    canvas.deselectAll?.()
-    canvas.setDirty(true, true)
-}"""
-
-# The left top of the layout at (-40, -70), 2940 wide, over the whole window.
-FRAME = """() => {
-    const { canvas } = window.app
-    const scale = window.innerWidth / 2940
-    canvas.ds.scale = scale
-    canvas.ds.offset[0] = 40
-    canvas.ds.offset[1] = 70
-    canvas.deselectAll?.()
-    canvas.setDirty(true, true)
-}"""
-
 
 @contextmanager
 def opened(width: int = 1600, height: int = 900):
@@ -155,7 +132,7 @@ def take_pictures(timeout: float = 900.0) -> None:
             "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
         )
         page.page.wait_for_timeout(1000)
-        page.page.evaluate(FRAME)
+        page.frame(-40, -70, 2940)
         page.page.wait_for_timeout(1500)
         page.screenshot(GRAPH)
         panel = page.locator(".guda-panel").screenshot()
@@ -183,7 +160,9 @@ def take_node_pictures(page: ComfyPage, timeout: float) -> None:
 
 
 def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
-    page.page.evaluate(SHOW, node_id)
+    (left, top), (_, height) = page.place(f"n => n.id === {node_id}")
+    scale = min(1.0, (page.window[1] - 180) / (height + 60))
+    page.look_at(left - 200 / scale, top - 120 / scale, scale)
     page.page.wait_for_timeout(1500)
     shot = page.locator(f'[data-node-id="{node_id}"]').first.screenshot()
     picture = Image.open(io.BytesIO(shot)).convert("RGB")

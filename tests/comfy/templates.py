@@ -119,6 +119,22 @@ words of a prompt`.
 """,
 )
 
+
+def sampler(model: list) -> dict:
+    """Both draw alike; only the model differs."""
+    return node(
+        "KSampler",
+        model=model,
+        positive=["6", 0],
+        negative=["7", 0],
+        latent_image=["8", 0],
+        seed=["9", 0],
+        steps=25,
+        cfg=7.5,
+        scheduler="normal",
+    )
+
+
 WITHOUT_STYLE = Template(
     "without_style",
     {
@@ -131,17 +147,7 @@ WITHOUT_STYLE = Template(
         "7": node("CLIPTextEncode", clip=["1", 1], text=""),
         "8": node("EmptyLatentImage", width=512, height=512, batch_size=1),
         "9": node("PrimitiveInt", value=1),
-        "10": node(
-            "KSampler",
-            model=["1", 0],
-            positive=["6", 0],
-            negative=["7", 0],
-            latent_image=["8", 0],
-            seed=["9", 0],
-            steps=25,
-            cfg=7.5,
-            scheduler="normal",
-        ),
+        "10": sampler(["1", 0]),
         "11": node("VAEDecode", samples=["10", 0], vae=["1", 2]),
         "12": node("PreviewImage", images=["11", 0]),
         "13": node(
@@ -155,17 +161,7 @@ WITHOUT_STYLE = Template(
         "14": node(
             "GudaWithoutStyle", model=["1", 0], counterfactuals=["4", 0], attribution=["13", 0]
         ),
-        "15": node(
-            "KSampler",
-            model=["14", 0],
-            positive=["6", 0],
-            negative=["7", 0],
-            latent_image=["8", 0],
-            seed=["9", 0],
-            steps=25,
-            cfg=7.5,
-            scheduler="normal",
-        ),
+        "15": sampler(["14", 0]),
         "16": node("VAEDecode", samples=["15", 0], vae=["1", 2]),
         "17": node("PreviewImage", images=["16", 0]),
         "18": node("PreviewAny", source=["14", 1]),
@@ -215,14 +211,6 @@ FIX_SEEDS = """() => {
         for (const widget of node.widgets ?? [])
             if (widget.name.startsWith('control_after_generate')) widget.value = 'fixed'
 }"""
-FRAME = """([left, top, width]) => {
-    const { canvas } = window.app
-    canvas.ds.scale = window.innerWidth / width
-    canvas.ds.offset[0] = -left
-    canvas.ds.offset[1] = -top
-    canvas.deselectAll?.()
-    canvas.setDirty(true, true)
-}"""
 
 
 def make(page: ComfyPage, template: Template) -> None:
@@ -232,7 +220,7 @@ def make(page: ComfyPage, template: Template) -> None:
     made = page.page.evaluate(LAY_OUT, [template.layout, template.groups, template.note])
     text = json.dumps(made, indent=2, ensure_ascii=False)
     template.path.write_text(text + "\n", encoding="utf-8")
-    page.page.evaluate(FRAME, template.shown)
+    page.frame(*template.shown)
     page.page.wait_for_timeout(1500)
     shot = page.screenshot(Path(tempfile.gettempdir()) / f"{template.name}.png")
     picture = Image.open(shot).convert("RGB")
