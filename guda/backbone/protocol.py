@@ -81,6 +81,10 @@ class Backbone(Protocol):
         """Name the weights anew (`fingerprint`) after they were trained."""
         ...
 
+    def ready(self) -> None:
+        """Bring the UNet to the device; whatever else is there makes way for it."""
+        ...
+
     def encode_images(self, pictures: Tensor) -> Tensor:
         """Latents: the VAE's posterior mean, scaled. Float32 on the CPU."""
         ...

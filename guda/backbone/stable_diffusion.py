@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from ..config import SampleConfig
 from ..errors import ModelError
+from ..memory import Room
 from ..noise import generator
 from ..schedule import PREDICTIONS, NoiseSchedule
-from . import lora
+from . import lora, placement, precision
 from .protocol import Conditioning, LoraWeights, TrainableLora
+
+VAE_PIXELS = 16 * 128**2  # that go through the VAE at once
 
 
 class StableDiffusion:
@@ -43,17 +46,36 @@ class StableDiffusion:
         self.move(self.device)
         self.refresh()
 
+    def cast(self, name: str, device: torch.device | str) -> None:
+        """Keep the weights in the format that the precision `name` means on `device`.
+
+        Not the VAE's: it runs once per picture, and SDXL's overflows in float16.
+        """
+        dtype = precision.choose(name, device)
+        for module in (self.text_encoder, self.unet):
+            precision.cast(module, dtype)
+
     def refresh(self) -> None:
         self.fingerprint = fingerprint({"unet": self.unet, "text_encoder": self.text_encoder})
 
     def modules(self) -> tuple[nn.Module, ...]:
         return (self.vae, self.text_encoder, self.unet)
 
-    def move(self, device: torch.device | str) -> None:
-        """Take every part of the model to `device`."""
-        self.device = torch.device(device)
+    def move(self, device: torch.device | str, rest: torch.device | str | None = None) -> None:
+        """Work on `device` from now on; parts that are not at work wait on `rest`.
+
+        Without `rest` every part goes to `device`. With it each part goes there when it is needed.
+        """
+        self.device = placement.exact(device)
+        self.rest = self.device if rest is None else placement.exact(rest)
         for module in self.modules():
-            module.to(self.device)
+            module.to(self.rest)
+
+    def ready(self) -> None:
+        self._use(self.unet)
+
+    def _use(self, part: nn.Module) -> None:
+        placement.bring(part, self.modules(), self.device, self.rest)
 
     @property
     def nbytes(self) -> int:
@@ -63,21 +85,43 @@ class StableDiffusion:
 
     @torch.no_grad()
     def encode_images(self, pictures: Tensor) -> Tensor:
-        x = (2 * pictures - 1).to(self.device, self.vae.dtype)
-        means = [self.vae.encode(part).latent_dist.mean.float().cpu() for part in x.split(16)]
+        self._use(self.vae)
+
+        def mean(part: Tensor) -> Tensor:
+            x = (2 * part - 1).to(self.device, self.vae.dtype)
+            return self.vae.encode(x).latent_dist.mean.float().cpu()
+
+        means = self._by_parts(mean, pictures)
         shift = self.vae.config.get("shift_factor") or 0.0
         return (torch.cat(means) - shift) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (n, 3, H, W) in [0, 1], float32 on the CPU."""
-        z = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
-        z = z + (self.vae.config.get("shift_factor") or 0.0)
-        out = [self.vae.decode(part).sample.float().cpu() for part in z.split(16)]
-        return (torch.cat(out) / 2 + 0.5).clamp(0, 1)
+        self._use(self.vae)
+
+        def picture(part: Tensor) -> Tensor:
+            z = part.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
+            return (
+                self.vae.decode(z + (self.vae.config.get("shift_factor") or 0.0))
+                .sample.float()
+                .cpu()
+            )
+
+        return (torch.cat(self._by_parts(picture, latents)) / 2 + 0.5).clamp(0, 1)
+
+    def _by_parts(self, work: Callable[[Tensor], Tensor], rows: Tensor) -> list[Tensor]:
+        """`work` on 16 rows at a time, on fewer where pictures are large or memory is short."""
+        room = Room(min(16, VAE_PIXELS // self.resolution**2), self.device)
+        done: list[Tensor] = []
+        while len(rows):
+            some, rows = room.attempt(lambda n: (work(rows[:n]), rows[n:]))  # noqa: B023
+            done.append(some)
+        return done
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        self._use(self.text_encoder)
         unique = list(dict.fromkeys(prompts))
         ids = self.tokenizer(
             unique,
@@ -91,10 +135,12 @@ class StableDiffusion:
         return Conditioning(embeds[[place[p] for p in prompts]])
 
     def predict_eps(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        self.ready()
         dtype = self.unet.dtype
         x_t, t = x_t.to(self.device), t.to(self.device)
         condition = condition.to(self.device, dtype)
-        out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds).sample
+        with precision.autocast(self.device, dtype):
+            out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds).sample
         return self.schedule.to_eps(out.float(), x_t.float(), t, self.prediction)
 
     @torch.no_grad()
@@ -136,6 +182,7 @@ class StableDiffusion:
 
     @contextmanager
     def counterfactual(self, weights: LoraWeights) -> Iterator[None]:
+        self.ready()
         attach = lora.merged if self.unet.dtype == torch.float32 else lora.beside
         with attach(self.unet, weights):
             yield
@@ -143,6 +190,7 @@ class StableDiffusion:
     def training_lora(
         self, *, modules: str, rank: int, alpha: float, seed: int
     ) -> AbstractContextManager[TrainableLora]:
+        self.ready()
         return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:

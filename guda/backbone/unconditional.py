@@ -53,6 +53,9 @@ class Unconditional:
     def refresh(self) -> None:
         self.fingerprint = fingerprint({"unet": self.unet})
 
+    def ready(self) -> None:
+        self.unet.to(self.device)
+
     @torch.no_grad()
     def encode_images(self, pictures: Tensor) -> Tensor:
         x = F.avg_pool2d(2 * pictures.float() - 1, self.shrink)
