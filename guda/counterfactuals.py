@@ -145,7 +145,7 @@ def unlearn_set(
     What is already there and made from the same model, pictures and recipe is kept; an interrupted
     group continues from its checkpoint. The manifest is written after every group.
     """
-    chosen = _chosen(groups, names)
+    chosen = chosen_groups(groups, names)
     entries = {e.name: e for e in _existing(folder, backbone)}
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
@@ -265,7 +265,7 @@ def unfinished(
     """What `unlearn_set` would still have to do: each group, and the steps its checkpoint holds."""
     entries = {e.name: e for e in _existing(folder, backbone)}
     left = []
-    for group in _chosen(groups, names):
+    for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
             done = checkpoints.progress(checkpoint_path(folder, group), key)
@@ -273,7 +273,8 @@ def unfinished(
     return left
 
 
-def _chosen(groups: StyleGroups, names: Sequence[str] | None) -> list[Group]:
+def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> list[Group]:
+    """Those named, or all. Raises GroupsError."""
     return [groups[n] for n in dict.fromkeys(names)] if names else list(groups)
 
 

@@ -91,23 +91,19 @@ def weighted_terms(backbone: Backbone, work: Noised, batch: int | Room) -> Itera
     Raises ModelError when the model's answer is not finite.
     """
     room = Room(batch, backbone.device) if isinstance(batch, int) else batch
-    start = 0
 
-    def terms(n: int) -> Tensor:
-        rows = slice(start, start + n)
+    def terms(rows: slice) -> Tensor:
         condition = work.condition.take(work.image[rows])
         eps_hat = backbone.predict_eps(work.x_t[rows], work.t[rows], condition)
         error = (work.eps[rows].to(eps_hat.device) - eps_hat).square_().sum(1)
         return (error * work.weight[rows].to(error.device)[:, None, None]).cpu()
 
-    while start < len(work.t):
-        found = room.attempt(terms)
+    for found in room.over(len(work.t), terms):
         if not found.isfinite().all():
             raise ModelError(
                 f"The model {backbone.name} answers with values that are not finite. Load it with "
                 "precision bfloat16 or float32; if it is so already, its weights are damaged."
             )
-        start += len(found)
         yield found
 
 

@@ -33,7 +33,7 @@ class Footprint:
 
     rows: int
     weights: int  # of the UNet
-    lora: int  # the LoRA and its gradient
+    lora: int  # the LoRA and its gradient; with modules="full" the copy that is trained
     optimizer: int
     activations: int  # the most that lives at one time beside the above
 
@@ -95,8 +95,7 @@ def training(
         error = (unreal.predict_eps(x_t, t, condition) - target).square().mean(dim=(1, 2, 3))
         error.mean().backward()
     held = size(parameters)
-    made = held if config.modules != "full" else 2 * held  # the teacher is a copy there
-    return Footprint(rows, weights, made, 2 * held, live.peak - held)
+    return Footprint(rows, weights, 2 * held, 2 * held, live.peak - held)
 
 
 def scoring(backbone: Backbone, lora: LoraWeights | None, rows: int) -> Footprint:

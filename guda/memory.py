@@ -6,7 +6,7 @@ terms add up to the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,11 +57,17 @@ class Room:
     def __init__(self, rows: int, device: torch.device):
         self.rows, self._device = max(1, rows), device
 
-    def attempt(self, work: Callable[[int], T], undo: Callable[[], object] | None = None) -> T:
+    def attempt(
+        self,
+        work: Callable[[int], T],
+        most: int | None = None,
+        undo: Callable[[], object] | None = None,
+    ) -> T:
         """work(rows), after an out-of-memory again with half the rows, until it succeeds.
 
-        undo: takes back what an attempt that failed half way had done. Raises OutOfMemoryError
-        when there is no memory for a single picture.
+        most: how many rows there are, where that may be less than `rows`. undo: takes back what
+        an attempt that failed half way had done. Raises OutOfMemoryError when there is no memory
+        for a single picture.
         """
         while True:
             try:
@@ -74,11 +80,24 @@ class Room:
             if undo is not None:
                 undo()
             release(self._device)
-            if self.rows == 1:
+            rows = min(self.rows, most or self.rows)
+            if rows == 1:
                 raise OutOfMemoryError(
                     f"The memory of {self._device} is full even with one picture at a time "
                     f"({reason.rstrip('.')}). Close what else uses it, load the model with "
                     "precision float16 or bfloat16, set checkpointing to on, choose fewer modules "
                     "or a lower rank, or run on the CPU."
                 )
-            self.rows //= 2
+            self.rows = rows // 2
+
+    def over(self, count: int, work: Callable[[slice], T]) -> Iterator[T]:
+        """What `work` returns for slices of at most `rows` that cover 0 ... count, in order."""
+        start = 0
+        while start < count:
+
+            def part(rows: int, start: int = start) -> tuple[int, T]:
+                stop = min(start + rows, count)
+                return stop, work(slice(start, stop))
+
+            start, found = self.attempt(part, count - start)
+            yield found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -87,37 +87,30 @@ class StableDiffusion:
     def encode_images(self, pictures: Tensor) -> Tensor:
         self._use(self.vae)
 
-        def mean(part: Tensor) -> Tensor:
-            x = (2 * part - 1).to(self.device, self.vae.dtype)
+        def mean(part: slice) -> Tensor:
+            x = (2 * pictures[part] - 1).to(self.device, self.vae.dtype)
             return self.vae.encode(x).latent_dist.mean.float().cpu()
 
-        means = self._by_parts(mean, pictures)
+        means = self._vae_room().over(len(pictures), mean)
         shift = self.vae.config.get("shift_factor") or 0.0
-        return (torch.cat(means) - shift) * self.vae.config.scaling_factor
+        return (torch.cat(list(means)) - shift) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (n, 3, H, W) in [0, 1], float32 on the CPU."""
         self._use(self.vae)
 
-        def picture(part: Tensor) -> Tensor:
-            z = part.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
-            return (
-                self.vae.decode(z + (self.vae.config.get("shift_factor") or 0.0))
-                .sample.float()
-                .cpu()
-            )
+        shift = self.vae.config.get("shift_factor") or 0.0
 
-        return (torch.cat(self._by_parts(picture, latents)) / 2 + 0.5).clamp(0, 1)
+        def picture(part: slice) -> Tensor:
+            z = latents[part].to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
+            return self.vae.decode(z + shift).sample.float().cpu()
 
-    def _by_parts(self, work: Callable[[Tensor], Tensor], rows: Tensor) -> list[Tensor]:
-        """`work` on 16 rows at a time, on fewer where pictures are large or memory is short."""
-        room = Room(min(16, VAE_PIXELS // self.resolution**2), self.device)
-        done: list[Tensor] = []
-        while len(rows):
-            some, rows = room.attempt(lambda n: (work(rows[:n]), rows[n:]))  # noqa: B023
-            done.append(some)
-        return done
+        drawn = self._vae_room().over(len(latents), picture)
+        return (torch.cat(list(drawn)) / 2 + 0.5).clamp(0, 1)
+
+    def _vae_room(self) -> Room:
+        return Room(min(16, VAE_PIXELS // self.resolution**2), self.device)
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
@@ -162,10 +155,16 @@ class StableDiffusion:
             x = (torch.stack(noise) * scheduler.init_noise_sigma).to(self.device)
             n = len(x)
             condition = self.encode_prompts([*prompts[part], *([""] * n)])
+            room = Room(2 * n, self.device)
             for t in scheduler.timesteps:
                 x_in = scheduler.scale_model_input(x, t)
-                times = t.expand(2 * n).long()
-                eps, eps_free = self.predict_eps(torch.cat([x_in, x_in]), times, condition).chunk(2)
+                x_in, times = torch.cat([x_in, x_in]), t.expand(2 * n).long()
+
+                def predict(some: slice, x_in=x_in, times=times, condition=condition) -> Tensor:
+                    given = condition.take(range(len(condition))[some])
+                    return self.predict_eps(x_in[some], times[some], given)
+
+                eps, eps_free = torch.cat(list(room.over(2 * n, predict))).chunk(2)
                 x = scheduler.step(eps_free + config.guidance * (eps - eps_free), t, x).prev_sample
                 done += 1
                 yield done

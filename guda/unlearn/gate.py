@@ -113,13 +113,10 @@ def _error(
         times = torch.full((len(rows),), t)
         x_t = backbone.schedule.add_noise(x0, eps, times)
 
-        def errors(index: list[int], x_t=x_t, times=times, eps=eps) -> Tensor:
-            given = condition.take(index)
-            eps_hat = backbone.predict_eps(x_t[index], times[index], given).cpu()
-            return (eps[index] - eps_hat).square().mean(dim=(1, 2, 3))
+        def errors(part: slice, x_t=x_t, times=times, eps=eps) -> float:
+            given = condition.take(range(len(rows))[part])
+            eps_hat = backbone.predict_eps(x_t[part], times[part], given).cpu()
+            return (eps[part] - eps_hat).square().mean(dim=(1, 2, 3)).sum().item()
 
-        left = list(range(len(rows)))
-        while left:
-            some, left = room.attempt(lambda n: (errors(left[:n]), left[n:]))  # noqa: B023
-            total += some.sum().item()
+        total += sum(room.over(len(rows), errors))
     return total / (len(rows) * len(LEVELS))

@@ -70,7 +70,7 @@ def gradient(
         return _accumulate(operator, full, backbone, batch, config, rows, scale.value)
 
     while True:
-        forget, preserve = room.attempt(once, undo=clear)
+        forget, preserve = room.attempt(once, len(batch), undo=clear)
         gradients = [p.grad for p in parameters if p.grad is not None]
         if scale.value > 1:
             for g in gradients:

@@ -120,6 +120,15 @@ OPERATORS: dict[str, Operator] = {
     "gradient_ascent": gradient_ascent,
     "retain_only": retain_only,
 }
+EVALUATIONS: dict[str, Callable[[int, int, bool], int]] = {
+    "redirect": lambda n, m, conditional: 2 * (n + m),
+    "retrack": lambda n, m, conditional: 2 * (n + m),
+    "teacher_anchored": lambda n, m, conditional: 2 * (n + m),
+    "esd": lambda n, m, conditional: 2 * (n + m) + (2 * n if conditional else n),
+    "gradient_ascent": lambda n, m, conditional: 2 * (n + m),
+    "retain_only": lambda n, m, conditional: n + m,
+}
+"""UNet evaluations of a step with n forget and m retain rows."""
 NEED_PROMPTS = {"redirect"}
 NEED_NEIGHBOURS = {"retrack", "teacher_anchored"}
 
