@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..guda.config import ElboConfig
 from . import places, settings
 from .convert import from_batch, lines, save_temp, to_batch
-from .runtime import normal_mode, on_device, run
+from .runtime import normal_mode, on_device, plan, run
 from .types import CATEGORY, AttributionType, Counterfactuals, model_input
 
 LEADING = 5  # styles per picture whose heat maps the web panel shows
@@ -70,12 +70,14 @@ class GudaAttribute(io.ComfyNode):
     def execute(cls, model, counterfactuals, image, prompt="", **values):
         from ..guda import heatmap, report
         from ..guda.pipeline import AttributeRequest, attribute
+        from ..guda.planner import plan_attribute
 
         pictures, config = from_batch(image), settings.read(ElboConfig, values)
         names = [f"picture {i + 1}" for i in range(len(pictures))]
         request = AttributeRequest(model, counterfactuals, pictures, names, lines(prompt), config)
         with on_device(model):
-            found = run(attribute(request))
+            note = plan(plan_attribute(request))
+            found = run(attribute(request), note=note)
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])

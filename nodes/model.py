@@ -6,8 +6,9 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from . import places
-from .runtime import normal_mode, offload_device, problem
+from ..guda.config import PRECISIONS
+from . import places, settings
+from .runtime import compute_device, normal_mode, offload_device, problem
 from .types import CATEGORY, Model
 
 
@@ -28,6 +29,15 @@ class GudaLoadModel(io.ComfyNode):
                     tooltip="The built-in demo model, or a folder under models/diffusers that "
                     "holds a model_index.json (Stable Diffusion 1.x or 2.x, safetensors).",
                 ),
+                io.Combo.Input(
+                    "precision",
+                    options=list(PRECISIONS),
+                    default="auto",
+                    tooltip="Number format of the model. auto: float32 on a CPU, else float16, "
+                    "which halves the memory. LoRAs and sums stay float32. bfloat16 where float16 "
+                    "overflows; its scores are less exact. float32 for modules = full.",
+                    **settings.advanced(io.Combo.Input),
+                ),
             ],
             outputs=[Model.Output(display_name="model", tooltip="The base model, in full.")],
         )
@@ -37,7 +47,7 @@ class GudaLoadModel(io.ComfyNode):
         return problem(lambda: model is None or places.model_source(model))
 
     @classmethod
-    def fingerprint_inputs(cls, model):
+    def fingerprint_inputs(cls, model, precision="auto"):
         from ..guda.backbone.load import DEMO_FOLDER
 
         source = places.model_source(model)
@@ -45,7 +55,9 @@ class GudaLoadModel(io.ComfyNode):
 
     @classmethod
     @normal_mode
-    def execute(cls, model):
+    def execute(cls, model, precision="auto"):
         from ..guda.backbone.load import load
 
-        return io.NodeOutput(load(places.model_source(model), device=offload_device()))
+        loaded = load(places.model_source(model), device=offload_device())
+        loaded.cast(precision, compute_device())
+        return io.NodeOutput(loaded)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as mm
 import torch
@@ -19,6 +19,9 @@ from ..guda.errors import GudaError
 from ..guda.steps import Step, Steps, drain
 from .places import stamps
 
+if TYPE_CHECKING:
+    from ..guda.planner import Plan
+
 T = TypeVar("T")
 
 TRAINING = 1e30  # bytes to free before training: everything else goes, as in ComfyUI's own trainer
@@ -29,6 +32,7 @@ VERBS = {
     "unlearn": "Unlearning",
     "gate": "Checking",
     "score": "Scoring",
+    "plan": "Measuring",
 }
 
 # ComfyUI runs nodes in inference mode, in which nothing can be trained: neither a model loaded
@@ -48,20 +52,21 @@ class Watch:
         return None
 
 
-def run(steps: Steps[T], watch: Watch | None = None) -> T:
+def run(steps: Steps[T], watch: Watch | None = None, note: str = "") -> T:
     """Drain `steps`, showing each in ComfyUI; stops at once when the user cancels.
 
-    However it ends, the generator is closed, so that no LoRA stays on the UNet.
+    note: what is shown below every step, such as the plan. However it ends, the generator is
+    closed, so that no LoRA stays on the UNet.
     """
-    show = _Display(watch or Watch())
+    show = _Display(watch or Watch(), note)
     result = drain(steps, show)
     show.end()
     return result
 
 
 class _Display:
-    def __init__(self, watch: Watch):
-        self._watch, self._bar = watch, ProgressBar(1)
+    def __init__(self, watch: Watch, note: str = ""):
+        self._watch, self._bar, self._note = watch, ProgressBar(1), note
         self._text, self._preview = _Throttle(0.2), _Throttle(1.0)
         self._started = time.monotonic()
 
@@ -75,10 +80,11 @@ class _Display:
             self._bar.update_absolute(*place, preview)  # type: ignore[arg-type]
         with self._text as due:
             if due or step.done == step.total:
-                send_text(describe(step))
+                send_text(f"{describe(step)}\n{self._note}".rstrip())
 
     def end(self) -> None:
-        send_text(f"Done in {time.monotonic() - self._started:.0f} s")
+        done = f"Done in {time.monotonic() - self._started:.0f} s"
+        send_text(f"{done}\n{self._note}".rstrip())
 
 
 class _Throttle:
@@ -114,17 +120,37 @@ def send_text(text: str) -> None:
         server.send_progress_text(text, context.node_id)
 
 
+def plan(steps: Steps[Plan]) -> str:
+    """Measure what a job will take, and say so before it begins."""
+    text = f"Planned: {drain(steps, _Display(_Planning()))}"
+    send_text(text)
+    return text
+
+
+class _Planning(Watch):
+    def place(self, step: Step) -> None:
+        return None  # the bar is the job's
+
+
 def offload_device() -> torch.device:
     return mm.unet_offload_device()
 
 
+def compute_device() -> torch.device:
+    return mm.get_torch_device()
+
+
 @contextmanager
 def on_device(backbone, extra: float | None = None) -> Iterator[None]:
-    """Inside, the model is on ComfyUI's device, with `extra` bytes (default: its size) to spare."""
+    """Inside, the model works on ComfyUI's device, with `extra` bytes (default: its size) to spare.
+
+    Its text encoder and VAE are there only while they work. Afterwards, however it ends, all of it
+    is where it was and the device's memory is ComfyUI's again.
+    """
     device = mm.get_torch_device()
     mm.free_memory(backbone.nbytes + (backbone.nbytes if extra is None else extra), device)
     try:
-        backbone.move(device)
+        backbone.move(device, rest=mm.unet_offload_device())
         yield
     finally:
         backbone.move(mm.unet_offload_device())

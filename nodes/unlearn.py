@@ -5,11 +5,11 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 from PIL import Image
 
-from ..guda.config import UnlearnConfig
+from ..guda.config import MemoryConfig, UnlearnConfig
 from ..guda.steps import Step
 from . import places, settings
 from .convert import to_batch
-from .runtime import TRAINING, Watch, Written, normal_mode, on_device, problem, run
+from .runtime import TRAINING, Watch, Written, normal_mode, on_device, plan, problem, run
 from .types import CATEGORY, Counterfactuals, groups_input, model_input
 
 LORAS = Written()
@@ -41,6 +41,7 @@ class GudaUnlearn(io.ComfyNode):
                     "every model and every selection of styles its own.",
                 ),
                 *settings.inputs(UnlearnConfig),
+                *settings.inputs(MemoryConfig),
             ],
             outputs=[
                 _counterfactuals_output(),
@@ -68,12 +69,15 @@ class GudaUnlearn(io.ComfyNode):
     @normal_mode
     def execute(cls, model, groups, set_name, **values):
         from ..guda.pipeline import UnlearnRequest, unlearn
+        from ..guda.planner import plan_unlearn
         from ..guda.report import loss_curve
 
         config = settings.read(UnlearnConfig, values)
-        request = UnlearnRequest(model, groups, places.new_set_folder(set_name), config)
+        folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
+        request = UnlearnRequest(model, groups, folder, config, memory=memory)
         with on_device(model, TRAINING):
-            made = run(unlearn(request), Unlearning(groups.names, config.steps))
+            note = plan(plan_unlearn(request))
+            made = run(unlearn(request), Unlearning(groups.names, config.steps), note)
         files = [made.folder / places.MANIFEST, *map(made.path, made.entries)]
         LORAS.note(_constants({"set_name": set_name, **values}), files)
         curves = to_batch([loss_curve({e.name: e.losses for e in made.entries}, size=(1024, 640))])

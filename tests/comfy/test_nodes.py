@@ -135,10 +135,25 @@ def test_progress_grows_to_its_end(whole: Result, name: str):
 def test_progress_is_in_words_and_pictures(whole: Result):
     said = [words for node, words in whole.texts if node == "unlearn"]
     pattern = r"Unlearning (Noto Blob|Fluent Ink|Twemoji) \d+/16, loss \d[\d.e-]*"
-    assert any(re.fullmatch(pattern, words) for words in said), said
+    assert any(re.fullmatch(pattern + r"\nPlanned: .*", words) for words in said), said
     assert said[-1].startswith("Done in")
     curves = [Image.open(io.BytesIO(data)) for data in whole.previews]
     assert curves and all(min(c.size) > 100 and c.format == "JPEG" for c in curves)
+
+
+@pytest.mark.parametrize(
+    ("name", "verb", "plan"),
+    [
+        ("unlearn", "Unlearning", "Planned: 48 optimizer steps; 1728 UNet evaluations "),
+        ("attribute", "Scoring", "Planned: 64 UNet evaluations (64 score); "),
+    ],
+)
+def test_the_plan_is_said_before_the_work(whole: Result, name: str, verb: str, plan: str):
+    said = [words for node, words in whole.texts if node == name]
+    first = next(i for i, words in enumerate(said) if words.startswith(plan))
+    assert " of memory on cpu " in said[first] and " of disk" in said[first]
+    assert not any(words.startswith(verb) for words in said[:first])
+    assert any(words.startswith(verb) for words in said[first:])
 
 
 def test_unchanged_is_cached(comfy: Comfy, whole: Result):
