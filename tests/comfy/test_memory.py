@@ -33,7 +33,8 @@ move = model.move
 
 def noted(name, real):
     def call(*args, **kwargs):
-        log.append(name + (" " + str(kwargs.get("rest", "")) if name == "move" else ""))
+        if not (name == "empty" and log[-1] == "free"):  # some versions free and empty in one
+            log.append(name + (" " + str(kwargs.get("rest", "")) if name == "move" else ""))
         return real(*args, **kwargs)
     return call
 
