@@ -128,13 +128,20 @@ def real(name: str) -> None:
         checkpointed(backbone.unet),
         training_attention(backbone.device, side**2),
     ):
+        known = [*backbone.unet.parameters(), *backbone.unet.buffers()]
         optimizer = torch.optim.AdamW(trained.parameters().values(), lr=1e-4)
-        backbone.predict_eps(x_t, t, condition).square().mean().backward()
+        with footprint.Live(known) as live:
+            backbone.predict_eps(x_t, t, condition).square().mean().backward()
         optimizer.step()
     print(f"a step on one picture with gradient checkpointing took {cost.seconds:.0f} s")
     took = (cost.peak_mib or 0) * 2**20 / GB
+    ghost, seen = counted.activations + counted.lora // 2, live.peak
     beside = (counted.total - counted.weights) / GB
-    print(f"beside the weights {beside:.2f} GB were counted; the process took {took:.2f} GB")
+    print(
+        f"activations and gradients: {ghost / GB:.3f} GB without contents, {seen / GB:.3f} GB real"
+    )
+    print(f"beside the weights: {beside:.2f} GB counted; the process took {took:.2f} GB,")
+    print("which has the scratch memory of the CPU's kernels and the gaps of the allocator in it")
 
 
 def main() -> None:

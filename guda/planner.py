@@ -1,8 +1,8 @@
 """What a job will take, before it runs: steps, UNet evaluations, time, memory, disk.
 
 An evaluation is one noisy picture through the UNet; a backward pass is not counted as another.
-Evaluations are exact. Time and memory come from a warm-up: the real UNet works a few times on as
-many pictures at once as the job will give it.
+Evaluations are exact. Time comes from a warm-up, in which the real UNet works a few times on as
+many pictures at once as the job will give it; memory is counted (see `footprint`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import estimate, fit, warmup
+from . import estimate, fit, footprint, warmup
 from .counterfactuals import chosen_groups, unfinished
 from .footprint import Footprint
 from .generate import generate_pictures, missing
@@ -86,7 +86,10 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     yield Step("plan", 1, 3)
     ready = fit.for_training(backbone, config, request.memory)
     yield Step("plan", 2, 3)
-    memory, forward, both = warmup.training(backbone, config, ready)
+    forward, both = warmup.training(backbone, config, ready)
+    memory = footprint.training(
+        backbone, config, ready.room.rows, checkpointing=ready.checkpointing
+    )
     yield Step("plan", 3, 3)
     trained = n + m if config.operator != "retain_only" else per_step
     pictures = sum(len(g.examples) for g in groups)
@@ -123,7 +126,8 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     encoding = warmup.picture(backbone)
     yield Step("plan", 1, 2)
     room = fit.for_scoring(backbone, loras[0], min(config.batch_size, images * config.evaluations))
-    memory, forward = room.attempt(lambda rows: warmup.scoring(backbone, loras[0], rows))
+    forward = warmup.scoring(backbone, loras[0], room)
+    memory = footprint.scoring(backbone, loras[0], room.rows)
     yield Step("plan", 2, 2)
     return Plan(
         0,

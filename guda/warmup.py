@@ -1,10 +1,10 @@
-"""A warm-up: the real UNet works a few times, timed, with every tensor counted while it lives."""
+"""A warm-up: the real UNet works a few times, timed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import torch
 
@@ -12,22 +12,20 @@ from . import footprint
 from .backbone import Backbone, LoraWeights, checkpointed, training_attention
 from .config import UnlearnConfig
 from .fit import Fit
-from .footprint import Footprint, Live
+from .memory import Room
 
-PATIENCE = 1.0  # seconds of timing
+PATIENCE = 1.0  # seconds; a CPU that takes longer for one picture is not asked for more
 
 
 def picture(backbone: Backbone) -> float:
     """Seconds to encode a picture."""
     blank = torch.zeros(1, 3, backbone.resolution, backbone.resolution)
-    return _timed(lambda: backbone.encode_images(blank))
+    return _pace(lambda rows: backbone.encode_images(blank), 1, backbone)
 
 
-def training(
-    backbone: Backbone, config: UnlearnConfig, ready: Fit
-) -> tuple[Footprint, float, float]:
-    """Footprint, seconds per picture of a forward pass, and of one with its backward pass."""
-    x_t, t, condition = _inputs(backbone, ready.room.rows)
+def training(backbone: Backbone, config: UnlearnConfig, ready: Fit) -> tuple[float, float]:
+    """Seconds per picture of a forward pass, and of one with its backward pass."""
+    call = _inputs(backbone, ready.room.rows)
     with ExitStack() as stack:
         lora = stack.enter_context(
             backbone.training_lora(
@@ -41,70 +39,51 @@ def training(
 
         def forward(rows: int) -> None:
             with torch.no_grad(), lora.off():
-                backbone.predict_eps(x_t[:rows], t[:rows], condition.take(range(rows))).sum().item()
+                call(rows).sum().item()
 
         def both(rows: int) -> None:
-            backbone.predict_eps(
-                x_t[:rows], t[:rows], condition.take(range(rows))
-            ).square().mean().backward()
+            call(rows).square().mean().backward()
             for p in parameters:
                 p.grad = None
 
-        def measured(rows: int) -> tuple[Footprint, float, float]:
-            with _counted(backbone) as live:
-                both(rows)
-            first, second = _timed(lambda: forward(rows)), _timed(lambda: both(rows))
-            held = footprint.size(parameters)
-            weights = footprint.size(backbone.unet.parameters())
-            if config.modules != "full":  # there the UNet's parameters are the trained ones
-                weights -= held
-            memory = Footprint(rows, weights, 2 * held, 2 * held, live.peak - held)
-            return memory, first / rows, second / rows
+        def paces(rows: int) -> tuple[float, float]:
+            return _pace(forward, rows, backbone), _pace(both, rows, backbone)
 
-        return ready.room.attempt(measured)
+        return ready.room.attempt(paces)
 
 
 @torch.no_grad()
-def scoring(backbone: Backbone, lora: LoraWeights, rows: int) -> tuple[Footprint, float]:
-    """Footprint with a counterfactual on the UNet, and seconds per noisy picture."""
-    x_t, t, condition = _inputs(backbone, rows)
-    weights = footprint.size(backbone.unet.parameters())
-
-    def forward() -> None:
-        backbone.predict_eps(x_t, t, condition).sum().item()
-
-    with _counted(backbone) as live, backbone.counterfactual(lora):
-        held = live.now
-        forward()
+def scoring(backbone: Backbone, lora: LoraWeights, room: Room) -> float:
+    """Seconds per noisy picture with a counterfactual on the UNet."""
+    call = _inputs(backbone, room.rows)
     with backbone.counterfactual(lora):
-        seconds = _timed(forward)
-    return Footprint(rows, weights, held, 0, live.peak - held), seconds / rows
+        return room.attempt(
+            lambda rows: _pace(lambda n: call(n).sum().item(), rows, backbone),
+        )
 
 
-def _inputs(backbone: Backbone, rows: int):
+def _inputs(backbone: Backbone, most: int) -> Callable[[int], torch.Tensor]:
+    """A call of the UNet with so many pictures."""
     unet = backbone.unet.config
-    x_t = torch.zeros(rows, unet.in_channels, unet.sample_size, unet.sample_size)
-    condition = backbone.encode_prompts([""]).take([0] * rows)
-    return x_t, torch.full((rows,), backbone.schedule.length // 2), condition
+    x_t = torch.zeros(most, unet.in_channels, unet.sample_size, unet.sample_size)
+    t = torch.full((most,), backbone.schedule.length // 2)
+    condition = backbone.encode_prompts([""]).take([0] * most)
+
+    def call(rows: int) -> torch.Tensor:
+        return backbone.predict_eps(x_t[:rows], t[:rows], condition.take(range(rows)))
+
+    return call
 
 
-@contextmanager
-def _counted(backbone: Backbone) -> Iterator[Live]:
-    backbone.ready()
-    with Live((*backbone.unet.parameters(), *backbone.unet.buffers())) as live:
-        yield live
-
-
-def _timed(work: Callable[[], object]) -> float:
-    """Seconds of one call, the least of a few; the very first is not timed unless it is long."""
-    started = time.perf_counter()
-    work()
-    first = time.perf_counter() - started
-    if first > 2 * PATIENCE:
+def _pace(work: Callable[[int], object], rows: int, backbone: Backbone) -> float:
+    """Seconds per picture of work(rows): the better of two calls after a first with one picture."""
+    first = _seconds(work, 1)
+    if first > PATIENCE and backbone.device.type == "cpu":
         return first
-    times: list[float] = []
-    while len(times) < 2 or (sum(times) < PATIENCE / 4 and len(times) < 5):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times)
+    return min(_seconds(work, rows) for _ in range(2)) / rows
+
+
+def _seconds(work: Callable[[int], object], rows: int) -> float:
+    started = time.perf_counter()
+    work(rows)
+    return time.perf_counter() - started

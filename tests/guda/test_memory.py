@@ -98,7 +98,9 @@ def test_micro_batches_learn_the_same(learn, quick, rows, operator):
     alike(learn(config, Fit(Room(rows, CPU))), learn(config))
 
 
-def test_gradient_checkpointing_learns_the_same_bits(learn, backbone, quick):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_gradient_checkpointing_learns_the_same_bits(learn, backbone, quick, precision):
+    backbone.cast(precision, CPU)
     methods = {n: m.forward for n, m in backbone.unet.named_modules()}
     plain, again = learn(quick), learn(quick, Fit(Room(6, CPU), checkpointing=True))
     assert plain.losses == again.losses

@@ -12,7 +12,7 @@ from diffusers import UNet2DModel
 from guda import footprint
 from guda.backbone.unconditional import Unconditional
 from guda.cli import main
-from guda.config import OPERATORS, ElboConfig, SampleConfig
+from guda.config import OPERATORS, ElboConfig, MemoryConfig, SampleConfig
 from guda.groups import from_prompts, parse_styles
 from guda.pictures import save_png
 from guda.pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn
@@ -135,15 +135,12 @@ def test_the_disk_is_enough_and_no_more_than_it_takes(backbone, groups, quick, t
     assert most <= plan.disk <= 3 * most + (1 << 20)
 
 
-def test_the_warm_up_and_the_ghost_count_the_same(backbone, quick, groups, tmp_path):
-    request = UnlearnRequest(backbone, groups, tmp_path, quick)
-    memory = planned(plan_unlearn(request)).memory
-    assert memory is not None and memory.rows == 6
-    ghost = footprint.training(backbone, quick, 6, checkpointing=False)
-    assert (memory.weights, memory.lora, memory.optimizer) == (
-        ghost.weights, ghost.lora, ghost.optimizer
-    )  # fmt: skip
-    assert memory.activations == pytest.approx(ghost.activations, rel=0.05)
+def test_the_memory_is_that_of_the_job(backbone, groups, quick, tmp_path):
+    memory = MemoryConfig(micro_batch=2, checkpointing="on")
+    request = UnlearnRequest(backbone, groups, tmp_path, quick, memory=memory)
+    found = planned(plan_unlearn(request))
+    assert found.memory == footprint.training(backbone, quick, 2, checkpointing=True)
+    assert found.as_dict()["memory_bytes"] == found.memory.total
 
 
 def test_planning_leaves_no_trace(backbone, groups, quick, tmp_path):
