@@ -100,9 +100,7 @@ def planned(name: str, unlearn: float, score: float) -> None:
     free = unlearn * GB * fit.MARGIN
     again = train(1, False).total > free
     n = fit.largest(lambda n: train(n, again), whole, free)
-    print(
-        f"\nPlanned on a device with {unlearn:g} GB, for unlearning, and {score:g} GB, for scoring:"
-    )
+    print(f"\nPlanned with {unlearn:g} GB for unlearning and {score:g} GB for scoring:")
     row(f"unlearning, {n}{', gradient checkpointing' if again else ''}", train(n, again))
     n = fit.largest(
         lambda n: footprint.scoring(backbone, weights, n),
