@@ -21,10 +21,19 @@ S = TypeVar("S", bound=Settings)
 LARGEST = {int: 2**53, float: 1e9}  # the largest integer that JavaScript keeps exactly
 
 
-def inputs(kind: type[Settings], **changes: Any) -> list[io.Input]:
-    """One input per field of `kind`, the advanced ones optional and last; `changes`: defaults."""
-    fields = sorted(dataclasses.fields(kind), key=lambda f: f.metadata["advanced"])  # type: ignore[arg-type]
+def inputs(*kinds: type[Settings], **changes: Any) -> list[io.Input]:
+    """One input per field of `kinds`; `changes`: defaults.
+
+    The advanced ones are optional and come after the others. Settings that came later are last of
+    all, as saved workflows tell a node's widgets by their places.
+    """
+    fields = [f for kind in kinds for f in _sorted(kind)]
+    fields.sort(key=lambda f: f.metadata["before"] is not None)
     return [_input(f, changes.get(f.name, f.default)) for f in fields]
+
+
+def _sorted(kind: type[Settings]) -> list[dataclasses.Field]:
+    return sorted(dataclasses.fields(kind), key=lambda f: f.metadata["advanced"])  # type: ignore[arg-type]
 
 
 def read(kind: type[S], values: Mapping[str, Any]) -> S:

@@ -39,8 +39,7 @@ class GudaUnlearn(io.ComfyNode):
                     tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give "
                     "every model and every selection of styles its own.",
                 ),
-                *settings.inputs(UnlearnConfig),
-                *settings.inputs(MemoryConfig),
+                *settings.inputs(UnlearnConfig, MemoryConfig),
             ],
             outputs=[
                 _counterfactuals_output(),
