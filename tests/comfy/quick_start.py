@@ -5,12 +5,15 @@ From the folder `tests` (a package of that name, which kronfluence installs, hid
     python -m comfy.quick_start workflow     # builds quick_start.json anew, layout and all
     python -m comfy.quick_start pictures     # runs it with its defaults, then writes
         docs/images/graph.png, example_workflows/quick_start.jpg and the help pages' pictures
+
+GUDA_WORK=FOLDER keeps ComfyUI's folders there, so that the next call finds what this one learned.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -74,7 +77,7 @@ GROUPS = {  # title: (x, y, width, height, colour)
     "4  Which styles did the model lean on?": (1300, -30, 660, 1330, "#a1660a"),
     "5  Results": (1980, -30, 900, 1330, "#3f789e"),
 }
-LAY_OUT = """([layout, groups, note]) => {
+LAY_OUT = """([layout, groups, note, height]) => {
     const graph = window.app.graph
     for (const [id, [title, x, y, w, h]] of Object.entries(layout)) {
         const node = graph.getNodeById(id)
@@ -93,7 +96,7 @@ LAY_OUT = """([layout, groups, note]) => {
     const text = window.LiteGraph.createNode('MarkdownNote')
     text.title = 'Start here'
     text.pos = [-20, -30]
-    text.setSize([440, 230])
+    text.setSize([440, height])
     graph.add(text)
     text.widgets[0].value = note
     const made = JSON.parse(JSON.stringify(graph.serialize()))
@@ -103,11 +106,22 @@ LAY_OUT = """([layout, groups, note]) => {
 
 
 @contextmanager
+def work_folder():
+    """For ComfyUI's folders."""
+    if chosen := os.environ.get("GUDA_WORK"):
+        Path(chosen).mkdir(parents=True, exist_ok=True)
+        yield Path(chosen)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@contextmanager
 def opened(width: int = 1600, height: int = 900):
     """A page of a ComfyUI of its own."""
     with (
-        tempfile.TemporaryDirectory() as base,
-        running_comfy(Path(base)) as comfy,
+        work_folder() as base,
+        running_comfy(base) as comfy,
         launched_chromium() as chromium,
     ):
         context = chromium.new_context(viewport={"width": width, "height": height})
@@ -117,7 +131,7 @@ def opened(width: int = 1600, height: int = 900):
 def make_workflow() -> None:
     with opened() as page:
         page.load(GRAPH_API)
-        made = page.page.evaluate(LAY_OUT, [LAYOUT, GROUPS, NOTE])
+        made = page.page.evaluate(LAY_OUT, [LAYOUT, GROUPS, NOTE, 230])
     WORKFLOW.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
