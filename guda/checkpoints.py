@@ -37,6 +37,16 @@ def save(
     write_atomically(path, lambda tmp: save_file(tensors, tmp, metadata))
 
 
+def progress(path: Path, key: str) -> int:
+    """Steps that the checkpoint holds; 0 where there is none to continue from."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        return len(json.loads(metadata["losses"])) if metadata.get("key") == key else 0
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return 0
+
+
 def restore(
     path: Path,
     key: str,

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TextIO
 
 from . import options
-from .config import PREDICTION_CHOICES, ElboConfig, SampleConfig, UnlearnConfig
+from .config import (
+    PRECISIONS,
+    PREDICTION_CHOICES,
+    ElboConfig,
+    MemoryConfig,
+    SampleConfig,
+    UnlearnConfig,
+)
 from .errors import ConfigError, GudaError
 from .steps import Step
 from .version import __version__
@@ -60,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     unlearn.add_argument("--out", type=Path, required=True, help="folder of the set")
     options.add(unlearn, UnlearnConfig)
     options.add(unlearn, SampleConfig, prefix="sample-")
+    options.add(unlearn, MemoryConfig)
     unlearn.set_defaults(run=_unlearn)
 
     attribute = commands.add_parser("attribute", help="score pictures against a set")
@@ -113,20 +121,35 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
     parser.add_argument("--style", action="append", help="only this style; may be repeated")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="number format of the model; auto: float32 on a CPU, else float16 (default: auto)",
+    )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="only say what it will take: steps, UNet evaluations, time, memory, disk",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _load(args: argparse.Namespace):
+    """The model, at work on the device, with the parts that are not at work in main memory."""
     from .backbone.load import load
 
-    return load(
+    device = _device(args.device)
+    backbone = load(
         args.model,
-        device=_device(args.device),
         prediction=args.prediction,
         resolution=args.resolution,
         vae=args.vae,
         tokenizer=args.tokenizer,
     )
+    backbone.cast(args.precision, device)
+    backbone.move(device, rest="cpu")
+    return backbone
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -142,6 +165,7 @@ def _unlearn(args: argparse.Namespace) -> int:
     from .contents import CONTENTS
     from .groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
     from .pipeline import UnlearnRequest, unlearn
+    from .planner import plan_unlearn
     from .steps import drain
 
     config, sampling = options.read(args, UnlearnConfig), options.read(args, SampleConfig)
@@ -156,8 +180,17 @@ def _unlearn(args: argparse.Namespace) -> int:
             pictures=sampling.pictures,
             **template,
         )
-    backbone = _load(args)
-    request = UnlearnRequest(backbone, groups, args.out, config, args.style, sampling)
+    request = UnlearnRequest(
+        _load(args),
+        groups,
+        args.out,
+        config,
+        args.style,
+        sampling,
+        memory=options.read(args, MemoryConfig),
+    )
+    if args.plan:
+        return _tell(plan_unlearn(request), args.json)
     with Progress() as progress:
         made = drain(unlearn(request), progress)
     if args.json:
@@ -176,6 +209,7 @@ def _attribute(args: argparse.Namespace) -> int:
     from . import pictures
     from .counterfactuals import load_set
     from .pipeline import AttributeRequest, attribute
+    from .planner import plan_attribute
     from .report import save
     from .steps import drain
 
@@ -186,10 +220,11 @@ def _attribute(args: argparse.Namespace) -> int:
     if args.style:
         found = found.subset(args.style)
     loaded = [pictures.load(path) for path in args.image]
-    backbone = _load(args)
     request = AttributeRequest(
-        backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
+        _load(args), found, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
+    if args.plan:
+        return _tell(plan_attribute(request), args.json)
     with Progress() as progress:
         attribution = drain(attribute(request), progress)
     _finish(attribution, save(attribution, args.out), args.json)
@@ -236,6 +271,15 @@ def _read(path: Path) -> str:
     from .captions import read_text
 
     return read_text(path)
+
+
+def _tell(steps, as_json: bool) -> int:
+    """Print a plan."""
+    from .steps import drain
+
+    plan = drain(steps)
+    print(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
+    return 0
 
 
 def _device(name: str):

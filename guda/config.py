@@ -87,6 +87,8 @@ TIMESTEPS = ("uniform", "low")
 SCHEDULES = ("log", "importance", "uniform")
 WEIGHTINGS = ("kl", "eps")
 PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+CHECKPOINTING = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,9 @@ class ElboConfig(Settings):
         16, "importance: UNet evaluations of the pilot, per picture and model.", low=4
     )
     confidence: float = setting(0.95, "Coverage of the intervals.", low=0.5, high=0.999, step=0.001)
-    batch_size: int = setting(32, "Noisy pictures per UNet call.", low=1, high=4096)
+    batch_size: int = setting(
+        32, "Noisy pictures per UNet call, fewer where memory is short.", low=1, high=4096
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -262,6 +266,26 @@ class SampleConfig(Settings):
     )
     seed: int = setting(0, "Seed of the pictures.", low=0, high=2**53, advanced=False)
     batch_size: int = setting(32, "Pictures generated at once.", low=1, high=1024)
+
+
+@dataclass(frozen=True)
+class MemoryConfig(Settings):
+    """How unlearning is made to fit the device. What is learned does not depend on it."""
+
+    micro_batch: int = setting(
+        0,
+        "Pictures that go through the UNet at once; the gradients of a step's parts add up to that "
+        "of the whole. 0: as many as fit. Halved by itself when memory runs out.",
+        low=0,
+        high=4096,
+    )
+    checkpointing: str = setting(
+        "auto",
+        "Gradient checkpointing: keeps the inputs of the UNet's blocks only and computes the rest "
+        "again, which needs much less memory and about a third more time. auto: when not even one "
+        "picture fits without it.",
+        choices=CHECKPOINTING,
+    )
 
 
 def digest(*parts: Any) -> str:

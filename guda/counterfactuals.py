@@ -16,16 +16,18 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from . import checkpoints
 from .backbone import Backbone, LoraWeights
 from .backbone.lora import to_file_keys
-from .config import UnlearnConfig, digest
+from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
 from .errors import CounterfactualError
 from .files import write_bytes, write_text
+from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
 from .steps import Step, Steps
 from .unlearn import Unlearned, unlearn_group
-from .unlearn.gate import Gate
+from .unlearn.gate import MOST, Gate
 from .version import __version__
 
 MANIFEST = "counterfactuals.json"
@@ -137,33 +139,36 @@ def unlearn_set(
     config: UnlearnConfig,
     folder: Path,
     names: Sequence[str] | None = None,
+    memory: MemoryConfig | None = None,
 ) -> Steps[CounterfactualSet]:
     """Unlearn every group (or those in `names`) into `folder`, one after the other.
 
     What is already there and made from the same model, pictures and recipe is kept; an interrupted
     group continues from its checkpoint. The manifest is written after every group.
     """
-    chosen = [groups[n] for n in dict.fromkeys(names)] if names else list(groups)
+    chosen = chosen_groups(groups, names)
     entries = {e.name: e for e in _existing(folder, backbone)}
     encoded: dict[str, EncodedGroup] | None = None
+    fit: Fit | None = None
     for group in chosen:
         key = recipe_key(backbone, groups, group.name, config)
-        known = entries.get(group.name)
-        if known and known.key == key and _is_finished(folder / known.file, key):
+        if _is_finished(folder, entries.get(group.name), key):
             yield Step("unlearn", config.steps, config.steps, group.name)
             continue
         if encoded is None:
             encoded = yield from encode_groups(backbone, groups, config.heldout)
-        checkpoint = folder / f"{group.slug}.checkpoint.safetensors"
+        if fit is None:
+            fit = for_training(backbone, config, memory or MemoryConfig())
+            fit.gate = for_scoring(backbone, None, MOST)
         result = yield from unlearn_group(
-            backbone, groups, encoded, group.name, config, checkpoint, key
+            backbone, groups, encoded, group.name, config, checkpoint_path(folder, group), key, fit
         )
         entry = Entry(group.name, group.slug, group.style, key, result.gate, result.losses)
         _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
         kept = tuple(entries.values())
         _save_manifest(_set(folder, backbone, groups, config, kept))
-        checkpoint.unlink(missing_ok=True)
+        checkpoint_path(folder, group).unlink(missing_ok=True)
     done = tuple(entries[g.name] for g in chosen)
     return _set(folder, backbone, groups, config, done)
 
@@ -246,10 +251,40 @@ def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
     return found.entries
 
 
-def _is_finished(path: Path, key: str) -> bool:
-    """Whether `path` is a whole LoRA file made from `key`."""
+def checkpoint_path(folder: Path, group: Group) -> Path:
+    """Where the state of an unfinished group is kept."""
+    return folder / f"{group.slug}.checkpoint.safetensors"
+
+
+def unfinished(
+    backbone: Backbone,
+    groups: StyleGroups,
+    config: UnlearnConfig,
+    folder: Path,
+    names: Sequence[str] | None = None,
+) -> list[tuple[Group, int]]:
+    """What `unlearn_set` would still have to do: each group, and the steps its checkpoint holds."""
+    entries = {e.name: e for e in _existing(folder, backbone)}
+    left = []
+    for group in chosen_groups(groups, names):
+        key = recipe_key(backbone, groups, group.name, config)
+        if not _is_finished(folder, entries.get(group.name), key):
+            done = checkpoints.progress(checkpoint_path(folder, group), key)
+            left.append((group, min(done, config.steps)))
+    return left
+
+
+def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> list[Group]:
+    """Those named, or all. Raises GroupsError."""
+    return [groups[n] for n in dict.fromkeys(names)] if names else list(groups)
+
+
+def _is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
+    """Whether the entry's file is a whole LoRA made from `key`."""
+    if entry is None or entry.key != key:
+        return False
     try:
-        return read_file(path)[1].get("guda.key") == key
+        return read_file(folder / entry.file)[1].get("guda.key") == key
     except CounterfactualError:
         return False
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone, Conditioning
+from .errors import ModelError
+from .memory import Room
 from .noise import draw
 from .schedule import NoiseSchedule
 
@@ -83,14 +85,26 @@ def noised(
 
 
 @torch.no_grad()
-def weighted_terms(backbone: Backbone, work: Noised, batch: int) -> Iterator[Tensor]:
-    """Weighted KL terms (n, h, w) of the model as it is now, batch by batch, float32, CPU."""
-    for start in range(0, len(work.t), batch):
-        rows = slice(start, start + batch)
+def weighted_terms(backbone: Backbone, work: Noised, batch: int | Room) -> Iterator[Tensor]:
+    """Weighted KL terms (n, h, w) of the model as it is now, batch by batch, float32, CPU.
+
+    Raises ModelError when the model's answer is not finite.
+    """
+    room = Room(batch, backbone.device) if isinstance(batch, int) else batch
+
+    def terms(rows: slice) -> Tensor:
         condition = work.condition.take(work.image[rows])
         eps_hat = backbone.predict_eps(work.x_t[rows], work.t[rows], condition)
         error = (work.eps[rows].to(eps_hat.device) - eps_hat).square_().sum(1)
-        yield (error * work.weight[rows].to(error.device)[:, None, None]).cpu()
+        return (error * work.weight[rows].to(error.device)[:, None, None]).cpu()
+
+    for found in room.over(len(work.t), terms):
+        if not found.isfinite().all():
+            raise ModelError(
+                f"The model {backbone.name} answers with values that are not finite. Load it with "
+                "precision bfloat16 or float32; if it is so already, its weights are damaged."
+            )
+        yield found
 
 
 def chunks(images: int, points: int, numbers: int, most: int = 32 << 20) -> Sequence[slice]:

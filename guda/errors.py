@@ -31,5 +31,9 @@ class DivergedError(GudaError):
     """Unlearning produced a loss that is not finite."""
 
 
+class OutOfMemoryError(GudaError):
+    """Not even one picture fits in the memory of the device."""
+
+
 class SaveError(GudaError):
     """A file could not be written."""

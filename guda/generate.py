@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .backbone import Backbone
 from .config import SampleConfig, digest
-from .groups import Group, StyleGroups
+from .groups import Example, Group, StyleGroups
 from .pictures import save_png
 from .steps import Step, Steps
 
@@ -24,11 +24,11 @@ def generate_pictures(
     A picture's file name holds everything it depends on, so a changed prompt or setting makes a
     new one. Raises SaveError when the cache cannot be written.
     """
-    wanted = [(g, e, _file(backbone, g, e, config, cache)) for g in groups for e in g.examples]
-    missing = [x for x in wanted if not x[2].is_file()]
+    wanted = _wanted(backbone, groups, config, cache)
+    absent = [x for x in wanted if not x[2].is_file()]
     done = 0
-    for start in range(0, len(missing), config.batch_size):
-        part = missing[start : start + config.batch_size]
+    for start in range(0, len(absent), config.batch_size):
+        part = absent[start : start + config.batch_size]
         sampling = backbone.sample(
             [e.prompt(g.style) for g, e, _ in part],
             [f"{g.name}/{e.id}" for g, e, _ in part],
@@ -37,13 +37,13 @@ def generate_pictures(
 
         def share(rounds: int, part=part, done=done) -> Step:
             some = len(part) * min(rounds, config.steps) // config.steps
-            return Step("pictures", done + some, len(missing), part[0][0].name)
+            return Step("pictures", done + some, len(absent), part[0][0].name)
 
         drawn = yield from _reported(sampling, share)
         for picture, (_, _, path) in zip(drawn, part, strict=True):
             save_png(picture, path)
         done += len(part)
-        yield Step("pictures", done, len(missing), part[-1][0].name)
+        yield Step("pictures", done, len(absent), part[-1][0].name)
     paths = {(g.name, e.id): path for g, e, path in wanted}
     return StyleGroups(
         tuple(
@@ -57,6 +57,11 @@ def generate_pictures(
         ),
         groups.source,
     )
+
+
+def missing(backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache: Path) -> int:
+    """How many pictures `generate_pictures` would draw."""
+    return sum(not path.is_file() for *_, path in _wanted(backbone, groups, config, cache))
 
 
 def draw(backbone: Backbone, prompts: Sequence[str], config: SampleConfig) -> Steps[Tensor]:
@@ -81,6 +86,12 @@ def _reported(
         except StopIteration as end:
             return end.value
         yield report(done)
+
+
+def _wanted(
+    backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache: Path
+) -> list[tuple[Group, Example, Path]]:
+    return [(g, e, _file(backbone, g, e, config, cache)) for g in groups for e in g.examples]
 
 
 def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache: Path) -> Path:

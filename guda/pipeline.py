@@ -12,10 +12,11 @@ from torch import Tensor
 
 from .attribution import Attribution, ImageScores, score
 from .backbone import Backbone
-from .config import ElboConfig, SampleConfig, UnlearnConfig
+from .config import ElboConfig, MemoryConfig, SampleConfig, UnlearnConfig
 from .counterfactuals import CounterfactualSet, unlearn_set
 from .elbo import Query
 from .errors import CounterfactualError, ImageError
+from .fit import for_scoring
 from .generate import generate_pictures
 from .groups import StyleGroups
 from .noise import picture_key
@@ -39,6 +40,12 @@ class UnlearnRequest:
     names: Sequence[str] | None = None
     sampling: SampleConfig = field(default_factory=SampleConfig)
     cache: Path | None = None
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+
+    @property
+    def drawn(self) -> Path:
+        """Where the pictures of prompt-only groups are kept."""
+        return self.cache or self.out / "pictures"
 
 
 @dataclass(frozen=True)
@@ -64,10 +71,13 @@ def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
     for name in request.names or ():
         groups[name]  # an unknown name is refused before any picture is drawn
     if any(e.path is None for g in groups for e in g.examples):
-        cache = request.cache or request.out / "pictures"
-        groups = yield from generate_pictures(request.backbone, groups, request.sampling, cache)
+        groups = yield from generate_pictures(
+            request.backbone, groups, request.sampling, request.drawn
+        )
     return (
-        yield from unlearn_set(request.backbone, groups, request.config, request.out, request.names)
+        yield from unlearn_set(
+            request.backbone, groups, request.config, request.out, request.names, request.memory
+        )
     )
 
 
@@ -107,7 +117,9 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         keys = tuple(picture_key(x) for x in latents)
         fitted = _shown(request.pictures, backbone.decode(latents))
     query = Query(latents, backbone.encode_prompts(prompts), keys)
-    found = yield from score_queries(backbone, loras, query, request.config)
+    first, most = next(iter(loras.values())), request.config.batch_size
+    room = for_scoring(backbone, first, most, latents.shape[1:])
+    found = yield from score_queries(backbone, loras, query, request.config, room)
     return _assemble(request, prompts, fitted, found, time.monotonic() - started)
 
 

@@ -13,6 +13,7 @@ from . import estimate
 from .backbone import Backbone, LoraWeights
 from .config import ElboConfig
 from .elbo import Points, Query, chunks, noised, weighted_terms
+from .memory import Room
 from .steps import Step, Steps
 
 
@@ -28,18 +29,25 @@ class Differences:
 
 
 def score_queries(
-    backbone: Backbone, loras: Mapping[str, LoraWeights], query: Query, config: ElboConfig
+    backbone: Backbone,
+    loras: Mapping[str, LoraWeights],
+    query: Query,
+    config: ElboConfig,
+    room: Room | None = None,
 ) -> Steps[Differences]:
-    """Differences for every picture and group; yields once per UNet call."""
+    """Differences for every picture and group; yields once per UNet call.
+
+    room: how many noisy pictures go through the UNet at once; by default `config.batch_size`.
+    """
     spent = 0
     if config.schedule == "importance":
         pilot = estimate.log(config.pilot, backbone.schedule.length, config.seed)
-        first = yield from differences(backbone, loras, query, pilot, config)
+        first = yield from differences(backbone, loras, query, pilot, config, room)
         points = _from_pilot(first, config, backbone.schedule.length)
         spent = first.unet_evaluations
     else:
         points = estimate.points(config, backbone.schedule.length)
-    found = yield from differences(backbone, loras, query, points, config)
+    found = yield from differences(backbone, loras, query, points, config, room)
     return Differences(
         found.contributions, found.maps, found.elbo, points, spent + found.unet_evaluations
     )
@@ -51,6 +59,7 @@ def differences(
     query: Query,
     points: Points,
     config: ElboConfig,
+    room: Room | None = None,
 ) -> Steps[Differences]:
     """The full model's terms once, then each counterfactual's on the same noise."""
     images, groups, n = len(query), len(loras), len(points)
@@ -58,30 +67,30 @@ def differences(
     contributions = np.zeros((images, groups, n))
     maps = torch.zeros(images, groups, h, w)
     elbo = np.zeros(images)
-    calls = 0
+    done, total = 0, images * n * (groups + 1)
+    room = room or Room(config.batch_size, backbone.device)
     parts = chunks(images, n, query.latents[0].numel())
-    total = (groups + 1) * sum(-(-len(range(images)[p]) * n // config.batch_size) for p in parts)
     for rows in parts:
         work = noised(query.part(rows), points, backbone.schedule, config.seed, config.weighting)
         size = len(range(images)[rows])
         full: list[Tensor] = []
-        for terms in weighted_terms(backbone, work, config.batch_size):
+        for terms in weighted_terms(backbone, work, room):
             full.append(terms)
-            calls += 1
-            yield Step("score", calls, total, "full model")
+            done += len(terms)
+            yield Step("score", done, total, "full model")
         full_terms = torch.cat(full)
         elbo[rows] = -full_terms.double().sum((1, 2)).view(size, n).sum(1).numpy()
         for k, (name, lora) in enumerate(loras.items()):
             with backbone.counterfactual(lora):
                 without: list[Tensor] = []
-                for terms in weighted_terms(backbone, work, config.batch_size):
+                for terms in weighted_terms(backbone, work, room):
                     without.append(terms)
-                    calls += 1
-                    yield Step("score", calls, total, name)
+                    done += len(terms)
+                    yield Step("score", done, total, name)
             gap = torch.cat(without).sub_(full_terms).view(size, n, h, w)
             contributions[rows, k] = gap.double().sum((2, 3)).numpy()
             maps[rows, k] = gap.sum(1)
-    return Differences(contributions, maps, elbo, points, images * n * (groups + 1))
+    return Differences(contributions, maps, elbo, points, total)
 
 
 def _from_pilot(pilot: Differences, config: ElboConfig, length: int) -> Points:

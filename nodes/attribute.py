@@ -10,7 +10,7 @@ from . import settings
 from .convert import from_batch, lines, to_batch
 from .payload import payload
 from .progress import Scoring
-from .runtime import normal_mode, on_device, run
+from .runtime import normal_mode, on_device, plan, run
 from .types import CATEGORY, AttributionType, Counterfactuals, model_input
 
 
@@ -77,6 +77,7 @@ class GudaAttribute(io.ComfyNode):
     def execute(cls, model, counterfactuals, image=None, prompt="", latent=None, **values):
         from ..guda import heatmap, report
         from ..guda.pipeline import AttributeRequest, attribute
+        from ..guda.planner import plan_attribute
 
         pictures, latents = asked(model, image, latent)
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
@@ -85,7 +86,9 @@ class GudaAttribute(io.ComfyNode):
             model, counterfactuals, pictures, names, lines(prompt), config, latents
         )
         with on_device(model):
-            found = run(attribute(request), Scoring(counterfactuals.names, len(names)))
+            note = plan(plan_attribute(request))
+            watch = Scoring(counterfactuals.names, len(names))
+            found = run(attribute(request), watch, note)
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])

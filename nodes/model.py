@@ -6,10 +6,22 @@ from pathlib import Path
 
 from comfy_api.latest import io
 
-from ..guda.config import PREDICTION_CHOICES
+from ..guda.config import PRECISIONS, PREDICTION_CHOICES
 from . import places, settings
-from .runtime import normal_mode, offload_device, problem
+from .runtime import compute_device, normal_mode, offload_device, problem
 from .types import CATEGORY, Model
+
+
+def _precision_input():
+    return io.Combo.Input(
+        "precision",
+        options=list(PRECISIONS),
+        default="auto",
+        tooltip="Number format of the model. auto: float32 on a CPU, else float16, "
+        "which halves the memory. LoRAs and sums stay float32. bfloat16 where float16 "
+        "overflows; its scores are less exact. float32 for modules = full.",
+        **settings.advanced(io.Combo.Input),
+    )
 
 
 def _model_output():
@@ -64,6 +76,7 @@ class GudaLoadModel(io.ComfyNode):
                     tooltip="A VAE in place of the checkpoint's own; needed where the file has "
                     "none. Not for diffusers folders.",
                 ),
+                _precision_input(),
             ],
             outputs=[_model_output()],
         )
@@ -84,7 +97,7 @@ class GudaLoadModel(io.ComfyNode):
 
     @classmethod
     @normal_mode
-    def execute(cls, model, prediction="auto", resolution=0, vae=None):
+    def execute(cls, model, prediction="auto", resolution=0, vae=None, precision="auto"):
         from ..guda.backbone.load import load
 
         loaded = load(
@@ -95,6 +108,7 @@ class GudaLoadModel(io.ComfyNode):
             vae=None if vae is None else vae.get_sd(),
             tokenizer=places.tokenizer_folder(),
         )
+        loaded.cast(precision, compute_device())
         return io.NodeOutput(loaded)
 
 
@@ -124,13 +138,16 @@ class GudaModelFromGraph(io.ComfyNode):
                     tooltip="What to call the model in reports and folders.",
                 ),
                 _resolution_input(),
+                _precision_input(),
             ],
             outputs=[_model_output()],
         )
 
     @classmethod
     @normal_mode
-    def execute(cls, model, clip, vae, name="my-model", resolution=0):
+    def execute(cls, model, clip, vae, name="my-model", resolution=0, precision="auto"):
         from .graph import base_model
 
-        return io.NodeOutput(base_model(model, clip, vae, name.strip() or "my-model", resolution))
+        made = base_model(model, clip, vae, name.strip() or "my-model", resolution)
+        made.cast(precision, compute_device())
+        return io.NodeOutput(made)

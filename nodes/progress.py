@@ -12,6 +12,7 @@ VERBS = {
     "unlearn": "Unlearning",
     "gate": "Checking",
     "score": "Scoring",
+    "plan": "Measuring",
 }
 
 
@@ -132,3 +133,13 @@ class Drawing(Watch):
             "Kept: every picture that was finished, in output/guda/pictures. Queue again to draw "
             "the rest."
         )
+
+
+class Planning(Watch):
+    """A job that is measured before it begins; the bar is the job's."""
+
+    def place(self, step: Step) -> tuple[int, int] | None:
+        return None
+
+    def kept(self) -> str:
+        return "Nothing had begun yet; queue again to run it."

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import comfy.model_management as mm
 import torch
@@ -18,7 +18,10 @@ from ..guda.errors import GudaError
 from ..guda.pace import Clock, time_left
 from ..guda.steps import Step, Steps, drain
 from .places import stamps
-from .progress import Watch
+from .progress import Planning, Watch
+
+if TYPE_CHECKING:
+    from ..guda.planner import Plan
 
 T = TypeVar("T")
 
@@ -30,13 +33,13 @@ PREVIEW_SIZE = 512  # pixels
 normal_mode = torch.inference_mode(False)
 
 
-def run(steps: Steps[T], watch: Watch | None = None) -> T:
+def run(steps: Steps[T], watch: Watch | None = None, note: str = "") -> T:
     """Drain `steps`, showing each in ComfyUI; stops at once when the user cancels.
 
-    However it ends, the generator is closed, so that no LoRA stays on the UNet. A run that ends
-    early says what of it is kept.
+    note: what is shown below every step, such as the plan. However it ends, the generator is
+    closed, so that no LoRA stays on the UNet. A run that ends early says what of it is kept.
     """
-    show = _Display(watch or Watch())
+    show = _Display(watch or Watch(), note)
     try:
         result = drain(steps, show)
     except BaseException as error:  # newer ComfyUIs do not count a cancelled run as an Exception
@@ -47,8 +50,8 @@ def run(steps: Steps[T], watch: Watch | None = None) -> T:
 
 
 class _Display:
-    def __init__(self, watch: Watch):
-        self._watch, self._bar = watch, ProgressBar(1)
+    def __init__(self, watch: Watch, note: str = ""):
+        self._watch, self._bar, self._note = watch, ProgressBar(1), note
         self._text, self._preview, self._clock = _Throttle(0.2), _Throttle(1.0), Clock()
         self._left: float | None = None
         self._begun = False
@@ -68,10 +71,12 @@ class _Display:
             self._bar.update_absolute(*place, preview)  # type: ignore[arg-type]
         with self._text as due:
             if due or step.done == step.total:
-                send_text(self._watch.words(step) + time_left(self._left))
+                words = self._watch.words(step) + time_left(self._left)
+                send_text(f"{words}\n{self._note}".rstrip())
 
     def end(self) -> None:
-        send_text(f"Done in {time.monotonic() - self._started:.0f} s")
+        done = f"Done in {time.monotonic() - self._started:.0f} s"
+        send_text(f"{done}\n{self._note}".rstrip())
 
     def stopped(self, failed: bool) -> None:
         if not self._begun:
@@ -116,17 +121,32 @@ def send_event(name: str, data: dict[str, Any]) -> None:
         server.send_sync(name, {"node": context.node_id, **data}, server.client_id)
 
 
+def plan(steps: Steps[Plan]) -> str:
+    """Measure what a job will take, and say so before it begins."""
+    text = f"Planned: {drain(steps, _Display(Planning()))}"
+    send_text(text)
+    return text
+
+
 def offload_device() -> torch.device:
     return mm.unet_offload_device()
 
 
+def compute_device() -> torch.device:
+    return mm.get_torch_device()
+
+
 @contextmanager
 def on_device(backbone, extra: float | None = None) -> Iterator[None]:
-    """Inside, the model is on ComfyUI's device, with `extra` bytes (default: its size) to spare."""
+    """Inside, the model works on ComfyUI's device, with `extra` bytes (default: its size) to spare.
+
+    Its text encoder and VAE are there only while they work. Afterwards, however it ends, all of it
+    is where it was and the device's memory is ComfyUI's again.
+    """
     device = mm.get_torch_device()
     mm.free_memory(backbone.nbytes + (backbone.nbytes if extra is None else extra), device)
     try:
-        backbone.move(device)
+        backbone.move(device, rest=mm.unet_offload_device())
         yield
     finally:
         backbone.move(mm.unet_offload_device())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
-from ..guda.config import UnlearnConfig
+from ..guda.config import MemoryConfig, UnlearnConfig
 from . import places, settings
 from .convert import to_batch
 from .progress import Unlearning
-from .runtime import TRAINING, Written, normal_mode, on_device, problem, run
+from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run
 from .types import CATEGORY, Counterfactuals, groups_input, model_input
 
 LORAS = Written()
@@ -40,6 +40,7 @@ class GudaUnlearn(io.ComfyNode):
                     "every model and every selection of styles its own.",
                 ),
                 *settings.inputs(UnlearnConfig),
+                *settings.inputs(MemoryConfig),
             ],
             outputs=[
                 _counterfactuals_output(),
@@ -67,13 +68,16 @@ class GudaUnlearn(io.ComfyNode):
     @normal_mode
     def execute(cls, model, groups, set_name, **values):
         from ..guda.pipeline import UnlearnRequest, unlearn
+        from ..guda.planner import plan_unlearn
         from ..guda.report import loss_curve
 
         config = settings.read(UnlearnConfig, values)
-        request = UnlearnRequest(model, groups, places.new_set_folder(set_name), config)
+        folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
+        request = UnlearnRequest(model, groups, folder, config, memory=memory)
         watch = Unlearning(groups.names, config.steps, config.checkpoint_every)
         with on_device(model, TRAINING):
-            made = run(unlearn(request), watch)
+            note = plan(plan_unlearn(request))
+            made = run(unlearn(request), watch, note)
         files = [made.folder / places.MANIFEST, *map(made.path, made.entries)]
         LORAS.note(_constants({"set_name": set_name, **values}), files)
         curves = to_batch([loss_curve({e.name: e.losses for e in made.entries}, size=(1024, 640))])

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import CounterfactualError
+from ..errors import ConfigError, CounterfactualError
 from ..noise import generator
 from .full import training as full_training
 from .protocol import LoraWeights, TrainableLora
@@ -72,6 +72,13 @@ def trainable(
 ) -> AbstractContextManager[TrainableLora]:
     """A fresh LoRA on `unet`, or with modules="full" all of its weights, while inside."""
     if modules == "full":
+        dtype = next(unet.parameters()).dtype
+        if dtype != torch.float32:
+            raise ConfigError(
+                f"modules is 'full' and the model's weights are {str(dtype)[6:]}, which would "
+                "round the changes away; load the model with precision float32, or choose "
+                "modules all."
+            )
         return full_training(unet)
     return training(unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 

@@ -63,6 +63,9 @@ class LoraWeights:
         return self.alpha / self.rank
 
 
+Shape = tuple[int, int, int]
+
+
 class Backbone(Protocol):
     """A diffusion model, with one optional LoRA on its UNet.
 
@@ -77,6 +80,11 @@ class Backbone(Protocol):
     @property
     def overrides(self) -> Mapping[str, Any]: ...
 
+    @property
+    def latent_shape(self) -> Shape:
+        """(c, h, w) of the latents of a picture of `resolution` pixels."""
+        ...
+
     schedule: NoiseSchedule
     resolution: int
     device: torch.device
@@ -84,6 +92,10 @@ class Backbone(Protocol):
 
     def refresh(self) -> None:
         """Name the weights anew (`fingerprint`) after they were trained."""
+        ...
+
+    def ready(self) -> None:
+        """Bring the UNet to the device; whatever else is there makes way for it."""
         ...
 
     def encode_images(self, pictures: Tensor) -> Tensor:

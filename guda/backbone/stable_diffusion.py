@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from ..config import SampleConfig
 from ..errors import ImageError, ModelError
+from ..memory import Room
 from ..noise import generator
 from ..schedule import PREDICTIONS, NoiseSchedule
-from . import lora
+from . import lora, placement, precision
 from .protocol import Conditioning, LoraWeights, TrainableLora
 from .text import Text
+
+VAE_PIXELS = 16 * 128**2  # that go through the VAE at once
 
 
 class StableDiffusion:
@@ -61,17 +64,41 @@ class StableDiffusion:
         self.move(self.device)
         self.refresh()
 
+    def cast(self, name: str, device: torch.device | str) -> None:
+        """Keep the weights in the format that the precision `name` means on `device`.
+
+        Not the VAE's: it runs once per picture, and SDXL's overflows in float16.
+        """
+        dtype = precision.choose(name, device)
+        for module in (self.text_encoder, self.unet):
+            precision.cast(module, dtype)
+
     def refresh(self) -> None:
         self.fingerprint = fingerprint({"unet": self.unet, "text_encoder": self.text_encoder})
 
     def modules(self) -> tuple[nn.Module, ...]:
         return (self.vae, self.text_encoder, self.unet)
 
-    def move(self, device: torch.device | str) -> None:
-        """Take every part of the model to `device`."""
-        self.device = torch.device(device)
+    def move(self, device: torch.device | str, rest: torch.device | str | None = None) -> None:
+        """Work on `device` from now on; parts that are not at work wait on `rest`.
+
+        Without `rest` every part goes to `device`. With it each part goes there when it is needed.
+        """
+        self.device = placement.exact(device)
+        self.rest = self.device if rest is None else placement.exact(rest)
         for module in self.modules():
-            module.to(self.device)
+            module.to(self.rest)
+
+    def ready(self) -> None:
+        self._use(self.unet)
+
+    def _use(self, part: nn.Module) -> None:
+        placement.bring(part, self.modules(), self.device, self.rest)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        side = self.resolution // self._factor
+        return self.unet.config.in_channels, side, side
 
     @property
     def nbytes(self) -> int:
@@ -81,18 +108,32 @@ class StableDiffusion:
 
     @torch.no_grad()
     def encode_images(self, pictures: Tensor) -> Tensor:
-        x = (2 * pictures - 1).to(self.device, self.vae.dtype)
-        means = [self.vae.encode(part).latent_dist.mean.float().cpu() for part in x.split(16)]
+        self._use(self.vae)
+
+        def mean(part: slice) -> Tensor:
+            x = (2 * pictures[part] - 1).to(self.device, self.vae.dtype)
+            return self.vae.encode(x).latent_dist.mean.float().cpu()
+
+        means = self._vae_room().over(len(pictures), mean)
         shift = self.vae.config.get("shift_factor") or 0.0
-        return (torch.cat(means) - shift) * self.vae.config.scaling_factor
+        return (torch.cat(list(means)) - shift) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (n, 3, H, W) in [0, 1], float32 on the CPU."""
-        z = latents.to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
-        z = z + (self.vae.config.get("shift_factor") or 0.0)
-        out = [self.vae.decode(part).sample.float().cpu() for part in z.split(16)]
-        return (torch.cat(out) / 2 + 0.5).clamp(0, 1)
+        self._use(self.vae)
+
+        shift = self.vae.config.get("shift_factor") or 0.0
+
+        def picture(part: slice) -> Tensor:
+            z = latents[part].to(self.device, self.vae.dtype) / self.vae.config.scaling_factor
+            return self.vae.decode(z + shift).sample.float().cpu()
+
+        drawn = self._vae_room().over(len(latents), picture)
+        return (torch.cat(list(drawn)) / 2 + 0.5).clamp(0, 1)
+
+    def _vae_room(self) -> Room:
+        return Room(min(16, VAE_PIXELS // self.resolution**2), self.device)
 
     def scale_latents(self, raw: Tensor) -> Tensor:
         """The VAE's own latents (n, c, h, w), as ComfyUI passes them on, as the UNet expects them.
@@ -122,14 +163,17 @@ class StableDiffusion:
             )
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        self._use(self.text.module)
         return self.text.encode(prompts, self.device)
 
     def predict_eps(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        self.ready()
         dtype = self.unet.dtype
         x_t, t = x_t.to(self.device), t.to(self.device)
         condition = condition.to(self.device, dtype)
         more = self._added(condition, x_t)
-        out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds, **more).sample
+        with precision.autocast(self.device, dtype):
+            out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds, **more).sample
         return self.schedule.to_eps(out.float(), x_t.float(), t, self.prediction)
 
     def _added(self, condition: Conditioning, x_t: Tensor) -> dict[str, dict[str, Tensor]]:
@@ -151,8 +195,7 @@ class StableDiffusion:
         """DPM-Solver++ (2M) with classifier-free guidance; see the protocol."""
         pictures = []
         done = 0
-        side = self.resolution // self._factor
-        shape = (self.unet.config.in_channels, side, side)
+        shape = self.latent_shape
         for start in range(0, len(prompts), config.batch_size):
             part = slice(start, start + config.batch_size)
             scheduler = self._solver(config.steps)
@@ -163,10 +206,16 @@ class StableDiffusion:
             x = (torch.stack(noise) * scheduler.init_noise_sigma).to(self.device)
             n = len(x)
             condition = self.encode_prompts([*prompts[part], *([""] * n)])
+            room = Room(2 * n, self.device)
             for t in scheduler.timesteps:
                 x_in = scheduler.scale_model_input(x, t)
-                times = t.expand(2 * n).long()
-                eps, eps_free = self.predict_eps(torch.cat([x_in, x_in]), times, condition).chunk(2)
+                x_in, times = torch.cat([x_in, x_in]), t.expand(2 * n).long()
+
+                def predict(some: slice, x_in=x_in, times=times, condition=condition) -> Tensor:
+                    given = condition.take(range(len(condition))[some])
+                    return self.predict_eps(x_in[some], times[some], given)
+
+                eps, eps_free = torch.cat(list(room.over(2 * n, predict))).chunk(2)
                 x = scheduler.step(eps_free + config.guidance * (eps - eps_free), t, x).prev_sample
                 done += 1
                 yield done
@@ -183,6 +232,7 @@ class StableDiffusion:
 
     @contextmanager
     def counterfactual(self, weights: LoraWeights) -> Iterator[None]:
+        self.ready()
         attach = lora.merged if self.unet.dtype == torch.float32 else lora.beside
         with attach(self.unet, weights):
             yield
@@ -190,6 +240,7 @@ class StableDiffusion:
     def training_lora(
         self, *, modules: str, rank: int, alpha: float, seed: int
     ) -> AbstractContextManager[TrainableLora]:
+        self.ready()
         return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:

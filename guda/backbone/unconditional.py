@@ -52,8 +52,16 @@ class Unconditional:
         self.unet = unet.requires_grad_(False).eval().to(self.device)
         self.refresh()
 
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        unet = self.unet.config
+        return unet.in_channels, unet.sample_size, unet.sample_size
+
     def refresh(self) -> None:
         self.fingerprint = fingerprint({"unet": self.unet})
+
+    def ready(self) -> None:
+        self.unet.to(self.device)
 
     @torch.no_grad()
     def encode_images(self, pictures: Tensor) -> Tensor:
@@ -80,8 +88,7 @@ class Unconditional:
         self, prompts: Sequence[str], keys: Sequence[str], config: SampleConfig
     ) -> Generator[int, None, Tensor]:
         """DDIM (Song et al. 2021) with `config.steps` even steps; guidance does not apply."""
-        unet = self.unet.config
-        shape = (unet.in_channels, unet.sample_size, unet.sample_size)
+        shape = self.latent_shape
         times = torch.linspace(self.schedule.length - 1, 0, config.steps).long().unique().flip(0)
         a_bar = self.schedule.alpha_bar
         pictures, done = [], 0

@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from ..backbone import Backbone, LoraWeights
+from ..backbone import Backbone, Conditioning, LoraWeights
 from ..encoded import EncodedGroup
+from ..memory import Room
 from ..noise import draw
 
 LEVELS = (5, 20, 60, 150, 300, 500, 700, 900)
 """Noise levels of the gate, in thousandths of the schedule's length."""
+
+MOST = 32
+"""Forget pictures, and retain pictures, that are evaluated at every level."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +67,23 @@ def measure(
     *,
     seed: int,
     margin: float,
-    most: int = 32,
-    batch: int = 32,
+    room: Room | None = None,
 ) -> Gate:
-    """Evaluate at most `most` forget and `most` retain pictures at every level of `LEVELS`."""
-    forget = _rows(encoded, [group], most)
-    retain = _rows(encoded, [name for name in encoded if name != group], most)
-    forget_full, retain_full = (_error(backbone, r, seed, batch) for r in (forget, retain))
+    """Evaluate at most `MOST` forget and `MOST` retain pictures at every level of `LEVELS`."""
+    forget = _rows(encoded, [group])
+    retain = _rows(encoded, [name for name in encoded if name != group])
+    room = room or Room(MOST, backbone.device)
+    asked = [
+        (rows, backbone.encode_prompts([prompt for _, prompt, _ in rows]).to("cpu"))
+        for rows in (forget, retain)
+    ]
+    forget_full, retain_full = (_error(backbone, *x, seed, room) for x in asked)
     with backbone.counterfactual(lora):
-        forget_without, retain_without = (
-            _error(backbone, r, seed, batch) for r in (forget, retain)
-        )
+        forget_without, retain_without = (_error(backbone, *x, seed, room) for x in asked)
     return Gate(forget_full, forget_without, retain_full, retain_without, margin)
 
 
-def _rows(encoded: dict[str, EncodedGroup], names: list[str], most: int):
+def _rows(encoded: dict[str, EncodedGroup], names: list[str]):
     """(id, prompt, latent), taken from the groups in turn."""
     queues = [
         [
@@ -87,12 +93,18 @@ def _rows(encoded: dict[str, EncodedGroup], names: list[str], most: int):
         for name in sorted(names)
     ]
     longest = max(map(len, queues))
-    return [q[i] for i in range(longest) for q in queues if i < len(q)][:most]
+    return [q[i] for i in range(longest) for q in queues if i < len(q)][:MOST]
 
 
 @torch.no_grad()
-def _error(backbone: Backbone, rows: list[tuple[str, str, Tensor]], seed: int, batch: int) -> float:
-    condition = backbone.encode_prompts([prompt for _, prompt, _ in rows])
+def _error(
+    backbone: Backbone,
+    rows: list[tuple[str, str, Tensor]],
+    condition: Conditioning,
+    seed: int,
+    room: Room,
+) -> float:
+    """Mean over the rows and levels."""
     x0 = torch.stack([latent for *_, latent in rows])
     total = 0.0
     for level in LEVELS:
@@ -100,9 +112,11 @@ def _error(backbone: Backbone, rows: list[tuple[str, str, Tensor]], seed: int, b
         eps = torch.stack([draw(seed, key, t, 0, x.shape) for key, _, x in rows])
         times = torch.full((len(rows),), t)
         x_t = backbone.schedule.add_noise(x0, eps, times)
-        for i in range(0, len(rows), batch):
-            part = slice(i, i + batch)
-            index = list(range(len(rows)))[part]
-            eps_hat = backbone.predict_eps(x_t[part], times[part], condition.take(index)).cpu()
-            total += (eps[part] - eps_hat).square().mean(dim=(1, 2, 3)).sum().item()
+
+        def errors(part: slice, x_t=x_t, times=times, eps=eps) -> float:
+            given = condition.take(range(len(rows))[part])
+            eps_hat = backbone.predict_eps(x_t[part], times[part], given).cpu()
+            return (eps[part] - eps_hat).square().mean(dim=(1, 2, 3)).sum().item()
+
+        total += sum(room.over(len(rows), errors))
     return total / (len(rows) * len(LEVELS))

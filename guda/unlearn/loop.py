@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,18 @@ import torch
 
 from .. import checkpoints
 from ..anchors import context as anchor_context
-from ..backbone import Backbone, LoraWeights, training_attention
+from ..backbone import Backbone, LoraWeights, checkpointed
 from ..checkpoints import Loss
 from ..config import UnlearnConfig
 from ..encoded import EncodedGroup, PromptTable
-from ..errors import ConfigError, DivergedError
+from ..errors import ConfigError, DivergedError, OutOfMemoryError
+from ..fit import Fit
 from ..groups import StyleGroups
+from ..memory import Room
 from ..noise import seed_of
 from ..steps import Step, Steps
 from .gate import Gate, measure
+from .gradient import LossScale, gradient
 from .operators import NEED_NEIGHBOURS, NEED_PROMPTS, OPERATORS
 from .plan import make_batch, nearest_retain, plan_step
 
@@ -40,12 +44,16 @@ def unlearn_group(
     config: UnlearnConfig,
     checkpoint: Path | None = None,
     key: str = "",
+    fit: Fit | None = None,
 ) -> Steps[Unlearned]:
     """Unlearn the group `name`; yields once per step.
 
     checkpoint: where to keep the state every `config.checkpoint_every` steps; a file there whose
     key is `key` is continued from, any other is ignored. Raises DivergedError when a loss is not
     finite; the last good checkpoint stays on disk.
+
+    fit: how many pictures go through the UNet at once, by default all of a step. The gradients of
+    the parts add up to that of the whole, and when memory runs out the parts become smaller.
     """
     if config.operator in NEED_PROMPTS and not backbone.conditional:
         raise ConfigError(
@@ -64,15 +72,25 @@ def unlearn_group(
     if config.operator in NEED_NEIGHBOURS:
         neighbours = nearest_retain(encoded, name, config.neighbours)
     losses: list[Loss] = []
-    with backbone.training_lora(
-        modules=config.modules,
-        rank=config.rank,
-        alpha=config.lora_alpha,
-        seed=seed_of("lora", config.seed, name),
-    ) as lora:
+    fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
+    scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
+    with ExitStack() as stack:
+        lora = stack.enter_context(
+            backbone.training_lora(
+                modules=config.modules,
+                rank=config.rank,
+                alpha=config.lora_alpha,
+                seed=seed_of("lora", config.seed, name),
+            )
+        )
+        if fit.checkpointing:
+            stack.enter_context(checkpointed(backbone.unet))
         parameters = lora.parameters()
         optimizer = torch.optim.AdamW(
-            parameters.values(), lr=config.lr, weight_decay=config.weight_decay
+            parameters.values(),
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            foreach=False if config.modules == "full" else None,  # else it takes another copy
         )
         if checkpoint is not None:
             losses = checkpoints.restore(checkpoint, key, parameters, optimizer)
@@ -80,6 +98,10 @@ def unlearn_group(
         def full(x_t, t, condition):
             with lora.off():
                 return backbone.predict_eps(x_t, t, condition)
+
+        def work(batch):
+            p = parameters.values()
+            return gradient(operator, full, backbone, batch, config, p, fit.room, scale)
 
         for step in range(len(losses), config.steps):
             batch = make_batch(
@@ -94,28 +116,39 @@ def unlearn_group(
             )
             for param_group in optimizer.param_groups:
                 param_group["lr"] = config.lr * learning_rate(step, config)
-            with training_attention(backbone.device):
-                forget, preserve = operator(full, backbone.predict_eps, batch, config)
-                loss = forget + config.preserve_weight * preserve
-                loss.backward()
+            try:
+                forget, preserve = work(batch)
+            except OutOfMemoryError:
+                if not fit.automatic:
+                    raise
+                fit.checkpointing, fit.automatic = True, False
+                stack.enter_context(checkpointed(backbone.unet))
+                forget, preserve = work(batch)
+            loss = forget + config.preserve_weight * preserve
             norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)
-            if not math.isfinite(loss.item() + norm.item()):
+            if not math.isfinite(loss + norm.item()):
                 raise DivergedError(
-                    f"Unlearning {name!r} stopped at step {step + 1}: the loss is {loss.item()}, "
+                    f"Unlearning {name!r} stopped at step {step + 1}: the loss is {loss}, "
                     f"its gradient norm {norm.item()}. Lower lr (it is {config.lr:g}) and run "
                     "again; what was finished before is kept."
                 )
             optimizer.step()
             optimizer.zero_grad()
-            losses.append((step, forget.item(), preserve.item()))
+            losses.append((step, forget, preserve))
             if checkpoint is not None and _is_due(step + 1, config):
                 checkpoints.save(checkpoint, key, parameters, optimizer, losses)
-            yield Step(
-                "unlearn", step + 1, config.steps, name, loss.item(), forget.item(), preserve.item()
-            )
+            yield Step("unlearn", step + 1, config.steps, name, loss, forget, preserve)
         weights = lora.weights()
     yield Step("gate", 0, 1, name)
-    gate = measure(backbone, encoded, name, weights, seed=config.seed, margin=config.gate_margin)
+    gate = measure(
+        backbone,
+        encoded,
+        name,
+        weights,
+        seed=config.seed,
+        margin=config.gate_margin,
+        room=fit.gate,
+    )
     yield Step("gate", 1, 1, name)
     return Unlearned(weights, tuple(losses), gate)
 

@@ -79,11 +79,13 @@ def esd(
     """
     target = _teacher(full, batch)
     n = batch.n
+    if n == 0:
+        return _towards(target, student, batch)
     x_t, t = batch.x_t[:n], batch.t[:n]
     with torch.no_grad():
         without = full(x_t, t, batch.empty_condition)
         if _says_nothing(batch):
-            own = batch.x0[:n].expand(n, *batch.x0[:n].shape)
+            own = batch.forgotten.expand(n, *batch.forgotten.shape)
             x_t, own = x_t.to(without.device), own.to(without.device)
             within = posterior_eps(x_t, t, own, batch.schedule)
         else:
@@ -118,6 +120,15 @@ OPERATORS: dict[str, Operator] = {
     "gradient_ascent": gradient_ascent,
     "retain_only": retain_only,
 }
+EVALUATIONS: dict[str, Callable[[int, int, bool], int]] = {
+    "redirect": lambda n, m, conditional: 2 * (n + m),
+    "retrack": lambda n, m, conditional: 2 * (n + m),
+    "teacher_anchored": lambda n, m, conditional: 2 * (n + m),
+    "esd": lambda n, m, conditional: 2 * (n + m) + (2 * n if conditional else n),
+    "gradient_ascent": lambda n, m, conditional: 2 * (n + m),
+    "retain_only": lambda n, m, conditional: n + m,
+}
+"""UNet evaluations of a step with n forget and m retain rows."""
 NEED_PROMPTS = {"redirect"}
 NEED_NEIGHBOURS = {"retrack", "teacher_anchored"}
 
@@ -147,7 +158,12 @@ def _teacher(full: Predict, batch: Batch) -> Tensor:
 def _towards(target: Tensor, student: Predict, batch: Batch) -> tuple[Tensor, Tensor]:
     eps_hat = student(batch.x_t, batch.t, batch.condition)
     error = (eps_hat - target.to(eps_hat.device)).square().mean(dim=(1, 2, 3))
-    return error[: batch.n].mean(), error[batch.n :].mean()
+    return _mean(error[: batch.n]), _mean(error[batch.n :])
+
+
+def _mean(error: Tensor) -> Tensor:
+    """0 without rows, as a part of a step may have none of one kind."""
+    return error.mean() if len(error) else error.sum()
 
 
 def _forget_rows(batch: Batch, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ and no random state needs saving.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,38 @@ class Batch:
     empty_condition: Conditioning  # (n,) the empty prompt
     neighbours: Tensor | None  # (n, K, c, h, w) nearest retain latents, if the operator asks
     schedule: NoiseSchedule
+    whole: Batch | None = None  # what this is a part of
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @property
+    def forgotten(self) -> Tensor:
+        """x0 of the step's forget rows, of all of them in a part too."""
+        batch = self.whole or self
+        return batch.x0[: batch.n]
+
+    def parts(self, rows: int) -> Iterator[Batch]:
+        """Of at most `rows` rows each, in order."""
+        if rows >= len(self):
+            yield self
+            return
+        for start in range(0, len(self), rows):
+            index = list(range(start, min(start + rows, len(self))))
+            own = [i for i in index if i < self.n]
+            yield Batch(
+                n=len(own),
+                x0=self.x0[index],
+                eps=self.eps[index],
+                x_t=self.x_t[index],
+                t=self.t[index],
+                condition=self.condition.take(index),
+                teacher_condition=self.teacher_condition.take(index),
+                empty_condition=self.empty_condition.take(own),
+                neighbours=None if self.neighbours is None else self.neighbours[own],
+                schedule=self.schedule,
+                whole=self,
+            )
 
 
 def timesteps(n: int, length: int, kind: str, rng: torch.Generator) -> Tensor:

@@ -164,14 +164,29 @@ def test_progress_grows_to_its_end(whole: Result, name: str):
 def test_progress_is_in_words_and_pictures(whole: Result):
     said = [words for node, words in whole.texts if node == "unlearn"]
     style = r"Style [123] of 3, (Noto Blob|Fluent Ink|Twemoji): "
-    pattern = style + r"step \d+ of 16, loss \d[\d.e-]*(, about \d+ (s|min) left)?"
+    pattern = style + r"step \d+ of 16, loss \d[\d.e-]*(, about \d+ (s|min) left)?\nPlanned: .*"
     assert any(re.fullmatch(pattern, words) for words in said), said
     assert any("left" in words for words in said) and said[-1].startswith("Done in")
     said = [words for node, words in whole.texts if node == "attribute"]
-    pattern = r"Scoring: style [123] of 3, (Noto Blob|Fluent Ink|Twemoji), \d+ of \d+.*"
-    assert any(re.fullmatch(pattern, words) for words in said), said
+    style = r"Scoring: style [123] of 3, (Noto Blob|Fluent Ink|Twemoji), \d+ of \d+"
+    assert any(re.fullmatch(style + r".*\nPlanned: .*", words) for words in said), said
     curves = [Image.open(io.BytesIO(data)) for data in whole.previews]
     assert curves and all(min(c.size) > 100 and c.format == "JPEG" for c in curves)
+
+
+@pytest.mark.parametrize(
+    ("name", "verb", "plan"),
+    [
+        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 1728 UNet evaluations "),
+        ("attribute", "Scoring", "Planned: 64 UNet evaluations (64 score); "),
+    ],
+)
+def test_the_plan_is_said_before_the_work(whole: Result, name: str, verb: str, plan: str):
+    said = [words for node, words in whole.texts if node == name]
+    first = next(i for i, words in enumerate(said) if words.startswith(plan))
+    assert " of memory on cpu " in said[first] and " of disk" in said[first]
+    assert not any(words.startswith(verb) for words in said[:first])
+    assert any(words.startswith(verb) for words in said[first:])
 
 
 def test_unchanged_is_cached(comfy: Comfy, whole: Result):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from guda.cli import _parser, main
-from guda.config import ElboConfig, SampleConfig, UnlearnConfig
+from guda.config import ElboConfig, MemoryConfig, SampleConfig, UnlearnConfig
 from guda.pictures import save_png
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +122,7 @@ def test_a_real_process(model_folder, ready, picture, tmp_path):
     [
         ("unlearn", UnlearnConfig, ""),
         ("unlearn", SampleConfig, "sample-"),
+        ("unlearn", MemoryConfig, ""),
         ("attribute", ElboConfig, ""),
     ],
 )

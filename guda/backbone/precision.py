@@ -1,0 +1,37 @@
+"""The number format in which a model computes.
+
+The UNet's weights are kept in it and autocast computes in it; LoRA weights, losses and sums stay
+float32 or better. float16 is the choice of "auto" on an accelerator because scores are small
+differences, which bfloat16 moves further (`benchmarks/precision.py` measures by how much).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+from ..config import PRECISIONS
+from ..errors import ConfigError
+
+
+def choose(precision: str, device: torch.device | str) -> torch.dtype:
+    """The format that `precision` means on `device`. Raises ConfigError."""
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r}; choose one of: {', '.join(PRECISIONS)}.")
+    if precision == "auto":
+        precision = "float32" if torch.device(device).type == "cpu" else "float16"
+    return getattr(torch, precision)
+
+
+def cast(module: nn.Module, dtype: torch.dtype) -> None:
+    """As `module.to(dtype)`, past the advice that diffusers logs for it."""
+    nn.Module.to(module, dtype)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Around a forward pass of a network whose weights are `dtype`; nothing for float32."""
+    if dtype == torch.float32 or device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, dtype)
