@@ -76,7 +76,7 @@ def tokenizer_folder() -> Path:
 
 
 def group_folder(folder: str) -> Path:
-    """An absolute folder, one in ComfyUI's input folder, or the built-in one. Raises GroupsError."""
+    """An absolute folder, one in the input folder, or the built-in one. Raises GroupsError."""
     folder = folder.strip().strip('"')
     how = f"give a folder that holds one folder of pictures per style, or {EXAMPLE!r} to try it."
     if not folder:

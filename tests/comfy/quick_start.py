@@ -77,6 +77,12 @@ GROUPS = {  # title: (x, y, width, height, colour)
     "4  Which styles did the model lean on?": (1300, -30, 660, 1330, "#a1660a"),
     "5  Results": (1980, -30, 900, 1330, "#3f789e"),
 }
+ALONE = {  # nodes that are not in the graph: what they are shown with
+    "GudaGroupsFromFolder": {"folder": "built-in example"},
+    "GudaLoadCounterfactuals": {},
+    "GudaModelFromGraph": {},
+    "GudaWithoutStyle": {"style": "Fluent Ink"},
+}
 LAY_OUT = """([layout, groups, note, height]) => {
     const graph = window.app.graph
     for (const [id, [title, x, y, w, h]] of Object.entries(layout)) {
@@ -168,8 +174,8 @@ def take_node_pictures(page: ComfyPage, timeout: float) -> None:
         if made["class_type"].startswith("Guda"):
             take_node_picture(page, int(node_id), made["class_type"])
     page.page.evaluate("() => window.app.graph.clear()")
-    for number, kind in enumerate(("GudaGroupsFromFolder", "GudaLoadCounterfactuals"), 1):
-        page.load({str(number): node(kind)})
+    for number, (kind, inputs) in enumerate(ALONE.items(), 1):
+        page.load({str(number): node(kind, **inputs)})
         take_node_picture(page, number, kind)
 
 

@@ -115,7 +115,7 @@ BATCH_REPORT = Template(
         "4  Which styles did the model lean on?": (1720, -30, 660, 1120, AMBER),
         "5  One report": (2400, -30, 460, 1120, BLUE),
     },
-    (-40, -70, 2920),
+    (860, -70, 2020),
     """### Many pictures, one report
 
 *All pictures* joins two sources into one batch, and the prompts are joined in the same order, one \

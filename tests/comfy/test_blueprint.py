@@ -18,24 +18,23 @@ OUTER = """() => {
     return {
         title: node.title, inputs: node.inputs.map(i => i.name),
         outputs: node.outputs.map(o => o.name), widgets: node.widgets.map(w => w.name),
-        values: Object.fromEntries(node.widgets.map(w => [w.name, w.value])),
     }
 }"""
-FEED = """pictures => {
+FEED = """asked => {
     const { graph } = window.app
     const outer = graph._nodes.find(n => n.subgraph)
     const inner = Object.fromEntries(outer.subgraph._nodes.map(n => [n.type, n]))
-    for (const [type, changes] of Object.entries(pictures.small))
+    for (const [type, changes] of Object.entries(asked.small))
         for (const [name, value] of Object.entries(changes)) {
             const widget = inner[type]?.widgets.find(w => w.name === name)
             if (widget) widget.value = value
         }
-    for (const [name, value] of Object.entries(pictures.outer))
+    for (const [name, value] of Object.entries(asked.outer))
         outer.widgets.find(w => w.name === name).value = value
     const load = window.LiteGraph.createNode('LoadImage')
     graph.add(load)
     load.pos = [-400, 0]
-    load.widgets[0].value = pictures.file
+    load.widgets[0].value = asked.file
     load.connect(0, outer, outer.inputs.findIndex(i => i.name === 'image'))
     const see = window.LiteGraph.createNode('PreviewImage')
     graph.add(see)
@@ -65,6 +64,7 @@ def test_holds_the_quick_start_s_nodes():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("site", [("installed", "classic"), ("newest", "nodes2")], indirect=True)
 def test_is_added_from_the_node_library_and_runs(site, chromium):
     comfy, name, settings = site
     context = chromium.new_context(viewport={"width": 1440, "height": 1200})
@@ -74,6 +74,7 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
         outer = page.page.evaluate(OUTER)
         assert outer["title"] == NAME and outer["outputs"] == list(OUTPUTS)
         assert set(outer["inputs"]) >= {n for _, n in INPUTS}
+        assert set(outer["widgets"]) >= {"model", "styles", "set_name", "prompt"}
         file = comfy.upload(panel.PACK_ROOT / "guda/demo/styles/Twemoji/rocket.jpg")
         page.page.evaluate(
             FEED,
@@ -106,7 +107,7 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
 
 
 def place(page: ComfyPage) -> None:
-    """As a user does: the node library's search, and a click."""
+    """As a user does: the node library's search, and a click; newer ones want a place, too."""
     page.page.evaluate(
         "() => window.app.extensionManager.command.execute("
         "'Workspace.ToggleSidebarTab.node-library')"
@@ -115,4 +116,7 @@ def place(page: ComfyPage) -> None:
     search.first.wait_for(timeout=10_000)
     search.first.fill(NAME)
     page.page.get_by_text(NAME, exact=True).first.click()
+    page.page.wait_for_timeout(1000)
+    if not page.page.evaluate("() => window.app.graph._nodes.length"):
+        page.page.mouse.click(900, 200)
     page.page.wait_for_function("() => window.app.graph._nodes.length === 1", timeout=10_000)
