@@ -9,7 +9,8 @@ import pytest
 
 from .browser import ComfyPage, NoChromiumError, launched_chromium
 from .client import Comfy, ComfyError
-from .server import newest_front_end, running_comfy
+from .graphs import Graph
+from .server import PACK_ROOT, newest_front_end, running_comfy
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +43,21 @@ def page(comfy: Comfy, chromium):
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     try:
         yield ComfyPage.open(context, comfy)
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def examples(comfy: Comfy, chromium) -> dict[str, Graph]:
+    """Every example workflow as the page queues it, by its name."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    found = {}
+    try:
+        page = ComfyPage.open(context, comfy)
+        for path in sorted((PACK_ROOT / "example_workflows").glob("*.json")):
+            page.load(path)
+            found[path.stem] = page.graph_to_prompt()
+        return found
     finally:
         context.close()
 

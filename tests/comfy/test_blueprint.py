@@ -13,6 +13,7 @@ from .client import PACK_FOLDER, Comfy
 from .panel import SMALL
 
 NAME = BLUEPRINT.stem
+SITES = [("installed", "classic"), ("newest", "nodes2")]
 OUTER = """() => {
     const node = window.app.graph._nodes.find(n => n.subgraph)
     return {
@@ -64,7 +65,7 @@ def test_holds_the_quick_start_s_nodes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("site", [("installed", "classic"), ("newest", "nodes2")], indirect=True)
+@pytest.mark.parametrize("site", SITES, ids="-".join, indirect=True)
 def test_is_added_from_the_node_library_and_runs(site, chromium):
     comfy, name, settings = site
     context = chromium.new_context(viewport={"width": 1440, "height": 1200})

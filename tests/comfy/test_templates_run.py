@@ -9,22 +9,17 @@ import numpy as np
 import pytest
 
 from .. import checkpoints
-from .browser import ComfyPage
 from .client import Comfy, Result
 from .graphs import Graph, upto
 from .panel import SMALL
-from .quick_start import WORKFLOW
 from .template_sd15 import CHECKPOINT, SET
-from .templates import TEMPLATES
 from .test_checkpoint import let_pass
 from .test_nodes import pictures, text
 
 TIMEOUT = 300.0
-FILES = {"quick_start": WORKFLOW} | {name: t.path for name, t in TEMPLATES.items()}
 DEMO = SMALL | {"GudaGeneratePictures": {"steps": 6}, "GudaAttribute": {"evaluations": 16}}
-MY_STYLES = DEMO | {
-    "GudaUnlearn": {k: v for k, v in DEMO["GudaUnlearn"].items() if k != "set_name"}
-}
+LEARNING = DEMO["GudaUnlearn"] | {"steps": 8, "batch_size": 6, "retain_batch_size": 6}
+MY_STYLES = DEMO | {"GudaUnlearn": {k: v for k, v in LEARNING.items() if k != "set_name"}}
 PAINTERS = ("Van Gogh", "Monet")
 SD15 = {  # a random model of the family, 64 pixels wide
     "GudaLoadModel": {"resolution": 64},
@@ -44,21 +39,6 @@ SD15 = {  # a random model of the family, 64 pixels wide
     "GudaGeneratePictures": {"steps": 1},
     "GudaAttribute": {"evaluations": 16, "schedule": "log"},
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def graphs(comfy: Comfy, chromium) -> dict[str, Graph]:
-    """Every workflow as the page queues it."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    found = {}
-    try:
-        page = ComfyPage.open(context, comfy)
-        for name, path in FILES.items():
-            page.load(path)
-            found[name] = page.graph_to_prompt()
-        return found
-    finally:
-        context.close()
 
 
 def shrunk(graph: Graph, changes: dict[str, dict]) -> Graph:
@@ -111,9 +91,9 @@ def check_report(graph: Graph, result: Result, prefix: str, images: int) -> None
     [("quick_start", "report", 5), ("my_styles", "my_styles", 1), ("batch_report", "batch", 6)],
 )
 def test_on_the_built_in_model(
-    comfy: Comfy, graphs: dict[str, Graph], name: str, prefix: str, images: int
+    comfy: Comfy, examples: dict[str, Graph], name: str, prefix: str, images: int
 ):
-    graph = shrunk(graphs[name], MY_STYLES if name == "my_styles" else DEMO)
+    graph = shrunk(examples[name], MY_STYLES if name == "my_styles" else DEMO)
     result = run(comfy, graph)
     check(graph, result, 5, images)
     check_report(graph, result, prefix, images)
@@ -134,8 +114,8 @@ def checkpoint(comfy: Comfy):
 
 
 @pytest.mark.slow
-def test_artists_by_prompt_only(comfy: Comfy, graphs: dict[str, Graph], checkpoint: Path):
-    graph = learned(comfy, graphs["artists_sd15"])
+def test_artists_by_prompt_only(comfy: Comfy, examples: dict[str, Graph], checkpoint: Path):
+    graph = learned(comfy, examples["artists_sd15"])
     result = run(comfy, graph)
     payload = check(graph, result, len(PAINTERS), 1)
     assert {s["group"] for s in payload["images"][0]["scores"]} == set(PAINTERS)
@@ -144,9 +124,9 @@ def test_artists_by_prompt_only(comfy: Comfy, graphs: dict[str, Graph], checkpoi
 
 @pytest.mark.slow
 def test_with_and_without_the_leading_style(
-    comfy: Comfy, graphs: dict[str, Graph], checkpoint: Path
+    comfy: Comfy, examples: dict[str, Graph], checkpoint: Path
 ):
-    graph = learned(comfy, graphs["without_style"])
+    graph = learned(comfy, examples["without_style"])
     result = run(comfy, graph)
     payload = check(graph, result, len(PAINTERS), 1)
     without = of(graph, "GudaWithoutStyle")
