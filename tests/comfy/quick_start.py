@@ -55,8 +55,8 @@ GRAPH_API = {
     "14": node("PreviewImage", images=["6", 0]),
 }
 LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
-    1: ("", 0, 270, 400, 110),
-    2: ("", 0, 410, 400, 500),
+    1: ("", 0, 270, 400, 136),
+    2: ("", 0, 446, 400, 464),
     8: ("Preview: what stands for each style", 0, 960, 400, 320),
     3: ("", 460, 50, 380, 970),
     9: ("Was each style forgotten?", 460, 1070, 380, 210),
@@ -154,12 +154,19 @@ def take_pictures(timeout: float = 900.0) -> None:
         page.page.wait_for_timeout(1000)
         page.frame(-40, -70, 2940)
         page.page.wait_for_timeout(1500)
-        page.screenshot(GRAPH)
+        save_small(page.screenshot(GRAPH))
         panel = page.locator(".guda-panel").screenshot()
         take_node_pictures(page, timeout)
     picture = Image.open(io.BytesIO(panel)).convert("RGB")
     picture.thumbnail((640, 640))
     picture.save(THUMBNAIL, quality=88)
+
+
+def save_small(path: Path) -> None:
+    """A screenshot with the colours that it needs, a third of the size."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(255, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
 
 
 def take_node_pictures(page: ComfyPage, timeout: float) -> None:
@@ -174,8 +181,9 @@ def take_node_pictures(page: ComfyPage, timeout: float) -> None:
         if made["class_type"].startswith("Guda"):
             take_node_picture(page, int(node_id), made["class_type"])
     page.page.evaluate("() => window.app.graph.clear()")
-    for number, (kind, inputs) in enumerate(ALONE.items(), 1):
+    for number, (kind, inputs) in enumerate(ALONE.items(), 101):  # no node of the graph has these
         page.load({str(number): node(kind, **inputs)})
+        page.page.evaluate("() => window.app.graph._nodes[0].setSize([400, 60])")
         take_node_picture(page, number, kind)
 
 
@@ -189,7 +197,7 @@ def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
     picture.thumbnail((640, 900))
     images = HELP / "images"
     images.mkdir(exist_ok=True)
-    picture.save(images / f"{kind}.jpg", quality=85)
+    picture.save(images / f"{kind}.jpg", quality=80)
     text, link = (HELP / f"{kind}.md").read_text("utf-8"), f"(images/{kind}.jpg)"
     if link not in text:
         title, first, rest = text.split("\n\n", 2)

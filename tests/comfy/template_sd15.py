@@ -56,8 +56,8 @@ ARTISTS_SD15 = Template(
         "11": node("PreviewImage", images=["6", 0]),
     },
     {
-        1: ("", 0, 270, 400, 110),
-        2: ("", 0, 430, 400, 500),
+        1: ("", 0, 270, 400, 136),
+        2: ("", 0, 456, 400, 474),
         8: ("What stands for each painter", 0, 980, 400, 320),
         3: ("", 460, 50, 380, 970),
         9: ("Was each painter forgotten?", 460, 1070, 380, 230),

@@ -90,10 +90,8 @@ def check_report(graph: Graph, result: Result, prefix: str, images: int) -> None
     ("name", "prefix", "images"),
     [("quick_start", "report", 5), ("my_styles", "my_styles", 1), ("batch_report", "batch", 6)],
 )
-def test_on_the_built_in_model(
-    comfy: Comfy, examples: dict[str, Graph], name: str, prefix: str, images: int
-):
-    graph = shrunk(examples[name], MY_STYLES if name == "my_styles" else DEMO)
+def test_on_the_built_in_model(comfy: Comfy, examples: dict, name: str, prefix: str, images: int):
+    graph = shrunk(examples[name][0], MY_STYLES if name == "my_styles" else DEMO)
     result = run(comfy, graph)
     check(graph, result, 5, images)
     check_report(graph, result, prefix, images)
@@ -114,8 +112,8 @@ def checkpoint(comfy: Comfy):
 
 
 @pytest.mark.slow
-def test_artists_by_prompt_only(comfy: Comfy, examples: dict[str, Graph], checkpoint: Path):
-    graph = learned(comfy, examples["artists_sd15"])
+def test_artists_by_prompt_only(comfy: Comfy, examples: dict, checkpoint: Path):
+    graph = learned(comfy, examples["artists_sd15"][0])
     result = run(comfy, graph)
     payload = check(graph, result, len(PAINTERS), 1)
     assert {s["group"] for s in payload["images"][0]["scores"]} == set(PAINTERS)
@@ -123,10 +121,8 @@ def test_artists_by_prompt_only(comfy: Comfy, examples: dict[str, Graph], checkp
 
 
 @pytest.mark.slow
-def test_with_and_without_the_leading_style(
-    comfy: Comfy, examples: dict[str, Graph], checkpoint: Path
-):
-    graph = learned(comfy, examples["without_style"])
+def test_with_and_without_the_leading_style(comfy: Comfy, examples: dict, checkpoint: Path):
+    graph = learned(comfy, examples["without_style"][0])
     result = run(comfy, graph)
     payload = check(graph, result, len(PAINTERS), 1)
     without = of(graph, "GudaWithoutStyle")
