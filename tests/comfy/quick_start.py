@@ -180,10 +180,18 @@ def take_node_pictures(page: ComfyPage, timeout: float) -> None:
     for node_id, made in page.graph_to_prompt().items():
         if made["class_type"].startswith("Guda"):
             take_node_picture(page, int(node_id), made["class_type"])
+    take_alone(page)
+
+
+def take_alone(page: ComfyPage) -> None:
+    """The nodes that are not in the graph."""
     page.page.evaluate("() => window.app.graph.clear()")
     for number, (kind, inputs) in enumerate(ALONE.items(), 101):  # no node of the graph has these
         page.load({str(number): node(kind, **inputs)})
-        page.page.evaluate("() => window.app.graph._nodes[0].setSize([400, 60])")
+        saved = page.page.evaluate("() => JSON.stringify(window.app.graph.serialize())")
+        workflow = json.loads(saved)
+        workflow["nodes"][0]["size"][0] = 400
+        page.load(workflow)
         take_node_picture(page, number, kind)
 
 
