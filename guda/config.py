@@ -25,10 +25,12 @@ def setting(
     choices: tuple[str, ...] = (),
     advanced: bool = True,
     step: float | None = None,
+    before: Any = None,
 ) -> Any:
     """A dataclass field with its documentation and its bounds (inclusive) attached.
 
     step: what a field on a form moves by and rounds to; None means 1, or 0.01 for a float.
+    before: for a setting that came later, the value with which everything is as it was before.
     """
     return field(
         default=default,
@@ -39,6 +41,7 @@ def setting(
             "choices": choices,
             "advanced": advanced,
             "step": step,
+            "before": before,
         },
     )
 
@@ -67,6 +70,14 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    def as_key(self) -> dict[str, Any]:
+        """What names the results: later settings are left out where they change nothing.
+
+        So what was made before they came is still found.
+        """
+        before = {f.name: f.metadata["before"] for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {k: v for k, v in self.as_dict().items() if before[k] is None or v != before[k]}
 
     def replace(self, **changes: Any):
         """A validated copy with some settings changed."""
@@ -184,6 +195,15 @@ class UnlearnConfig(Settings):
         step=1e-4,
     )
     seed: int = setting(0, "Seed of the LoRA, the batches and the noise.", low=0, high=2**53)
+    caption_dropout: float = setting(
+        0.5,
+        "Share of the pictures that are trained without the style's name: half of them by their "
+        "content alone, half with an empty prompt. So the style is forgotten where it is not "
+        "named, too.",
+        low=0.0,
+        high=1.0,
+        before=0.0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

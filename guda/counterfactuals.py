@@ -128,7 +128,7 @@ class CounterfactualSet:
 
 def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
     """Names everything that a finished counterfactual depends on."""
-    recipe = {k: v for k, v in config.as_dict().items() if k not in _NO_EFFECT}
+    recipe = {k: v for k, v in config.as_key().items() if k not in _NO_EFFECT}
     recipe |= backbone.overrides
     return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
 

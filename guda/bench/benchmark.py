@@ -66,6 +66,14 @@ class Method:
     elbo: ElboConfig
     generated: int = 0
 
+    def as_key(self) -> dict[str, Any]:
+        """What names its scores."""
+        return {
+            "recipe": self.recipe.as_key(),
+            "elbo": self.elbo.as_key(),
+            "generated": self.generated,
+        }
+
 
 @dataclass(frozen=True)
 class Benchmark:

@@ -38,6 +38,7 @@ SHORT = UnlearnConfig(
     timesteps="uniform",
     warmup=5,
     checkpoint_every=1000,
+    caption_dropout=0.0,
 )
 LORA = SHORT.replace(steps=400, preserve_weight=3.0)
 """The best of `benchmarks/recipes.py digits`, on the dev split; so are the baselines' settings."""

@@ -63,7 +63,7 @@ def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
     deltas, logo_cost = yield from logo(bench, encoded, full, questions, key, out, folder)
     scored = []
     for name, method in bench.methods.items():
-        made_from = digest(key, dataclasses.asdict(method), bench.groups.names)
+        made_from = digest(key, method.as_key(), bench.groups.names)
         work = guda(bench, full, questions, method, out)
         found = yield from kept(folder / f"{slugify(name)}.json", made_from, work)
         scored.append(Scored(name, *found))

@@ -38,7 +38,7 @@ def by_schedule(budgets: list[Budget]) -> dict[str, list[Budget]]:
 
 def set_folder(out: Path, method: Method) -> Path:
     """Where the counterfactuals of a recipe lie; methods that differ in scoring share them."""
-    return out / "sets" / digest(method.recipe.as_dict(), method.generated)[:12]
+    return out / "sets" / digest(method.recipe.as_key(), method.generated)[:12]
 
 
 def budgets(
@@ -68,9 +68,7 @@ def budgets(
                     found = yield from score_queries(full.backbone, loras, query, config)
                 return found.contributions.sum(-1), cost, ""
 
-            made_from = digest(
-                key, dataclasses.asdict(method), config.as_dict(), bench.groups.names
-            )
+            made_from = digest(key, method.as_key(), config.as_dict(), bench.groups.names)
             path = folder / "budgets" / f"{schedule}-{n}.json"
             found, *_ = yield from kept(path, made_from, scores())
             top1 = metrics.top1(found, logo.mean(0)[some])
@@ -102,7 +100,7 @@ def intervals(
         return np.array([[r.covered, r.width, r.error, r.top1] for r in rows]), cost, ""
 
     made_from = digest(
-        key, dataclasses.asdict(method), [c.as_dict() for c in configs], bench.repeats, bench.long
+        key, method.as_key(), [c.as_dict() for c in configs], bench.repeats, bench.long
     )
     found, *_ = yield from kept(folder / "coverage.json", made_from, measured())
     return [

@@ -16,6 +16,7 @@ from ..anchors import STRATEGIES, AnchorContext
 from ..backbone import Conditioning
 from ..config import UnlearnConfig
 from ..encoded import EncodedGroup, PromptTable
+from ..groups import Example
 from ..noise import generator
 from ..schedule import NoiseSchedule
 
@@ -87,6 +88,14 @@ def timesteps(n: int, length: int, kind: str, rng: torch.Generator) -> Tensor:
     return t.long().clamp(1, length - 1)
 
 
+def caption(example: Example, style: str, dropout: float, rng: torch.Generator) -> str:
+    """The example's prompt; for a share `dropout` its content alone or, as often, nothing."""
+    u = torch.rand((), generator=rng).item() if dropout else 1.0
+    if u >= dropout:
+        return example.prompt(style)
+    return example.styleless() if u < dropout / 2 else ""
+
+
 def plan_step(
     step: int,
     encoded: dict[str, EncodedGroup],
@@ -104,14 +113,19 @@ def plan_step(
         other = encoded[context.others[int(k)].name]
         i = int(torch.randint(len(other.train), (1,), generator=rng))
         retain.append((other.group.name, i))
+    anchors = tuple(strategy(context, e, rng) for e in examples)
+    kept = [encoded[name].train[i] for name, i in retain]
+    styles = [own.group.style] * len(examples) + [encoded[name].group.style for name, _ in retain]
+    prompts = [
+        caption(e, style, config.caption_dropout, rng)
+        for e, style in zip([*examples, *kept], styles, strict=True)
+    ]
     return StepPlan(
         forget=tuple(forget),
-        forget_prompts=tuple(e.prompt(own.group.style) for e in examples),
-        anchor_prompts=tuple(strategy(context, e, rng) for e in examples),
+        forget_prompts=tuple(prompts[: len(examples)]),
+        anchor_prompts=anchors,
         retain=tuple(retain),
-        retain_prompts=tuple(
-            encoded[name].train[i].prompt(encoded[name].group.style) for name, i in retain
-        ),
+        retain_prompts=tuple(prompts[len(examples) :]),
         t=torch.cat(
             [
                 timesteps(n, schedule.length, config.timesteps, rng)

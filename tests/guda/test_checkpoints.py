@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -263,6 +265,20 @@ REFUSED = {
         "ComfyUI load it with its own node and join the parts with Base Model from Graph, or give "
         "a whole checkpoint.",
     ),
+    "ssd-1b": (
+        {
+            k: s
+            for k, s in shapes(FULL["sdxl"]).items()
+            if not re.search(r"output_blocks\.[12]\.1\.transformer_blocks\.[4-9]\.", k)
+        },
+        "is a variant of Stable Diffusion XL that is not supported (its transformer blocks are "
+        "spread unevenly), as SSD-1B and KOALA are; use the model that it was made from.",
+    ),
+    "koala": (
+        {k: s for k, s in shapes(FULL["sdxl"]).items() if "middle_block." not in k},
+        "is a variant of Stable Diffusion XL that is not supported (its transformer blocks are "
+        "spread unevenly), as SSD-1B and KOALA are; use the model that it was made from.",
+    ),
     "half a unet": (
         {k: s for k, s in shapes(TINY["sd1"]).items() if "output_blocks.3.0" not in k},
         "has a UNet that is not whole (up_blocks.1.resnets.1.conv1.bias is missing, and 11 more); "
@@ -335,6 +351,21 @@ def test_the_tokenizer_is_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     assert clip_tokenizer()("ab").input_ids == [512, 64, 256 + 65, 513]
     assert clip_tokenizer().model_max_length == 77
+
+
+def test_the_tokenizer_of_open_clip(tmp_path, monkeypatch):
+    """Its list of merges, as the package holds it, with "ab" as a word."""
+    package = tmp_path / "open_clip"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    merges = '"bpe_simple_vocab"\na b</w>'
+    (package / "bpe_simple_vocab_16e6.txt.gz").write_bytes(gzip.compress(merges.encode()))
+    monkeypatch.delenv("GUDA_TOKENIZER")
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    tokenizer = clip_tokenizer()
+    assert tokenizer("AB  b").input_ids == [513, 512, 256 + 65, 514]
+    assert tokenizer.model_max_length == 77 and tokenizer.pad_token == "<|endoftext|>"
 
 
 def test_sdxl_sees_the_size_of_the_picture(files):

@@ -49,3 +49,13 @@ def test_the_documented_preset_is_valid():
 
 def test_digest_does_not_depend_on_the_order_of_keys():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+
+
+def test_later_settings_do_not_rename_what_was_made_before():
+    before = UnlearnConfig(caption_dropout=0.0)
+    assert "caption_dropout" not in before.as_key()
+    assert UnlearnConfig(caption_dropout=0.25).as_key() == {
+        **before.as_key(),
+        "caption_dropout": 0.25,
+    }
+    assert before.as_key() | {"caption_dropout": 0.0} == before.as_dict()

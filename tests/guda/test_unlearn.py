@@ -76,6 +76,7 @@ def weights(backbone) -> dict:
 
 
 def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_folder):
+    quick = quick.replace(caption_dropout=0.0)
     steps, _ = run(quick, stop=1)
     plan = plan_step(
         0, encoded, context(backbone, groups, groups["dots"], quick), backbone.schedule, quick
@@ -102,6 +103,7 @@ def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_fol
 
 
 def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, quick):
+    quick = quick.replace(caption_dropout=0.0)
     anchors = context(backbone, groups, groups["dots"], quick)
     plan = plan_step(3, encoded, anchors, backbone.schedule, quick)
     prompts = PromptTable(
@@ -114,6 +116,22 @@ def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, qu
     for (name, index), prompt in zip(plan.retain, plan.retain_prompts, strict=True):
         assert name != "dots"
         assert prompt == f"{encoded[name].train[index].content}, in {name} style"
+
+
+def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded, quick):
+    anchors = context(backbone, groups, groups["dots"], quick)
+    recipe = quick.replace(caption_dropout=0.6, batch_size=20, retain_batch_size=20)
+    plans = [plan_step(s, encoded, anchors, backbone.schedule, recipe) for s in range(60)]
+    for plan in plans:
+        assert all("dots" not in p and ", in " in p for p in plan.anchor_prompts)
+    for name in ("forget_prompts", "retain_prompts"):
+        prompts = [p for plan in plans for p in getattr(plan, name)]
+        empty = sum(p == "" for p in prompts) / len(prompts)
+        full = sum(", in " in p for p in prompts) / len(prompts)
+        assert empty == pytest.approx(0.3, abs=0.06) and full == pytest.approx(0.4, abs=0.06)
+    contents = {e.content for g in encoded.values() for e in g.train}
+    bare = {p for p in prompts if p and ", in " not in p}
+    assert bare and bare <= contents
 
 
 @pytest.mark.parametrize("kind", ["uniform", "low"])
