@@ -3,9 +3,9 @@
     python benchmarks/recipes.py digits [--out guda-bench] [--only TRAK]
     python benchmarks/recipes.py styles --data DIR
 
-Each variant changes the first row's recipe, for digits 100 steps of ReTrack. Models, counterfactual
-sets and scores are kept in the benchmark's folder and reused; the test split's queries are never
-looked at.
+Each variant changes the first row's recipe, 100 steps of ReTrack or 150 steps of AWSS. Models,
+counterfactual sets and scores are kept in the benchmark's folder and reused; the test split's
+queries are never looked at.
 """
 
 from __future__ import annotations
@@ -66,6 +66,27 @@ STYLES: Changes = {
     "uniform anchor": {"anchor": "uniform"},
     "style removed": {"anchor": "style_removed"},
     "ReTrack": {"operator": "retrack"},
+    "dropout 0.5": {"caption_dropout": 0.5},
+    "all layers, rank 32": {"modules": "all", "rank": 32},
+    "dropout 0.5, all layers, rank 32": {"caption_dropout": 0.5, "modules": "all", "rank": 32},
+    "dropout 0.5, all layers, rank 32, 300 steps": {
+        "caption_dropout": 0.5,
+        "modules": "all",
+        "rank": 32,
+        "steps": 300,
+    },
+    "dropout 0.5, all layers, rank 32, 600 steps": {
+        "caption_dropout": 0.5,
+        "modules": "all",
+        "rank": 32,
+        "steps": 600,
+    },
+    "dropout 0.5, full, 300 steps": {
+        "caption_dropout": 0.5,
+        "modules": "full",
+        "lr": 5e-4,
+        "steps": 300,
+    },
 }
 REGULARIZATIONS = (1e-2, 0.1, 1.0, 10.0)
 
@@ -124,7 +145,7 @@ def main() -> None:
         )
     else:
         whole = styles.benchmark(out, False, args.data)
-        bench = variants(whole, styles.AWSS, STYLES, baselines(True), args.only)
+        bench = variants(whole, styles.SHORT, STYLES, baselines(True), args.only)
     with Progress() as progress:
         result = drain(run(bench, out, "dev"), progress)
     report.save(result, out / "dev")

@@ -137,11 +137,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _load(args: argparse.Namespace):
     """The model, at work on the device, with the parts that are not at work in main memory."""
+    from .backbone import precision
     from .backbone.load import load
 
     device = _device(args.device)
     backbone = load(
         args.model,
+        dtype=precision.of_file(args.precision, device),
         prediction=args.prediction,
         resolution=args.resolution,
         vae=args.vae,

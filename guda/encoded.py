@@ -60,6 +60,7 @@ class PromptTable:
     def __init__(self, backbone: Backbone, prompts: Iterable[str]):
         unique = list(dict.fromkeys(("", *prompts)))
         self._place = {p: i for i, p in enumerate(unique)}
+        self.conditional = backbone.conditional
         self._all = backbone.encode_prompts(unique).to("cpu")
 
     def __getitem__(self, prompts: Iterable[str]) -> Conditioning:

@@ -16,8 +16,10 @@ WHERE = "The model from the graph"
 PREDICTIONS = {"EPS": "epsilon", "V_PREDICTION": "v_prediction", "X0": "sample"}
 
 
-def base_model(model, clip, vae, name: str, resolution: int = 0):
-    """The `guda.backbone` of what a graph uses, a copy in float32. Raises ModelError."""
+def base_model(
+    model, clip, vae, name: str, resolution: int = 0, dtype: torch.dtype = torch.float32
+):
+    """The `guda.backbone` of what a graph uses, a copy in `dtype`. Raises ModelError."""
     from ..guda.backbone.assemble import assemble
     from ..guda.backbone.checkpoint import entries_of
 
@@ -35,6 +37,7 @@ def base_model(model, clip, vae, name: str, resolution: int = 0):
         name,
         WHERE,
         device=offload_device(),
+        dtype=dtype,
         prediction=prediction,
         resolution=resolution,
         tokenizer=places.tokenizer_folder(),

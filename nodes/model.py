@@ -98,11 +98,13 @@ class GudaLoadModel(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, prediction="auto", resolution=0, vae=None, precision="auto"):
+        from ..guda.backbone import precision as formats
         from ..guda.backbone.load import load
 
         loaded = load(
             places.model_source(model),
             device=offload_device(),
+            dtype=formats.of_file(precision, compute_device()),
             prediction=prediction,
             resolution=resolution,
             vae=None if vae is None else vae.get_sd(),
@@ -146,8 +148,10 @@ class GudaModelFromGraph(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, clip, vae, name="my-model", resolution=0, precision="auto"):
+        from ..guda.backbone import precision as formats
         from .graph import base_model
 
-        made = base_model(model, clip, vae, name.strip() or "my-model", resolution)
+        dtype = formats.of_file(precision, compute_device())
+        made = base_model(model, clip, vae, name.strip() or "my-model", resolution, dtype)
         made.cast(precision, compute_device())
         return io.NodeOutput(made)

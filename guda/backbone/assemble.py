@@ -41,6 +41,7 @@ def assemble(
 ) -> StableDiffusion:
     """The model that `tensors` are; `where` names them in errors.
 
+    dtype: of the UNet and the text encoders; the VAE is float32.
     prediction: what the UNet predicts, "auto" to find out. resolution: pixels, 0 for the family's.
     vae: tensors of a VAE in place of the checkpoint's own. tokenizer: a folder, or None to look for
     one. layer: the text encoders' layer, counted from the end, in place of the family's.
@@ -52,7 +53,7 @@ def assemble(
     own = detect_prediction(tensors, kind)
     chosen = own if prediction == AUTO else prediction
     pixels = settings["resolution"].get(chosen, 512)
-    made_vae = build_vae(tensors, entries, kind, where, vae, dtype, pixels)
+    made_vae = build_vae(tensors, entries, kind, where, vae, pixels)
     factor = 2 ** (len(made_vae.config.block_out_channels) - 1)
     pipeline = SimpleNamespace(
         unet=build_unet(tensors, kind, where, dtype, pixels // factor),

@@ -42,6 +42,7 @@ def load(
 ) -> StableDiffusion:
     """Load `source`: "demo" (the built-in model), a .safetensors checkpoint, a diffusers folder.
 
+    dtype: of the UNet and the text encoders; the VAE is float32.
     prediction: what the UNet predicts; "auto" finds out. resolution: pixels, 0 for the model's own.
     vae: a file or tensors, in place of the model's VAE; tokenizer: a folder, see `tokenizer`; both
     for checkpoints only. Raises ModelError that names the path and the remedy.
@@ -138,8 +139,10 @@ def _load_folder(
         else:
             options["add_watermarker"] = False
         try:
+            local = {"use_safetensors": True, "local_files_only": True}
+            vae = diffusers.AutoencoderKL.from_pretrained(folder, subfolder="vae", **local)  # type: ignore[attr-defined]
             pipeline = getattr(diffusers, kind).from_pretrained(
-                folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, **options
+                folder, vae=vae, torch_dtype=dtype, **local, **options
             )
         except Exception as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)

@@ -40,9 +40,9 @@ def build_vae(
     kind: Kind,
     where: str,
     own: Mapping[str, Tensor] | None,
-    dtype: torch.dtype,
     sample_size: int,
 ) -> Any:
+    """In float32, whatever the rest is in: it runs once per picture, and SDXL's overflows."""
     from diffusers import AutoencoderKL  # type: ignore[attr-defined]
 
     if own is not None:
@@ -73,7 +73,7 @@ def build_vae(
         )
     with torch.device("meta"):
         vae = AutoencoderKL(**config)
-    _fill(vae, tensors, prefix, layout.vae_names(shapes), where, "VAE", dtype)
+    _fill(vae, tensors, prefix, layout.vae_names(shapes), where, "VAE", torch.float32)
     return vae
 
 

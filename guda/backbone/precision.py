@@ -25,6 +25,15 @@ def choose(precision: str, device: torch.device | str) -> torch.dtype:
     return getattr(torch, precision)
 
 
+def of_file(precision: str, device: torch.device | str) -> torch.dtype:
+    """The format to read a checkpoint's weights in, before they are cast to `precision`.
+
+    Their fingerprint is of float16 values, so only float16 can be read at once, at half the memory.
+    """
+    dtype = choose(precision, device)
+    return dtype if dtype == torch.float16 else torch.float32
+
+
 def cast(module: nn.Module, dtype: torch.dtype) -> None:
     """As `module.to(dtype)`, past the advice that diffusers logs for it."""
     nn.Module.to(module, dtype)

@@ -36,19 +36,31 @@ HELDOUT = 0.1
 KINDS = {"prompted": 6, "no style": 4, "two styles": 4, "wrong word": 4, "real": 4}
 """Queries of each kind, in tenths of `size`."""
 
-AWSS = UnlearnConfig(steps=150, lr=4e-3, batch_size=16, retain_batch_size=16, checkpoint_every=1000)
+SHORT = UnlearnConfig(
+    steps=150,
+    lr=4e-3,
+    batch_size=16,
+    retain_batch_size=16,
+    checkpoint_every=1000,
+    caption_dropout=0.0,
+)
+LORA = SHORT.replace(steps=300, modules="all", rank=32, caption_dropout=0.5)
+"""The best of `benchmarks/recipes.py styles`, on the dev split."""
 RECIPES = {
-    "GUDA (AWSS, LoRA)": AWSS,
-    "GUDA (uniform anchor)": AWSS.replace(anchor="uniform"),
-    "GUDA (style removed)": AWSS.replace(anchor="style_removed"),
-    "GUDA (matched retain)": AWSS.replace(anchor="matched_retain"),
-    "GUDA (cross-attention only)": AWSS.replace(modules="cross_attention"),
-    "GUDA (all layers)": AWSS.replace(modules="all"),
-    "GUDA (full fine-tuning)": AWSS.replace(modules="full", lr=5e-4),
-    "GUDA (uniform timesteps)": AWSS.replace(timesteps="uniform"),
-    "GUDA (ESD)": AWSS.replace(operator="esd"),
-    "GUDA (ReTrack)": AWSS.replace(operator="retrack"),
-    "gradient ascent": AWSS.replace(operator="gradient_ascent", lr=5e-4),
+    "GUDA (AWSS, LoRA)": LORA,
+    "GUDA (AWSS, full)": LORA.replace(modules="full", lr=5e-4),
+    "GUDA (caption dropout, 150 steps)": SHORT.replace(caption_dropout=0.5),
+    "GUDA (AWSS, 150 steps)": SHORT,
+    "GUDA (uniform anchor, 150 steps)": SHORT.replace(anchor="uniform"),
+    "GUDA (style removed, 150 steps)": SHORT.replace(anchor="style_removed"),
+    "GUDA (matched retain, 150 steps)": SHORT.replace(anchor="matched_retain"),
+    "GUDA (cross-attention only, 150 steps)": SHORT.replace(modules="cross_attention"),
+    "GUDA (all layers, 150 steps)": SHORT.replace(modules="all"),
+    "GUDA (full, 150 steps)": SHORT.replace(modules="full", lr=5e-4),
+    "GUDA (uniform timesteps, 150 steps)": SHORT.replace(timesteps="uniform"),
+    "GUDA (ESD, 150 steps)": SHORT.replace(operator="esd"),
+    "GUDA (ReTrack, 150 steps)": SHORT.replace(operator="retrack"),
+    "gradient ascent": SHORT.replace(operator="gradient_ascent", lr=5e-4),
 }
 BASELINES = {
     "random": ("random", {}),
@@ -88,8 +100,8 @@ def benchmark(out: Path, quick: bool, data: Path | None) -> Benchmark:
     recipes = {n: RECIPES[n].replace(steps=40) if quick else RECIPES[n] for n in names}
     methods = {name: Method(recipe, elbo) for name, recipe in recipes.items()}
     if not quick:
-        methods["GUDA (data-free)"] = Method(AWSS, elbo, generated=64)
-        methods["GUDA (eps weights)"] = Method(AWSS, elbo.replace(weighting="eps"))
+        methods["GUDA (data-free)"] = Method(LORA, elbo, generated=64)
+        methods["GUDA (eps weights)"] = Method(LORA, elbo.replace(weighting="eps"))
     few = ("random", "class label", "similarity, latents (10-NN)")
     return Benchmark(
         name="styles",

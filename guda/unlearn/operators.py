@@ -74,8 +74,8 @@ def esd(
 ) -> tuple[Tensor, Tensor]:
     """Gandikota et al. 2023: target = eps_full(x_t) - strength (eps_full(x_t, c) - eps_full(x_t)).
 
-    An unconditional model has no eps_full(x_t, c): the step's own forget pictures stand for it, as
-    the best denoiser that knows nothing else.
+    Without words, as in an unconditional model, there is no eps_full(x_t, c): the step's own forget
+    pictures stand for it, as the best denoiser that knows nothing else.
     """
     target = _teacher(full, batch)
     n = batch.n
@@ -84,12 +84,12 @@ def esd(
     x_t, t = batch.x_t[:n], batch.t[:n]
     with torch.no_grad():
         without = full(x_t, t, batch.empty_condition)
-        if _says_nothing(batch):
-            own = batch.forgotten.expand(n, *batch.forgotten.shape)
-            x_t, own = x_t.to(without.device), own.to(without.device)
-            within = posterior_eps(x_t, t, own, batch.schedule)
-        else:
-            within = full(x_t, t, batch.condition.take(range(n)))
+        own = batch.forgotten.expand(n, *batch.forgotten.shape).to(without.device)
+        within = posterior_eps(x_t.to(without.device), t, own, batch.schedule)
+        if batch.conditional:
+            named = full(x_t, t, batch.condition.take(range(n)))
+            silent = _says_nothing(batch).to(without.device).view(-1, 1, 1, 1)
+            within = torch.where(silent, within.to(named.dtype), named)
     target[:n] = without - config.esd_strength * (within - without)
     return _towards(target, student, batch)
 
@@ -176,10 +176,10 @@ def _forget_rows(batch: Batch, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
     return x_t, t, eps, neighbours
 
 
-def _says_nothing(batch: Batch) -> bool:
-    """Whether the forget rows' prompts are the empty prompt, as in an unconditional model."""
+def _says_nothing(batch: Batch) -> Tensor:
+    """(n,) bool: which forget rows' prompts are the empty prompt."""
     own = batch.condition.take(range(batch.n))
-    return torch.equal(own.embeds, batch.empty_condition.embeds)
+    return (own.embeds == batch.empty_condition.embeds).flatten(1).all(1)
 
 
 def _scales(t: Tensor, schedule: NoiseSchedule, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,6 +47,7 @@ class Batch:
     empty_condition: Conditioning  # (n,) the empty prompt
     neighbours: Tensor | None  # (n, K, c, h, w) nearest retain latents, if the operator asks
     schedule: NoiseSchedule
+    conditional: bool = True  # whether prompts mean anything to the model
     whole: Batch | None = None  # what this is a part of
 
     def __len__(self) -> int:
@@ -77,6 +78,7 @@ class Batch:
                 empty_condition=self.empty_condition.take(own),
                 neighbours=None if self.neighbours is None else self.neighbours[own],
                 schedule=self.schedule,
+                conditional=self.conditional,
                 whole=self,
             )
 
@@ -89,11 +91,11 @@ def timesteps(n: int, length: int, kind: str, rng: torch.Generator) -> Tensor:
 
 
 def caption(example: Example, style: str, dropout: float, rng: torch.Generator) -> str:
-    """The example's prompt; for a share `dropout` its content alone or, as often, nothing."""
+    """The example's prompt; for a share `dropout` nothing or, as often, its content alone."""
     u = torch.rand((), generator=rng).item() if dropout else 1.0
     if u >= dropout:
         return example.prompt(style)
-    return example.styleless() if u < dropout / 2 else ""
+    return "" if u < dropout / 2 else example.styleless()
 
 
 def plan_step(
@@ -164,6 +166,7 @@ def make_batch(
         empty_condition=prompts[[""] * len(plan.forget)],
         neighbours=None if neighbours is None else neighbours[list(plan.forget)],
         schedule=schedule,
+        conditional=prompts.conditional,
     )
 
 

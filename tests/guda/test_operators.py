@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -126,6 +127,19 @@ def test_esd_by_hand(batch):
     free = full(batch.x_t, batch.t, Conditioning(torch.zeros(5, 2, 3)))[:3]
     named = full(batch.x_t, batch.t, batch.condition)[:3]
     torch.testing.assert_close(target_of("esd", batch, esd_strength=2.0), free - 2 * (named - free))
+
+
+def test_esd_of_a_row_without_words(batch):
+    """Its own pictures stand for the words that are missing; the other rows are as ever."""
+    whole = target_of("esd", batch)
+    silent = batch.condition.embeds.clone()
+    silent[1] = 0
+    mixed = dataclasses.replace(batch, condition=Conditioning(silent))
+    found = target_of("esd", mixed)
+    assert torch.equal(found[[0, 2]], whole[[0, 2]])
+    free = 0.5 * batch.x_t[1:2]
+    own = posterior_eps(batch.x_t[1:2], batch.t[1:2], batch.x0[None, :3], SCHEDULE)
+    torch.testing.assert_close(found[1:2], free - (own - free))
 
 
 def test_gradient_ascent_goes_up(batch):
