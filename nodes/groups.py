@@ -33,7 +33,7 @@ class GudaGroupsFromFolder(io.ComfyNode):
                     default="",
                     placeholder="styles",
                     tooltip="Folder that holds one folder per style: a full path, or a folder in "
-                    "ComfyUI's input folder.",
+                    f"ComfyUI's input folder. '{places.EXAMPLE}' is a small one to try.",
                 ),
                 io.String.Input(
                     "template",

@@ -3,6 +3,7 @@
     models/diffusers/<model>/model_index.json   base models (every registered diffusers folder)
     models/checkpoints/<model>.safetensors      base models (every registered checkpoint folder)
     models/loras/guda/<set>/                     counterfactual sets, so that "Load LoRA" lists them
+    input/<folder>/<style>/                      style groups that are pictures
     output/guda/pictures/<model>/<group>/        pictures of prompt-only groups
     output/guda/report_00001_/                   reports
 
@@ -23,7 +24,9 @@ from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelEr
 from ..guda.files import slugify
 
 BUILT_IN = "built-in demo"
+EXAMPLE = "built-in example"
 NO_SETS = "(none yet: run Unlearn Styles first)"
+EXAMPLE_FOLDER = Path(__file__).parents[1] / "guda" / "demo" / "styles"
 INDEX, MANIFEST = "model_index.json", "counterfactuals.json"
 
 
@@ -73,14 +76,17 @@ def tokenizer_folder() -> Path:
 
 
 def group_folder(folder: str) -> Path:
-    """An absolute folder, or one in ComfyUI's input folder. Raises GroupsError."""
+    """An absolute folder, one in the input folder, or the built-in one. Raises GroupsError."""
     folder = folder.strip().strip('"')
+    how = f"give a folder that holds one folder of pictures per style, or {EXAMPLE!r} to try it."
     if not folder:
-        raise GroupsError("folder is empty; give the folder that holds one folder per style.")
+        raise GroupsError(f"folder is empty; {how}")
     path = Path(folder_paths.get_input_directory(), Path(folder).expanduser())
+    if not path.exists() and folder == EXAMPLE:
+        return EXAMPLE_FOLDER
     if not path.is_dir():
         what = "is a file" if path.exists() else "was not found"
-        raise GroupsError(f"{path} {what}; give a folder that holds one folder per style.")
+        raise GroupsError(f"{path} {what}; {how}")
     return path
 
 

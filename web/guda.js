@@ -4,6 +4,7 @@ import { app } from "../../scripts/app.js"
 import { api } from "../../scripts/api.js"
 import { Panel } from "./panel/panel.js"
 import { fetchHistory, findResult } from "./panel/restore.js"
+import { speak, t } from "./panel/words.js"
 
 const NODE = "GudaAttribute"
 const MIN_HEIGHT = 420 // as in guda.css
@@ -63,10 +64,11 @@ async function restoreFromHistory(node) {
   const { id } = node.graph?.rootGraph ?? node.graph ?? {}
   if (!panel?.empty || !id) return
   const found = findResult(await fetchHistory(api), id, node.id, NODE)
-  if (found && panel.empty) panel.take(found, "Shown from the last run of this workflow.")
+  if (found && panel.empty) panel.take(found, t("last_run"))
 }
 
 function addPanel(node) {
+  speak(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? navigator.language)
   const panel = new Panel(viewUrl)
   shareWithCanvas(panel)
   const widget = node.addDOMWidget("attribution", "GUDA_ATTRIBUTION", panel.element, {

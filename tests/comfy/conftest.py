@@ -9,7 +9,8 @@ import pytest
 
 from .browser import ComfyPage, NoChromiumError, launched_chromium
 from .client import Comfy, ComfyError
-from .server import newest_front_end, running_comfy
+from .graphs import Graph
+from .server import PACK_ROOT, newest_front_end, running_comfy
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +43,26 @@ def page(comfy: Comfy, chromium):
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     try:
         yield ComfyPage.open(context, comfy)
+    finally:
+        context.close()
+
+
+CUT_OFF = """() => window.app.graph._nodes
+    .filter(n => n.computeSize()[1] > n.size[1] + 1)
+    .map(n => `${n.type}: ${n.size[1]} pixels of ${n.computeSize()[1]}`)"""
+
+
+@pytest.fixture(scope="session")
+def examples(comfy: Comfy, chromium) -> dict[str, tuple[Graph, list[str]]]:
+    """Of every example workflow: what the page queues, and nodes too small for their widgets."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    found = {}
+    try:
+        page = ComfyPage.open(context, comfy)
+        for path in sorted((PACK_ROOT / "example_workflows").glob("*.json")):
+            page.load(path)
+            found[path.stem] = page.graph_to_prompt(), page.page.evaluate(CUT_OFF)
+        return found
     finally:
         context.close()
 

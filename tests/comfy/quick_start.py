@@ -5,12 +5,15 @@ From the folder `tests` (a package of that name, which kronfluence installs, hid
     python -m comfy.quick_start workflow     # builds quick_start.json anew, layout and all
     python -m comfy.quick_start pictures     # runs it with its defaults, then writes
         docs/images/graph.png, example_workflows/quick_start.jpg and the help pages' pictures
+
+GUDA_WORK=FOLDER keeps ComfyUI's folders there, so that the next call finds what this one learned.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -52,8 +55,8 @@ GRAPH_API = {
     "14": node("PreviewImage", images=["6", 0]),
 }
 LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
-    1: ("", 0, 270, 400, 110),
-    2: ("", 0, 410, 400, 500),
+    1: ("", 0, 270, 400, 136),
+    2: ("", 0, 446, 400, 464),
     8: ("Preview: what stands for each style", 0, 960, 400, 320),
     3: ("", 460, 50, 380, 970),
     9: ("Was each style forgotten?", 460, 1070, 380, 210),
@@ -74,7 +77,13 @@ GROUPS = {  # title: (x, y, width, height, colour)
     "4  Which styles did the model lean on?": (1300, -30, 660, 1330, "#a1660a"),
     "5  Results": (1980, -30, 900, 1330, "#3f789e"),
 }
-LAY_OUT = """([layout, groups, note]) => {
+ALONE = {  # nodes that are not in the graph: what they are shown with
+    "GudaGroupsFromFolder": {"folder": "built-in example"},
+    "GudaLoadCounterfactuals": {},
+    "GudaModelFromGraph": {},
+    "GudaWithoutStyle": {"style": "Fluent Ink"},
+}
+LAY_OUT = """([layout, groups, note, height]) => {
     const graph = window.app.graph
     for (const [id, [title, x, y, w, h]] of Object.entries(layout)) {
         const node = graph.getNodeById(id)
@@ -93,7 +102,7 @@ LAY_OUT = """([layout, groups, note]) => {
     const text = window.LiteGraph.createNode('MarkdownNote')
     text.title = 'Start here'
     text.pos = [-20, -30]
-    text.setSize([440, 230])
+    text.setSize([440, height])
     graph.add(text)
     text.widgets[0].value = note
     const made = JSON.parse(JSON.stringify(graph.serialize()))
@@ -103,11 +112,22 @@ LAY_OUT = """([layout, groups, note]) => {
 
 
 @contextmanager
+def work_folder():
+    """For ComfyUI's folders."""
+    if chosen := os.environ.get("GUDA_WORK"):
+        Path(chosen).mkdir(parents=True, exist_ok=True)
+        yield Path(chosen)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@contextmanager
 def opened(width: int = 1600, height: int = 900):
     """A page of a ComfyUI of its own."""
     with (
-        tempfile.TemporaryDirectory() as base,
-        running_comfy(Path(base)) as comfy,
+        work_folder() as base,
+        running_comfy(base) as comfy,
         launched_chromium() as chromium,
     ):
         context = chromium.new_context(viewport={"width": width, "height": height})
@@ -117,7 +137,7 @@ def opened(width: int = 1600, height: int = 900):
 def make_workflow() -> None:
     with opened() as page:
         page.load(GRAPH_API)
-        made = page.page.evaluate(LAY_OUT, [LAYOUT, GROUPS, NOTE])
+        made = page.page.evaluate(LAY_OUT, [LAYOUT, GROUPS, NOTE, 230])
     WORKFLOW.write_text(json.dumps(made, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -134,12 +154,19 @@ def take_pictures(timeout: float = 900.0) -> None:
         page.page.wait_for_timeout(1000)
         page.frame(-40, -70, 2940)
         page.page.wait_for_timeout(1500)
-        page.screenshot(GRAPH)
+        save_small(page.screenshot(GRAPH))
         panel = page.locator(".guda-panel").screenshot()
         take_node_pictures(page, timeout)
     picture = Image.open(io.BytesIO(panel)).convert("RGB")
     picture.thumbnail((640, 640))
     picture.save(THUMBNAIL, quality=88)
+
+
+def save_small(path: Path) -> None:
+    """A screenshot with the colours that it needs, a third of the size."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(255, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
 
 
 def take_node_pictures(page: ComfyPage, timeout: float) -> None:
@@ -153,9 +180,18 @@ def take_node_pictures(page: ComfyPage, timeout: float) -> None:
     for node_id, made in page.graph_to_prompt().items():
         if made["class_type"].startswith("Guda"):
             take_node_picture(page, int(node_id), made["class_type"])
+    take_alone(page)
+
+
+def take_alone(page: ComfyPage) -> None:
+    """The nodes that are not in the graph."""
     page.page.evaluate("() => window.app.graph.clear()")
-    for number, kind in enumerate(("GudaGroupsFromFolder", "GudaLoadCounterfactuals"), 1):
-        page.load({str(number): node(kind)})
+    for number, (kind, inputs) in enumerate(ALONE.items(), 101):  # no node of the graph has these
+        page.load({str(number): node(kind, **inputs)})
+        saved = page.page.evaluate("() => JSON.stringify(window.app.graph.serialize())")
+        workflow = json.loads(saved)
+        workflow["nodes"][0]["size"][0] = 400
+        page.load(workflow)
         take_node_picture(page, number, kind)
 
 
@@ -169,7 +205,7 @@ def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
     picture.thumbnail((640, 900))
     images = HELP / "images"
     images.mkdir(exist_ok=True)
-    picture.save(images / f"{kind}.jpg", quality=85)
+    picture.save(images / f"{kind}.jpg", quality=80)
     text, link = (HELP / f"{kind}.md").read_text("utf-8"), f"(images/{kind}.jpg)"
     if link not in text:
         title, first, rest = text.split("\n\n", 2)

@@ -215,7 +215,7 @@ def test_cancelling_says_what_is_kept(answered):
     before = set(page.comfy.get("/history"))
     page.page.evaluate("() => window.app.queuePrompt(0)")
     try:
-        progress = page.page.get_by_text(re.compile("^Style 1 of 5, Noto Blob: step .* left$"))
+        progress = page.page.get_by_text(re.compile("^Style 1 of 5, Noto Blob: step .* left"))
         progress.first.wait_for(timeout=120_000)
         page.page.wait_for_timeout(1500)
         panel.keep(page, f"running-{name}")

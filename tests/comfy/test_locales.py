@@ -10,8 +10,10 @@ import pytest
 from .browser import ComfyPage
 from .client import Comfy
 from .server import PACK_ROOT
+from .test_browser import SHOW, invented
 
 LOCALES = PACK_ROOT / "locales"
+WEB = PACK_ROOT / "web"
 LANGUAGES = ("en", "de", "ja", "zh")
 SPECIAL = set("{}@|$")  # the front end's translator would read them as its own marks
 
@@ -96,7 +98,64 @@ def test_the_page_speaks_them(page: ComfyPage):
             return [node.title, ...node.outputs.map(o => o.localized_name ?? o.label ?? o.name)]
         }"""
     )
+    own = panel_words("de")
+    shown = page.locator(".guda-panel")
+    hint = shown.inner_text()
+    page.page.evaluate(SHOW, invented("Tinte"))
+    buttons = page.locator(".guda-actions .guda-button").all_inner_texts()
+    verdict = page.locator(".guda-verdict").inner_text(), page.locator(".guda-detail").inner_text()
+    heads = page.locator(".guda-head").text_content()
+    note, errors = page.locator(".guda-note").inner_text(), page.errors()
     page.comfy.post("/settings", {"Comfy.Locale": "en"})
+    assert own["hint"] in hint
+    assert buttons == [own[k] for k in ("copy_table", "copy_csv", "open_report")]
+    assert verdict == (
+        own["lead"].format(style="Tinte"),
+        own["lead_detail"].format(delta=f"3.00 {own['nats']}"),
+    )
+    assert own["interval"].format(percent=95) in heads and own["share"] in heads
+    assert note == own["note"] and errors == []
     german = words("de")["GudaAttribute"]
     assert labels[0] == german["display_name"]
     assert labels[1:] == [o["name"] for o in german["outputs"].values()]
+
+
+def panel_words(language: str) -> dict[str, str]:
+    """The table in web/panel/words: one entry a line, a JSON string each."""
+    text = (WEB / "panel" / "words" / f"{language}.js").read_text("utf-8")
+    body = text.split("export default {\n")[1].removesuffix("}\n")
+    pairs = [re.fullmatch(r"  (\w+): (\".*\"),", line) for line in body.splitlines()]
+    assert all(pairs), f"{language}.js has a line that is no entry"
+    return {pair[1]: json.loads(pair[2]) for pair in pairs if pair}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_panel_has_every_word(language: str):
+    """Every entry in every language, with the same blanks to fill in."""
+
+    def blanks(text: str) -> list[str]:
+        return sorted(re.findall(r"\{(\w+)\}", text))
+
+    english, found = panel_words("en"), panel_words(language)
+    assert found.keys() == english.keys()
+    assert all(found.values())
+    assert {k: blanks(v) for k, v in found.items()} == {k: blanks(v) for k, v in english.items()}
+    if language != "en":
+        long = [k for k, v in english.items() if len(v) > 24 and not v.startswith("{")]
+        assert len(long) > 15 and not [k for k in long if found[k] == english[k]]
+
+
+def test_the_panel_says_only_words_that_exist():
+    scripts = [p.read_text("utf-8") for p in sorted(WEB.rglob("*.js")) if p.parent.name != "words"]
+    said = {name for text in scripts for name in re.findall(r'\bt\("(\w+)"', text)}
+    kinds = {"none", "lead", "undecided"}
+    dynamic = kinds | {f"{k}_detail" for k in kinds} | {"nats", "weighted", "copied", "not_copied"}
+    assert said | dynamic == panel_words("en").keys()
+
+
+def test_english_panel_and_report_use_the_same_words():
+    """The server writes the report, and these into the payload."""
+    words_of = (PACK_ROOT / "guda" / "wording.py").read_text("utf-8")
+    english = panel_words("en")
+    for key in ("none", "undecided", "lead"):
+        assert english[key].split(" {")[0] in words_of, key

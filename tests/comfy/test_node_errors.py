@@ -87,7 +87,15 @@ def test_folder_may_be_relative_to_input(comfy: Comfy):
 @pytest.mark.parametrize("folder", ["", "not-there"])
 def test_missing_folder_is_refused_before_anything_runs(comfy: Comfy, folder: str):
     message = refused(comfy, folder_graph(folder))
-    assert "give" in message and "folder that holds one folder per style" in message
+    assert "give a folder that holds one folder of pictures per style" in message
+    assert "or 'built-in example' to try it" in message
+
+
+def test_the_built_in_example_is_there(comfy: Comfy):
+    (text,) = comfy.run(folder_graph("built-in example"), timeout=TIMEOUT).outputs["see"]["text"]
+    phrases = ("emojione", "fluent", "ink", "noto blob", "twemoji")
+    assert [line.split('"')[1] for line in text.splitlines()] == list(phrases)
+    assert all("12 pictures" in line for line in text.splitlines())
 
 
 def test_one_group_is_not_enough(comfy: Comfy, tmp_path: Path):

@@ -85,3 +85,27 @@ def test_install_makes_the_model_folders(tmp_path):
     assert (tmp_path / "ComfyUI/models/loras/guda").is_dir()
     assert (tmp_path / "ComfyUI/models/diffusers").is_dir()
     assert 1 <= len(done.stdout.splitlines()) <= 2
+
+
+def test_every_node_has_a_help_page_with_a_picture():
+    from PIL import Image
+
+    ids = re.findall(r'node_id="(\w+)"', "".join(p.read_text("utf-8") for p in CODE))
+    pages = PACK_ROOT / "web" / "docs"
+    assert {p.stem for p in pages.glob("*.md")} == set(ids) and len(ids) > 10
+    for node_id in ids:
+        (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (pages / f"{node_id}.md").read_text("utf-8"))
+        assert link == f"images/{node_id}.jpg"
+        assert (pages / link).stat().st_size < 60_000, link
+        with Image.open(pages / link) as picture:
+            assert picture.format == "JPEG" and picture.width >= 300, link
+
+
+def test_example_workflows_are_described():
+    """Templates of ComfyUI's browser: each with a thumbnail, each in the README."""
+    readme = (PACK_ROOT / "README.md").read_text("utf-8")
+    workflows = sorted((PACK_ROOT / "example_workflows").glob("*.json"))
+    assert len(workflows) == 5
+    for path in workflows:
+        assert path.with_suffix(".jpg").stat().st_size < 60_000, path.stem
+        assert f"| *{path.stem}* |" in readme, path.stem

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from .browser import ComfyPage
 from .client import Comfy
 from .graphs import overlaps
 from .quick_start import GRAPH_API, GROUPS, THUMBNAIL, WORKFLOW
@@ -17,10 +16,9 @@ def workflow() -> dict:
     return json.loads(WORKFLOW.read_text(encoding="utf-8"))
 
 
-def test_converts_to_defaults(comfy: Comfy, page: ComfyPage):
+def test_converts_to_defaults(comfy: Comfy, examples: dict):
     """A value that slipped into its neighbour's place would differ from the node's default."""
-    page.load(WORKFLOW)
-    graph = page.graph_to_prompt()
+    graph, _ = examples["quick_start"]
     assert set(graph) == set(GRAPH_API)
     assert {k: n["class_type"] for k, n in graph.items()} == {
         k: n["class_type"] for k, n in GRAPH_API.items()

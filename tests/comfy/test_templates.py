@@ -1,4 +1,4 @@
-"""The example workflows for a checkpoint are what they were built from, layout and all."""
+"""The example workflows are what they were built from, layout and all."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import json
 
 import pytest
 
-from .browser import ComfyPage
 from .client import Comfy
-from .graphs import Graph, overlaps
+from .graphs import overlaps
 from .templates import TEMPLATES, Template
 
 NAMES = sorted(TEMPLATES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_converts_to_its_graph(comfy: Comfy, page: ComfyPage, name: str):
-    template = TEMPLATES[name]
-    page.load(template.path)
-    made: Graph = page.graph_to_prompt()
+def test_converts_to_its_graph(comfy: Comfy, examples: dict, name: str):
+    template, made = TEMPLATES[name], examples[name][0]
     assert {k: n["class_type"] for k, n in made.items()} == {
         k: n["class_type"] for k, n in template.graph.items()
     }
@@ -31,6 +28,11 @@ def test_converts_to_its_graph(comfy: Comfy, page: ComfyPage, name: str):
                 assert made[key]["inputs"][value] == asked["inputs"][value], (key, value)
             elif len(spec) > 1 and "default" in spec[1]:
                 assert made[key]["inputs"][value] == spec[1]["default"], (key, value)
+
+
+@pytest.mark.parametrize("name", ["quick_start", *NAMES])
+def test_no_node_is_cut_off(examples: dict, name: str):
+    assert examples[name][1] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

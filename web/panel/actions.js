@@ -1,6 +1,7 @@
 // Copying the tables, and reading the report.
 
 import { button, make } from "./dom.js"
+import { t } from "./words.js"
 
 /** Also over plain http, where browsers offer no clipboard: most ComfyUIs in a local network. */
 export async function copyText(text) {
@@ -30,18 +31,18 @@ export async function openReport(url, filename) {
   const answer = await fetch(url)
   if (!answer.ok) return false
   const frame = make("iframe")
-  frame.title = "Attribution report"
+  frame.title = t("report")
   frame.setAttribute("sandbox", "")
   // without a base of its own, a link to a picture further down would lead to ComfyUI's page
   frame.srcdoc = (await answer.text()).replace("<head>", '<head><base href="about:srcdoc">')
   const dialog = make("dialog", "guda-dialog")
-  const close = button("guda-button", "Close", "", () => dialog.close())
-  const save = make("a", "guda-button", "Save as HTML")
+  const close = button("guda-button", t("close"), "", () => dialog.close())
+  const save = make("a", "guda-button", t("save"))
   save.href = url
   save.download = filename
-  const title = make("strong", "", "Attribution report")
+  const title = make("strong", "", t("report"))
   dialog.append(make("div", "guda-dialog-bar", "", title, save, close), frame)
-  dialog.setAttribute("aria-label", "Attribution report")
+  dialog.setAttribute("aria-label", t("report"))
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close())
   dialog.addEventListener("close", () => dialog.remove())
   dialog.addEventListener("keydown", (event) => event.stopPropagation())
@@ -55,16 +56,16 @@ export class Actions {
   constructor(urlOf) {
     this.said = make("span", "guda-said")
     this.said.setAttribute("role", "status")
-    this.markdown = button("guda-button", "Copy table", "Copy all scores as Markdown", () =>
+    this.markdown = button("guda-button", t("copy_table"), t("copy_table_tip"), () =>
       this.copy("markdown"),
     )
-    this.csv = button("guda-button", "Copy CSV", "Copy all scores for a spreadsheet", () =>
+    this.csv = button("guda-button", t("copy_csv"), t("copy_csv_tip"), () =>
       this.copy("csv"),
     )
-    this.report = button("guda-button", "Open report", "The whole report, to read or save", async () => {
+    this.report = button("guda-button", t("open_report"), t("open_report_tip"), async () => {
       const { report } = this.payload
       const opened = await openReport(urlOf(report), "report.html").catch(() => false)
-      if (!opened) this.say("The report is no longer there: run again")
+      if (!opened) this.say(t("report_gone"))
     })
     this.element = make("div", "guda-actions", "", this.markdown, this.csv, this.report, this.said)
   }
@@ -79,7 +80,7 @@ export class Actions {
 
   async copy(kind) {
     const copied = await copyText(this.payload[kind])
-    this.say(copied ? "Copied" : "The browser did not allow it")
+    this.say(t(copied ? "copied" : "not_copied"))
   }
 
   say(text) {

@@ -1,6 +1,8 @@
 // Elements, numbers and small things that the panel's parts share. No side effects on import.
 // Names and prompts come from users: they are only ever set as text.
 
+import { t } from "./words.js"
+
 export function make(tag, className = "", text = "", ...children) {
   const element = document.createElement(tag)
   if (className) element.className = className
@@ -44,7 +46,7 @@ export function picture(url, description, className = "") {
   image.alt = description
   image.draggable = false
   image.addEventListener("error", () => {
-    const gone = make("span", "guda-gone", description ? "No longer there: run again" : "")
+    const gone = make("span", "guda-gone", description ? t("gone") : "")
     image.replaceWith(gone)
   })
   image.src = url

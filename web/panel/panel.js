@@ -2,17 +2,21 @@
 // It shows what nodes/payload.py makes; everything it needs of ComfyUI is handed to it.
 
 import { Actions } from "./actions.js"
-import { listbox, make, picture } from "./dom.js"
+import { decimalsFor, listbox, make, number, picture } from "./dom.js"
 import { extent, figure } from "./profile.js"
 import { styles } from "./styles.js"
 import { Viewer } from "./viewer.js"
+import { intervalName, t, unitName, verdict } from "./words.js"
 
-const HINT =
-  "Press Run: the styles will be ranked here, picture by picture, by how much worse the model " +
-  "would fit the picture had it never learned them."
 const LARGEST = 2 // how much text grows where the canvas is small
 const TEXT = 13 // pixels, as in guda.css
 const WIDTHS = { "guda-narrow": 36, "guda-tiny": 24 } // em below which a layout holds
+
+/** The leader's delta in words, such as "12.3 nats". */
+function lostBy({ scores }, unit) {
+  const decimals = decimalsFor(scores.flatMap((s) => [s.delta, s.low, s.high]))
+  return `${number(scores[0]?.delta, decimals)} ${unit}`
+}
 
 export class Panel {
   /** `urlOf(file)`: where ComfyUI serves a file of the payload. */
@@ -28,7 +32,7 @@ export class Panel {
     this.actions = new Actions(urlOf)
     this.body = make("div", "guda-scroll")
     this.body.setAttribute("role", "region")
-    this.body.setAttribute("aria-label", "Style attribution")
+    this.body.setAttribute("aria-label", t("region"))
     this.element = make("section", "guda-panel", "", this.running, this.body,
       this.actions.element)
     this.element.dataset.captureWheel = "true"
@@ -49,7 +53,12 @@ export class Panel {
     this.payloads = payloads
     this.origin = note
     this.images = payloads.flatMap((p) =>
-      (p?.images ?? []).map((i) => ({ ...i, unit: p.unit, interval: p.interval, note: p.note })),
+      (p?.images ?? []).map((i) => ({
+        ...i,
+        unit: unitName(p.unit),
+        interval: intervalName(p.interval),
+        ...verdict(i, lostBy(i, unitName(p.unit))),
+      })),
     )
     this.say("")
     this.show()
@@ -85,7 +94,7 @@ export class Panel {
     const image = this.images[this.index]
     this.actions.show(image ? this.payloads[0] : null)
     if (!image) {
-      this.body.replaceChildren(make("p", "guda-hint", HINT))
+      this.body.replaceChildren(make("p", "guda-hint", t("hint")))
       return
     }
     const words = make("div", "guda-words", "", make("p", "guda-verdict", image.headline))
@@ -101,7 +110,7 @@ export class Panel {
     })
     const parts = [make("div", "guda-top", "", this.viewer.element, words), list]
     if (this.images.length > 1) parts.unshift(this.pictures())
-    parts.push(make("p", "guda-note", [image.note, this.origin].filter(Boolean).join(" ")))
+    parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
     this.body.replaceChildren(...parts)
     this.choose(image, chosen)
   }
@@ -115,14 +124,15 @@ export class Panel {
   /** The batch, to pick one of. */
   pictures() {
     const options = this.images.map((image, i) => {
-      const words = `${i + 1} of ${this.images.length}: ${image.prompt || image.image}`
+      const what = image.prompt || image.image
+      const words = t("of", { n: i + 1, all: this.images.length, what })
       const option = make("div", "guda-pick")
       if (image.picture) option.append(picture(this.urlOf(image.picture), ""))
       option.title = `${words}. ${image.headline}`
       option.setAttribute("aria-label", option.title)
       return option
     })
-    const list = listbox("guda-strip", "Pictures", options, this.index, (i) => {
+    const list = listbox("guda-strip", t("pictures"), options, this.index, (i) => {
       this.index = i
       const { scrollLeft } = list
       this.show()

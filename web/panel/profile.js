@@ -2,6 +2,7 @@
 // where texture and edges are. Up and orange helps, down and violet hurts.
 
 import { make, known, number, decimalsFor } from "./dom.js"
+import { t } from "./words.js"
 
 const BARS = 14 // most bars in a plot; neighbours are added up where there are more levels
 
@@ -38,8 +39,7 @@ export function plot(profile, [low, high], unit, titled = false) {
     fill.style.height = `${(Math.abs(bin.delta) / room) * 100}%`
     const column = make("span", "", "", fill)
     if (titled) {
-      column.title =
-        `noise levels ${bin.from} to ${bin.to}: ${number(bin.delta, decimals, true)} ${unit}`
+      column.title = t("level", { ...bin, delta: number(bin.delta, decimals, true), unit })
     }
     return column
   })
@@ -52,17 +52,21 @@ export function plot(profile, [low, high], unit, titled = false) {
 export function figure(score, range, unit) {
   const parts = bins(score.profile)
   if (parts.length < 2) return make("div")
-  const title = make("figcaption", "", "By noise level: ", make("strong", "", score.group))
+  const title = make("figcaption", "", t("by_level"), make("strong", "", score.group))
   const drawn = plot(score.profile, range, unit, true)
   const decimals = decimalsFor(range)
   drawn.setAttribute("role", "img")
   const best = parts.reduce((a, b) => (b.delta > a.delta ? b : a))
   drawn.setAttribute(
     "aria-label",
-    `${score.group} by noise level, from structure to texture; most from noise levels ` +
-      `${best.from} to ${best.to}: ${number(best.delta, decimals, true)} ${unit}`,
+    t("profile", {
+      ...best,
+      style: score.group,
+      delta: number(best.delta, decimals, true),
+      unit,
+    }),
   )
-  const ends = make("div", "guda-ends", "", make("span", "", "structure"),
-    make("span", "", "texture"))
+  const ends = make("div", "guda-ends", "", make("span", "", t("structure")),
+    make("span", "", t("texture")))
   return make("figure", "guda-profile", "", title, drawn, ends)
 }

@@ -2,6 +2,7 @@
 
 import { decimalsFor, known, listbox, make, number, percent, picture } from "./dom.js"
 import { extent, plot } from "./profile.js"
+import { t } from "./words.js"
 
 /** "lead", "tied" or "other", by what the verdict points at. */
 function kindOf(group, named) {
@@ -43,7 +44,8 @@ export function styles(image, chosen, urlOf, choose) {
   const files = new Map((image.heatmaps ?? []).map((file) => [file.group, file]))
   const rows = scores.map((score) => {
     const kind = kindOf(score.group, image.named ?? [])
-    const span = `${number(score.low, decimals)} to ${number(score.high, decimals)}`
+    const low = number(score.low, decimals)
+    const span = t("span", { low, high: number(score.high, decimals) })
     const delta = number(score.delta, decimals, true)
     const thumb = make("span", "guda-thumb")
     if (image.picture) thumb.append(picture(urlOf(image.picture), ""))
@@ -61,26 +63,23 @@ export function styles(image, chosen, urlOf, choose) {
       make("span", "guda-span", span),
       make("span", "guda-share", percent(score.share)),
     )
-    row.title = `${score.group}: ${delta} ${unit}, ${interval} ${span}`
-    row.setAttribute(
-      "aria-label",
-      `${score.rank}. ${score.group}: delta ${delta} ${unit}, ${interval} ${span}, share ` +
-        percent(score.share),
-    )
+    const told = { rank: score.rank, style: score.group, delta, unit, interval, span }
+    row.title = t("row", told)
+    row.setAttribute("aria-label", t("row_spoken", { ...told, share: percent(score.share) }))
     return row
   })
-  const list = listbox("guda-rows", "Styles, best first", rows, scores.indexOf(chosen), (i) =>
+  const list = listbox("guda-rows", t("styles"), rows, scores.indexOf(chosen), (i) =>
     choose(scores[i]),
   )
   const head = make(
     "div",
     "guda-row guda-head",
     "",
-    make("span", "guda-name", "Style"),
-    make("span", "guda-track", `Delta and ${interval}`),
-    make("span", "guda-plot", "By noise"),
-    make("span", "guda-delta", `Delta (${unit})`),
-    make("span", "guda-share", "Share"),
+    make("span", "guda-name", t("style")),
+    make("span", "guda-track", t("delta_and", { interval })),
+    make("span", "guda-plot", t("by_noise")),
+    make("span", "guda-delta", t("delta_in", { unit })),
+    make("span", "guda-share", t("share")),
   )
   head.setAttribute("aria-hidden", "true")
   return make("div", "guda-list", "", head, list)

@@ -1,6 +1,7 @@
 // The picture under one style's heat map: before and after by a divider, the map by its opacity.
 
 import { make, number, decimalsFor, picture } from "./dom.js"
+import { t } from "./words.js"
 
 const OPACITY = 70 // percent, at first
 
@@ -25,9 +26,9 @@ export class Viewer {
     this.line = make("div", "guda-line")
     this.grip = make("div", "guda-grip")
     this.tag = make("span", "guda-tag")
-    this.divider = range("guda-divider", "Divide: picture on the left, heat map on the right", 0)
+    this.divider = range("guda-divider", t("divide"), 0)
     this.divider.addEventListener("input", () => this.divide())
-    this.opacity = range("guda-opacity", "Opacity of the heat map", OPACITY)
+    this.opacity = range("guda-opacity", t("opacity"), OPACITY)
     this.opacity.addEventListener("input", () => this.fade())
     this.frame = make("div", "guda-frame", "", this.before, this.after, this.tag, this.line,
       this.divider, this.grip)
@@ -35,10 +36,7 @@ export class Viewer {
     this.most = make("span")
     const ramp = make("div", "guda-ramp")
     this.legend = make("div", "guda-legend", "", this.least, ramp, this.most)
-    this.legend.title =
-      "Orange: the style explains this part of the picture. Violet: the model does better here " +
-      "without the style. In {unit} per location."
-    const opacity = make("label", "guda-fade", "", make("span", "", "Heat map"), this.opacity)
+    const opacity = make("label", "guda-fade", "", make("span", "", t("heat_map")), this.opacity)
     this.element = make("div", "guda-viewer", "", this.frame, opacity, this.legend)
     this.divide()
     this.fade()
@@ -46,7 +44,7 @@ export class Viewer {
 
   /** Another picture: `image` of the payload. */
   show(image, unit) {
-    const description = image.prompt || image.image || "the picture"
+    const description = image.prompt || image.image || t("the_picture")
     const there = (image.picture ? [0, 1] : []).map((copy) =>
       picture(this.urlOf(image.picture), copy ? "" : description),
     )
@@ -56,7 +54,7 @@ export class Viewer {
     const decimals = decimalsFor([image.scale])
     this.least.textContent = number(-image.scale, decimals)
     this.most.textContent = number(image.scale, decimals, true)
-    this.legend.title = this.legend.title.replace(/In .* per location/, `In ${unit} per location`)
+    this.legend.title = t("legend", { unit })
   }
 
   /** Lays the map `file` of the style `group` over the picture; none without a file. */
@@ -76,7 +74,7 @@ export class Viewer {
     const at = Number(this.divider.value)
     this.after.style.clipPath = `inset(0 0 0 ${at}%)`
     this.frame.style.setProperty("--guda-at", `${at}%`)
-    this.divider.setAttribute("aria-valuetext", `${at} % picture, ${100 - at} % heat map`)
+    this.divider.setAttribute("aria-valuetext", t("divided", { picture: at, map: 100 - at }))
   }
 
   fade() {
