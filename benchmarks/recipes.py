@@ -26,7 +26,7 @@ from guda.config import UnlearnConfig
 from guda.steps import drain
 
 Changes = dict[str, dict[str, Any]]
-"""Display name -> the fields of the recipe that differ."""
+"""Display name -> the fields of the recipe that differ, and `weighting` of the score."""
 
 DIGITS: Changes = {
     "ReTrack": {},
@@ -75,6 +75,13 @@ STYLES: Changes = {
         "rank": 32,
         "steps": 300,
     },
+    "dropout 0.5, all layers, rank 32, 300 steps, eps weights": {
+        "caption_dropout": 0.5,
+        "modules": "all",
+        "rank": 32,
+        "steps": 300,
+        "weighting": "eps",
+    },
     "dropout 0.5, all layers, rank 32, 600 steps": {
         "caption_dropout": 0.5,
         "modules": "all",
@@ -116,7 +123,11 @@ def variants(
     bench: Benchmark, recipe: UnlearnConfig, changes: Changes, grid: dict, only: str
 ) -> Benchmark:
     elbo = next(iter(bench.methods.values())).elbo
-    methods = {n: Method(recipe.replace(**c), elbo) for n, c in changes.items()}
+    methods = {}
+    for name, change in changes.items():
+        change = dict(change)
+        scored = elbo.replace(weighting=change.pop("weighting", elbo.weighting))
+        methods[name] = Method(recipe.replace(**change), scored)
     return dataclasses.replace(
         bench,
         title=f"{bench.title}: recipes on the dev split",

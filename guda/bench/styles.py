@@ -100,8 +100,8 @@ def benchmark(out: Path, quick: bool, data: Path | None) -> Benchmark:
     recipes = {n: RECIPES[n].replace(steps=40) if quick else RECIPES[n] for n in names}
     methods = {name: Method(recipe, elbo) for name, recipe in recipes.items()}
     if not quick:
-        methods["GUDA (data-free)"] = Method(LORA, elbo, generated=64)
-        methods["GUDA (eps weights)"] = Method(LORA, elbo.replace(weighting="eps"))
+        methods["GUDA (AWSS, LoRA, data-free)"] = Method(LORA, elbo, generated=64)
+        methods["GUDA (AWSS, LoRA, eps weights)"] = Method(LORA, elbo.replace(weighting="eps"))
     few = ("random", "class label", "similarity, latents (10-NN)")
     return Benchmark(
         name="styles",
