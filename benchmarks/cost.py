@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from guda.backbone import lora
 from guda.bench import digits
 from guda.bench.train import train
-from guda.config import SD15
 from guda.elbo import Query
 from guda.encoded import encode_groups
+from guda.recipe import STABLE_DIFFUSION
 from guda.scoring import score_queries
 from guda.steps import drain
 from guda.unlearn.loop import unlearn_group
@@ -129,7 +129,11 @@ def disk() -> tuple[int, int]:
         unet = UNet2DConditionModel(cross_attention_dim=768)  # the class's defaults are SD 1.x's
         whole = 3 * 4 * sum(p.numel() for p in unet.parameters())
         with lora.trainable(
-            unet, modules=SD15.modules, rank=SD15.rank, alpha=SD15.lora_alpha, seed=0
+            unet,
+            modules=STABLE_DIFFUSION.modules,
+            rank=STABLE_DIFFUSION.rank,
+            alpha=STABLE_DIFFUSION.lora_alpha,
+            seed=0,
         ) as made:
             return 4 * sum(p.numel() for p in made.parameters().values()), whole
 

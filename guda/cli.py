@@ -168,9 +168,11 @@ def _unlearn(args: argparse.Namespace) -> int:
     from .groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
     from .pipeline import UnlearnRequest, unlearn
     from .planner import plan_unlearn
+    from .recipe import recommended
     from .steps import drain
 
-    config, sampling = options.read(args, UnlearnConfig), options.read(args, SampleConfig)
+    options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
+    sampling = options.read(args, SampleConfig)
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
@@ -182,11 +184,12 @@ def _unlearn(args: argparse.Namespace) -> int:
             pictures=sampling.pictures,
             **template,
         )
+    backbone = _load(args)
     request = UnlearnRequest(
-        _load(args),
+        backbone,
         groups,
         args.out,
-        config,
+        options.read(args, UnlearnConfig, recommended(backbone)),
         args.style,
         sampling,
         memory=options.read(args, MemoryConfig),

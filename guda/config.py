@@ -26,11 +26,13 @@ def setting(
     advanced: bool = True,
     step: float | None = None,
     before: Any = None,
+    large: Any = None,
 ) -> Any:
     """A dataclass field with its documentation and its bounds (inclusive) attached.
 
     step: what a field on a form moves by and rounds to; None means 1, or 0.01 for a float.
     before: for a setting that came later, the value with which everything is as it was before.
+    large: what suits Stable Diffusion, where the default suits small models.
     """
     return field(
         default=default,
@@ -42,6 +44,7 @@ def setting(
             "advanced": advanced,
             "step": step,
             "before": before,
+            "large": large,
         },
     )
 
@@ -106,16 +109,18 @@ CHECKPOINTING = ("auto", "on", "off")
 class UnlearnConfig(Settings):
     """How one style group is unlearned into a counterfactual LoRA (GUDA-C).
 
-    The defaults suit the built-in 64-pixel model on a CPU; `SD15` below suits Stable Diffusion 1.5.
+    The defaults suit the built-in 64-pixel model on a CPU; `recipe.py` has what suits others.
     """
 
     steps: int = setting(
-        60, "Optimizer steps per style group.", low=1, high=100_000, advanced=False
+        60, "Optimizer steps per style group.", low=1, high=100_000, advanced=False, large=1500
     )
     lr: float = setting(
-        1e-2, "Learning rate of AdamW.", low=1e-8, high=1.0, advanced=False, step=1e-7
+        1e-2, "Learning rate of AdamW.", low=1e-8, high=1.0, advanced=False, step=1e-7, large=1e-4
     )
-    rank: int = setting(8, "Rank of the counterfactual LoRA.", low=1, high=1024, advanced=False)
+    rank: int = setting(
+        8, "Rank of the counterfactual LoRA.", low=1, high=1024, advanced=False, large=16
+    )
     anchor: str = setting(
         "awss",
         "What a forget prompt is redirected to. awss: same content in another style, drawn by "
@@ -130,8 +135,8 @@ class UnlearnConfig(Settings):
         low=0.0,
         high=1000.0,
     )
-    batch_size: int = setting(8, "Forget pictures per step.", low=1, high=1024)
-    retain_batch_size: int = setting(8, "Retain pictures per step.", low=1, high=1024)
+    batch_size: int = setting(8, "Forget pictures per step.", low=1, high=1024, large=4)
+    retain_batch_size: int = setting(8, "Retain pictures per step.", low=1, high=1024, large=4)
     modules: str = setting(
         "attention",
         "UNet layers that get a LoRA: cross_attention (text only), attention (self and cross), "
@@ -179,7 +184,7 @@ class UnlearnConfig(Settings):
     weight_decay: float = setting(0.0, "Weight decay of AdamW.", low=0.0, high=1.0, step=1e-4)
     clip_norm: float = setting(1.0, "Gradient norm is clipped to this.", low=1e-6)
     checkpoint_every: int = setting(
-        20, "Steps between checkpoints from which an interrupted run continues.", low=1
+        20, "Steps between checkpoints from which an interrupted run continues.", low=1, large=100
     )
     heldout: float = setting(
         0.15,
@@ -213,19 +218,6 @@ class UnlearnConfig(Settings):
     @property
     def lora_alpha(self) -> float:
         return self.alpha or float(self.rank)
-
-
-SD15 = UnlearnConfig(
-    steps=1500,
-    lr=1e-4,
-    rank=16,
-    batch_size=4,
-    retain_batch_size=4,
-    warmup=50,
-    checkpoint_every=100,
-)
-"""A starting point for Stable Diffusion 1.5 at 512 pixels. The paper fine-tunes the full UNet for
-2,000-5,000 steps at learning rate 2e-6; a LoRA needs a larger rate."""
 
 
 @dataclass(frozen=True)

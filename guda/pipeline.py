@@ -21,6 +21,7 @@ from .generate import generate_pictures
 from .groups import StyleGroups
 from .noise import picture_key
 from .pictures import fit
+from .recipe import recommended
 from .scoring import Differences, score_queries
 from .steps import Step, Steps
 from .version import __version__
@@ -31,16 +32,21 @@ class UnlearnRequest:
     """Unlearn the groups (or those in `names`) from the model into the folder `out`.
 
     Groups without pictures get theirs from the model first, kept in `cache`.
+    config: None for what suits the model (`recipe.recommended`).
     """
 
     backbone: Backbone
     groups: StyleGroups
     out: Path
-    config: UnlearnConfig = field(default_factory=UnlearnConfig)
+    config: UnlearnConfig | None = None
     names: Sequence[str] | None = None
     sampling: SampleConfig = field(default_factory=SampleConfig)
     cache: Path | None = None
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+
+    @property
+    def recipe(self) -> UnlearnConfig:
+        return self.config or recommended(self.backbone)
 
     @property
     def drawn(self) -> Path:
@@ -76,7 +82,7 @@ def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
         )
     return (
         yield from unlearn_set(
-            request.backbone, groups, request.config, request.out, request.names, request.memory
+            request.backbone, groups, request.recipe, request.out, request.names, request.memory
         )
     )
 

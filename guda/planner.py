@@ -152,7 +152,7 @@ def _work_left(request: UnlearnRequest) -> tuple[StyleGroups, int, list[tuple[Gr
         if undrawn:  # new pictures make every counterfactual anew
             return groups, undrawn, [(g, 0) for g in chosen_groups(groups, request.names)]
         groups = drain(generate_pictures(backbone, groups, request.sampling, request.drawn))
-    left = unfinished(backbone, groups, request.config, request.out, request.names)
+    left = unfinished(backbone, groups, request.recipe, request.out, request.names)
     return groups, 0, left
 
 

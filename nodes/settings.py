@@ -29,17 +29,27 @@ def inputs(*kinds: type[Settings], **changes: Any) -> list[io.Input]:
     """
     fields = [f for kind in kinds for f in _sorted(kind)]
     fields.sort(key=lambda f: f.metadata["before"] is not None)
-    return [_input(f, changes.get(f.name, f.default)) for f in fields]
+    return [_input(f, changes.get(f.name, 0 if _by_model(f) else f.default)) for f in fields]
 
 
 def _sorted(kind: type[Settings]) -> list[dataclasses.Field]:
     return sorted(dataclasses.fields(kind), key=lambda f: f.metadata["advanced"])  # type: ignore[arg-type]
 
 
-def read(kind: type[S], values: Mapping[str, Any]) -> S:
-    """The settings among a node's `values`, defaults for absent ones. Raises ConfigError."""
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: values[name] for name in names if name in values})
+def read(kind: type[S], values: Mapping[str, Any], base: S | None = None) -> S:
+    """The settings among a node's `values`, those of `base` for absent ones and for 0 where that
+    leaves the choice to the model. Raises ConfigError."""
+    given = {}
+    for f in dataclasses.fields(kind):  # type: ignore[arg-type]
+        value = values.get(f.name)
+        if value is not None and not (_by_model(f) and value == 0):
+            given[f.name] = value
+    return (base or kind()).replace(**given)
+
+
+def _by_model(f: dataclasses.Field) -> bool:
+    """Whether the setting's value depends on the model; a form shows that as 0."""
+    return f.metadata["large"] is not None
 
 
 def advanced(kind: type[io.Input]) -> dict[str, bool]:
@@ -48,17 +58,26 @@ def advanced(kind: type[io.Input]) -> dict[str, bool]:
     return {"optional": True} | ({"advanced": True} if known else {})
 
 
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value
+
+
 def _input(f: dataclasses.Field, default: Any) -> io.Input:
     meta, kind = f.metadata, type(f.default)
     shared = {"default": default, "tooltip": meta["help"]}
+    if _by_model(f):
+        shared["tooltip"] += (
+            f" 0: what suits the model, {f.default:g} for the built-in one and {meta['large']:g} "
+            "for Stable Diffusion."
+        )
     if kind is str:
         shared |= advanced(io.Combo.Input) if meta["advanced"] else {}
         return io.Combo.Input(f.name, options=list(meta["choices"]), **shared)
     cls = io.Int.Input if kind is int else io.Float.Input
     shared |= advanced(cls) if meta["advanced"] else {}
     shared |= {
-        "min": kind(meta["low"] if meta["low"] is not None else -LARGEST[kind]),
-        "max": kind(meta["high"] if meta["high"] is not None else LARGEST[kind]),
+        "min": kind(0 if _by_model(f) else _or(meta["low"], -LARGEST[kind])),
+        "max": kind(_or(meta["high"], LARGEST[kind])),
         "step": kind(meta["step"] or (1 if kind is int else 0.01)),
     }
     if kind is int:

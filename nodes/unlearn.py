@@ -68,9 +68,10 @@ class GudaUnlearn(io.ComfyNode):
     def execute(cls, model, groups, set_name, **values):
         from ..guda.pipeline import UnlearnRequest, unlearn
         from ..guda.planner import plan_unlearn
+        from ..guda.recipe import recommended
         from ..guda.report import loss_curve
 
-        config = settings.read(UnlearnConfig, values)
+        config = settings.read(UnlearnConfig, values, recommended(model))
         folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
         request = UnlearnRequest(model, groups, folder, config, memory=memory)
         watch = Unlearning(groups.names, config.steps, config.checkpoint_every)

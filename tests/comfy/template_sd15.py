@@ -12,16 +12,6 @@ ARTISTS = (
 )
 TEMPLATE = "{content} in the style of {style}"
 SET = "artists-sd15"
-# What `guda.config.SD15` recommends.
-RECIPE = {
-    "steps": 1500,
-    "lr": 1e-4,
-    "rank": 16,
-    "batch_size": 4,
-    "retain_batch_size": 4,
-    "warmup": 50,
-    "checkpoint_every": 100,
-}
 DRAWING = {"steps": 25, "guidance": 7.5, "batch_size": 4}
 GROUPS = {
     "styles": ARTISTS,
@@ -38,7 +28,7 @@ ARTISTS_SD15 = Template(
     {
         "1": node("GudaLoadModel", model=CHECKPOINT),
         "2": node("GudaGroupsFromPrompts", model=["1", 0], **GROUPS),
-        "3": node("GudaUnlearn", model=["1", 0], groups=["2", 0], set_name=SET, **RECIPE),
+        "3": node("GudaUnlearn", model=["1", 0], groups=["2", 0], set_name=SET),
         "4": node("GudaGeneratePictures", model=["1", 0], prompts=QUESTION, seed=1, **DRAWING),
         "5": node(
             "GudaAttribute",
@@ -106,7 +96,7 @@ WITHOUT_STYLE = Template(
         "1": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
         "2": node("GudaModelFromGraph", model=["1", 0], clip=["1", 1], vae=["1", 2], name="sd15"),
         "3": node("GudaGroupsFromPrompts", model=["2", 0], **GROUPS),
-        "4": node("GudaUnlearn", model=["2", 0], groups=["3", 0], set_name=SET, **RECIPE),
+        "4": node("GudaUnlearn", model=["2", 0], groups=["3", 0], set_name=SET),
         "5": node("PrimitiveStringMultiline", value=QUESTION),
         "6": node("CLIPTextEncode", clip=["1", 1], text=["5", 0]),
         "7": node("CLIPTextEncode", clip=["1", 1], text=""),

@@ -1,10 +1,14 @@
 import dataclasses
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
-from guda.config import SD15, ElboConfig, SampleConfig, UnlearnConfig, digest
+from guda.config import ElboConfig, SampleConfig, UnlearnConfig, digest
 from guda.errors import ConfigError
+from guda.recipe import LARGE, recommended
 
 
 @pytest.mark.parametrize(
@@ -43,8 +47,15 @@ def test_every_setting_is_documented_and_its_default_allowed(kind):
     assert json.loads(json.dumps(kind().as_dict())) == kind().as_dict()
 
 
-def test_the_documented_preset_is_valid():
-    assert SD15.replace(rank=4).rank == 4
+def test_a_recipe_suits_the_size_of_the_model():
+    def model(weights: int) -> Any:
+        with torch.device("meta"):
+            return SimpleNamespace(unet=torch.nn.Linear(weights, 1, bias=False))
+
+    assert recommended(model(LARGE - 1)) == UnlearnConfig()
+    large = recommended(model(LARGE))
+    assert (large.steps, large.lr, large.rank, large.batch_size) == (1500, 1e-4, 16, 4)
+    assert large.anchor == UnlearnConfig().anchor
 
 
 def test_digest_does_not_depend_on_the_order_of_keys():
