@@ -17,7 +17,7 @@ PROMPTS = ("fox, in twemoji style", "trophy, in noto blob style")
 LEARNING = {
     "steps": 16,
     "lr": 2e-2,
-    "rank": 4,
+    "rank": 0,  # what suits the model
     "anchor": "uniform",
     "batch_size": 6,
     "retain_batch_size": 6,

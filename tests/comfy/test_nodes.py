@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from guda.config import UnlearnConfig
+
 from .client import Comfy, Result
 from .graphs import PROMPTS, STYLES, changed, workflow
 
@@ -139,6 +141,12 @@ def test_report_without_the_front_end(comfy: Comfy, whole: Result):
         assert np.array_equal(np.asarray(card), np.asarray(seen.convert("RGB")))
     for path in folder.glob("*.png"):
         assert "prompt" in Image.open(path).info, path
+
+
+def test_zero_takes_what_suits_the_model(comfy: Comfy, whole: Result):
+    manifest = comfy.base / "models" / "loras" / "guda" / "whole" / "counterfactuals.json"
+    recipe = json.loads(manifest.read_text("utf-8"))["recipe"]
+    assert (recipe["rank"], recipe["steps"]) == (UnlearnConfig().rank, 16)
 
 
 def test_loras_are_in_the_lora_folder(comfy: Comfy, whole: Result):
