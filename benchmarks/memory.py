@@ -26,7 +26,8 @@ from guda.backbone import Conditioning, LoraWeights, checkpointed, training_atte
 from guda.backbone.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
 from guda.bench.meter import metered
-from guda.config import SD15, ElboConfig
+from guda.config import ElboConfig
+from guda.recipe import STABLE_DIFFUSION
 
 GB = 1e9
 MODELS: dict[str, dict] = {
@@ -64,7 +65,10 @@ def lora(backbone: StableDiffusion) -> LoraWeights:
     """Zeros of the shapes that the recipe trains."""
     unreal = footprint.ghost(backbone)
     with unreal.training_lora(
-        modules=SD15.modules, rank=SD15.rank, alpha=SD15.lora_alpha, seed=0
+        modules=STABLE_DIFFUSION.modules,
+        rank=STABLE_DIFFUSION.rank,
+        alpha=STABLE_DIFFUSION.lora_alpha,
+        seed=0,
     ) as trained:
         shapes = {name: p.shape for name, p in trained.parameters().items()}
     layers = {
@@ -72,7 +76,7 @@ def lora(backbone: StableDiffusion) -> LoraWeights:
         for name, shape in shapes.items()
         if name.endswith(".up")
     }
-    return LoraWeights(layers, SD15.lora_alpha)
+    return LoraWeights(layers, STABLE_DIFFUSION.lora_alpha)
 
 
 def row(label: str, made: footprint.Footprint) -> None:
@@ -83,19 +87,21 @@ def row(label: str, made: footprint.Footprint) -> None:
 def planned(name: str, unlearn: float, score: float) -> None:
     backbone = model(name, "cuda", torch.float16)
     heads = ("weights", "LoRA+grad", "AdamW", "activations", "total GB")
-    print(f"{name}, float16, {MODELS[name]['sample_size'] * 8} px, LoRA rank {SD15.rank}")
+    print(
+        f"{name}, float16, {MODELS[name]['sample_size'] * 8} px, LoRA rank {STABLE_DIFFUSION.rank}"
+    )
     print(f"{'pictures through the UNet at once':44}" + "".join(f"{h:>12}" for h in heads))
-    whole = SD15.batch_size + SD15.retain_batch_size
+    whole = STABLE_DIFFUSION.batch_size + STABLE_DIFFUSION.retain_batch_size
     for rows in (1, 2, whole):
         for again in (False, True):
             label = f"unlearning, {rows}{', gradient checkpointing' if again else ''}"
-            row(label, footprint.training(backbone, SD15, rows, checkpointing=again))
+            row(label, footprint.training(backbone, STABLE_DIFFUSION, rows, checkpointing=again))
     weights = lora(backbone)
     for rows in (1, 8, ElboConfig().batch_size):
         row(f"scoring, {rows}", footprint.scoring(backbone, weights, rows))
 
     def train(n: int, again: bool) -> footprint.Footprint:
-        return footprint.training(backbone, SD15, n, checkpointing=again)
+        return footprint.training(backbone, STABLE_DIFFUSION, n, checkpointing=again)
 
     free = unlearn * GB * fit.MARGIN
     again = train(1, False).total > free
@@ -113,7 +119,7 @@ def planned(name: str, unlearn: float, score: float) -> None:
 def real(name: str) -> None:
     """One step on one picture with gradient checkpointing: counted, and what the process took."""
     backbone = model(name, "cpu", torch.float32, "cpu")
-    counted = footprint.training(backbone, SD15, 1, checkpointing=True)
+    counted = footprint.training(backbone, STABLE_DIFFUSION, 1, checkpointing=True)
     print(f"\n{name}, float32, CPU: {counted.weights / GB:.2f} GB of weights")
     side = MODELS[name]["sample_size"]
     x_t, t = torch.zeros(1, 4, side, side), torch.tensor([500])
@@ -121,7 +127,10 @@ def real(name: str) -> None:
     with (
         metered(nn.Module) as cost,
         backbone.training_lora(
-            modules=SD15.modules, rank=SD15.rank, alpha=SD15.lora_alpha, seed=0
+            modules=STABLE_DIFFUSION.modules,
+            rank=STABLE_DIFFUSION.rank,
+            alpha=STABLE_DIFFUSION.lora_alpha,
+            seed=0,
         ) as trained,
         checkpointed(backbone.unet),
         training_attention(backbone.device, side**2),

@@ -70,7 +70,7 @@ class Plan:
 
 def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     """What `pipeline.unlearn` will take; raises what it would raise on bad input."""
-    backbone, config = request.backbone, request.config
+    backbone, config = request.backbone, request.recipe
     everything = chosen_groups(request.groups, request.names)
     groups, undrawn, left = _work_left(request)
     reused = _reused(everything, left, undrawn, sum(len(g.examples) for g in groups))
