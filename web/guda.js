@@ -9,7 +9,7 @@ import { speak, t } from "./panel/words.js"
 const NODE = "GudaAttribute"
 const MIN_HEIGHT = 420 // as in guda.css
 const LONG = 20_000 // milliseconds that a message stays
-const panels = new Map() // node -> Panel
+const panels = new Map() // node -> { panel, source }: the node whose answers the panel shows
 
 function addStyle() {
   const href = new URL("./guda.css", import.meta.url).href
@@ -48,26 +48,44 @@ function shareWithCanvas(panel) {
   })
 }
 
+/** The node whose answers `node` shows: itself, or one inside if it is a subgraph. */
+function sourceOf(node) {
+  if (node.comfyClass === NODE) return node
+  for (const inner of node.subgraph?.nodes ?? []) {
+    const found = sourceOf(inner)
+    if (found) return found
+  }
+}
+
+// The server calls a node inside subgraphs by a path of ids: "12:5" is node 5 in the subgraph 12.
+
+const lastOf = (path) => String(path).split(":").pop()
+const isInside = (path, node) => String(path).split(":").slice(0, -1).includes(String(node.id))
+
+/** Whether the node at `path` is the one whose answers `node` shows. */
+const isSource = (path, node, source) =>
+  lastOf(path) === String(source.id) && (node === source || isInside(path, node))
+
 /** The node's key in `app.nodeOutputs`: its id, inside a subgraph after the subgraph's. */
 function outputKey(node) {
   const { graph } = node
   return !graph || graph.isRootGraph !== false ? String(node.id) : `${graph.id}:${node.id}`
 }
 
-function restore(node, outputs = app.nodeOutputs) {
-  panels.get(node)?.take(outputs?.[outputKey(node)])
+function restore({ panel, source }, outputs = app.nodeOutputs) {
+  panel.take(outputs?.[outputKey(source)])
 }
 
 /** After a reload the page has no outputs; an answer that comes meanwhile is newer. */
-async function restoreFromHistory(node) {
-  const panel = panels.get(node)
+async function restoreFromHistory(node, { panel, source }) {
   const { id } = node.graph?.rootGraph ?? node.graph ?? {}
-  if (!panel?.empty || !id) return
-  const found = findResult(await fetchHistory(api), id, node.id, NODE)
+  if (!panel.empty || !id) return
+  const asked = (path) => isSource(path, node, source)
+  const found = findResult(await fetchHistory(api), id, asked, NODE)
   if (found && panel.empty) panel.take(found, t("last_run"))
 }
 
-function addPanel(node) {
+function addPanel(node, source) {
   speak(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? navigator.language)
   const panel = new Panel(viewUrl)
   shareWithCanvas(panel)
@@ -84,24 +102,30 @@ function addPanel(node) {
     onExecuted?.apply(this, arguments)
     panel.take(output)
   }
+  const onConfigure = node.onConfigure
+  node.onConfigure = function () {
+    onConfigure?.apply(this, arguments)
+    // front end 1.32 takes a subgraph's node its widgets here
+    if (!node.widgets.includes(widget)) node.widgets.push(widget)
+  }
   const onRemoved = node.onRemoved
   node.onRemoved = function () {
     panels.delete(node)
     return onRemoved?.apply(this, arguments)
   }
-  panels.set(node, panel)
+  panels.set(node, { panel, source })
   const [width, height] = node.computeSize()
   node.setSize([Math.max(node.size[0], width, 520), Math.max(node.size[1], height)])
 }
 
 // What runs say
 
-const nodeOf = (id) => app.graph?.getNodeById?.(Number(String(id).split(":").pop()))
+const nodeOf = (id) => app.graph?.getNodeById?.(Number(lastOf(id)))
 
 /** ComfyUI's line of progress would take half of a node's room, which the panel needs. */
 function keepTextLow(id) {
   for (const node of panels.keys()) {
-    if (String(node.id) !== String(id).split(":").pop()) continue
+    if (String(node.id) !== lastOf(id)) continue
     const text = node.widgets?.find((w) => w.name === "$$node-text-preview")
     if (text?.options && !text.options.getMaxHeight) {
       text.options.getMaxHeight = () => 58
@@ -110,10 +134,11 @@ function keepTextLow(id) {
   }
 }
 
-/** Panels of the node that the server calls `id`: a path of ids inside subgraphs. */
-function panelsOf(id) {
-  const last = String(id).split(":").pop()
-  return [...panels].filter(([node]) => String(node.id) === last).map(([, panel]) => panel)
+/** Panels that tell what the node at `path` says: its own, and those of the subgraphs around it. */
+function panelsOf(path) {
+  return [...panels]
+    .filter(([node, { source }]) => isSource(path, node, source) || isInside(path, node))
+    .map(([, { panel }]) => panel)
 }
 
 function listen() {
@@ -126,7 +151,12 @@ function listen() {
     setTimeout(() => keepTextLow(detail.nodeId)) // once the page has made its widget
   })
   api.addEventListener("execution_start", () => {
-    for (const panel of panels.values()) panel.say("")
+    for (const { panel } of panels.values()) panel.say("")
+  })
+  api.addEventListener("executed", ({ detail }) => {
+    for (const [node, { panel, source }] of panels) {
+      if (isSource(detail.node, node, source)) panel.take(detail.output)
+    }
   })
   // A run that ended early, and what of it is kept: from nodes/runtime.py.
   api.addEventListener("guda.stopped", ({ detail }) => {
@@ -147,7 +177,7 @@ function listen() {
 function watchZoom() {
   setInterval(() => {
     if (document.hidden) return
-    for (const panel of panels.values()) {
+    for (const { panel } of panels.values()) {
       const { element } = panel
       if (!element.offsetWidth) continue
       panel.scaled(element.getBoundingClientRect().width / element.offsetWidth)
@@ -163,14 +193,16 @@ app.registerExtension({
     watchZoom()
   },
   nodeCreated(node) {
-    if (node.comfyClass === NODE) addPanel(node)
+    const source = sourceOf(node)
+    if (source) addPanel(node, source)
   },
   loadedGraphNode(node) {
-    if (!panels.has(node)) return
-    restore(node)
-    restoreFromHistory(node)
+    const shown = panels.get(node)
+    if (!shown) return
+    restore(shown)
+    restoreFromHistory(node, shown)
   },
   onNodeOutputsUpdated(outputs) {
-    for (const node of panels.keys()) restore(node, outputs)
+    for (const shown of panels.values()) restore(shown, outputs)
   },
 })

@@ -28,15 +28,14 @@ INPUTS = (  # (node, input) that the subgraph takes from outside
     (3, "set_name"),
     (5, "prompt"),
 )
-OUTPUTS = ("attribution", "table", "charts", "heat_maps", "verdict")
-PANEL = ("5", "attribution")  # shown on the subgraph's own node
-SIZE = (520, 980)
+OUTPUTS = ("attribution", "table", "charts", "heat_maps", "verdict")  # of node 5
+SIZE = (520, 1240)
 DESCRIPTION = (
     "Which styles did the model lean on in this picture? Draws pictures of every style, makes a "
     "version of the model that never learned it, and scores the picture against each. Link a "
     "picture to image and write what it shows into prompt."
 )
-MAKE = """([positions, sizes, inputs, outputs, panel, size, name]) => {
+MAKE = """([positions, sizes, inputs, outputs, size, name]) => {
     const graph = window.app.graph
     for (const [id, [x, y]] of Object.entries(positions)) {
         const node = graph.getNodeById(Number(id))
@@ -50,7 +49,7 @@ MAKE = """([positions, sizes, inputs, outputs, panel, size, name]) => {
         const slot = inner.inputs.find(i => i.name === name)
         subgraph.addInput(name, String(slot.type)).connect(slot, inner)
     }
-    const last = subgraph.getNodeById(Number(panel[0]))
+    const last = subgraph.getNodeById(5)
     for (const name of outputs) {
         const slot = last.outputs.find(o => o.name === name)
         subgraph.addOutput(name, String(slot.type)).connect(slot, last)
@@ -66,11 +65,9 @@ MAKE = """([positions, sizes, inputs, outputs, panel, size, name]) => {
 
 def make(page: ComfyPage) -> dict:
     page.load(INSIDE)
-    asked = [POSITIONS, SIZES, INPUTS, OUTPUTS, PANEL, SIZE, BLUEPRINT.stem]
-    made = page.page.evaluate(MAKE, asked)
+    made = page.page.evaluate(MAKE, [POSITIONS, SIZES, INPUTS, OUTPUTS, SIZE, BLUEPRINT.stem])
     (outer,) = made["nodes"]
-    kept = [["-1", name] for _, name in INPUTS if name not in ("image", "latent")]
-    outer["properties"] = {"proxyWidgets": [*kept, list(PANEL)]}
+    outer["properties"] = {}  # what 1.32 writes there makes newer front ends lose saved values
     return {
         "revision": 0,
         "last_node_id": outer["id"],

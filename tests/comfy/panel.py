@@ -59,9 +59,12 @@ def questions(page: ComfyPage) -> dict:
     return {k: n for k, n in nodes if n["class_type"].startswith("Guda")}
 
 
-def look(page: ComfyPage, scale: float = 1.0, kind: str = "GudaAttribute") -> None:
+ATTRIBUTE = "n => n.type === 'GudaAttribute'"
+
+
+def look(page: ComfyPage, scale: float = 1.0, which: str = ATTRIBUTE) -> None:
     """A node at the left top of the window."""
-    (left, top), _ = page.place(f"n => n.type === '{kind}'")
+    (left, top), _ = page.place(which)
     page.look_at(left - 80 / scale, top - 100 / scale, scale)
     page.page.wait_for_timeout(900)  # the panel looks how large it is three times a second
 

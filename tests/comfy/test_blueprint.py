@@ -14,6 +14,8 @@ from .panel import SMALL
 
 NAME = BLUEPRINT.stem
 SITES = [("installed", "classic"), ("newest", "nodes2")]
+SIDEBAR = """() => window.app.extensionManager.command.execute(
+    'Workspace.ToggleSidebarTab.node-library')"""
 OUTER = """() => {
     const node = window.app.graph._nodes.find(n => n.subgraph)
     return {
@@ -75,7 +77,8 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
         outer = page.page.evaluate(OUTER)
         assert outer["title"] == NAME and outer["outputs"] == list(OUTPUTS)
         assert set(outer["inputs"]) >= {n for _, n in INPUTS}
-        assert set(outer["widgets"]) >= {"model", "styles", "set_name", "prompt"}
+        assert set(outer["widgets"]) == {"model", "styles", "set_name", "prompt", "attribution"}
+        assert "Press Run" in page.locator(".guda-panel:visible").inner_text()
         file = comfy.upload(panel.PACK_ROOT / "guda/demo/styles/Twemoji/rocket.jpg")
         page.page.evaluate(
             FEED,
@@ -99,20 +102,32 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
         assert kinds["GudaUnlearn"][1]["set_name"] == "panel"
         entry = page.run(timeout=300)
         assert entry["status"]["status_str"] == "success", entry["status"]
-        assert len(entry["outputs"][attribute]["guda"][0]["images"][0]["scores"]) == panel.STYLES
-        page.fit()
+        (image,) = entry["outputs"][attribute]["guda"][0]["images"]
+        assert len(image["scores"]) == panel.STYLES
+        assert answer(page) == [image["headline"]]
+        panel.look(page, which="n => n.subgraph")
         panel.keep(page, f"blueprint-{name}")
+        asked = panel.questions(page)
+        saved = json.loads(page.page.evaluate("() => JSON.stringify(window.app.graph.serialize())"))
+        page.reload(settings)
+        page.load(saved)
+        assert panel.questions(page) == asked
+        assert answer(page) == [image["headline"]]
         assert page.errors() == []
     finally:
         context.close()
 
 
+def answer(page: ComfyPage) -> list[str]:
+    """What the panels in view say, once there is one that says something."""
+    verdict = page.locator(".guda-verdict:visible")
+    verdict.first.wait_for(timeout=10_000)
+    return verdict.all_inner_texts()
+
+
 def place(page: ComfyPage) -> None:
     """As a user does: the node library's search, and a click; newer ones want a place, too."""
-    page.page.evaluate(
-        "() => window.app.extensionManager.command.execute("
-        "'Workspace.ToggleSidebarTab.node-library')"
-    )
+    page.page.evaluate(SIDEBAR)
     search = page.page.locator(".side-bar-panel, .sidebar-content-container").locator("input")
     search.first.wait_for(timeout=10_000)
     search.first.fill(NAME)
@@ -121,3 +136,4 @@ def place(page: ComfyPage) -> None:
     if not page.page.evaluate("() => window.app.graph._nodes.length"):
         page.page.mouse.click(900, 200)
     page.page.wait_for_function("() => window.app.graph._nodes.length === 1", timeout=10_000)
+    page.page.evaluate(SIDEBAR)

@@ -211,7 +211,7 @@ def test_cancelling_says_what_is_kept(answered):
     page, name, _, _ = answered
     page.load(WORKFLOW)
     set_small(page, steps=2000, checkpoint_every=2, set_name=f"stopped-{name}")
-    look(page, kind="GudaUnlearn")  # Nodes 2.0 hides words on a small canvas
+    look(page, which="n => n.type === 'GudaUnlearn'")  # Nodes 2.0 hides words on a small canvas
     before = set(page.comfy.get("/history"))
     page.page.evaluate("() => window.app.queuePrompt(0)")
     try:

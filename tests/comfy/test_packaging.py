@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from . import stability
 from .server import PACK_ROOT
 
+HELP = PACK_ROOT / "web" / "docs"
 CODE = sorted([*(PACK_ROOT / "guda").rglob("*.py"), *(PACK_ROOT / "nodes").rglob("*.py")])
 BOUND = re.compile(r"^([A-Za-z0-9_.-]+)\s*([^\s#]*)")
 
@@ -91,14 +94,32 @@ def test_every_node_has_a_help_page_with_a_picture():
     from PIL import Image
 
     ids = re.findall(r'node_id="(\w+)"', "".join(p.read_text("utf-8") for p in CODE))
-    pages = PACK_ROOT / "web" / "docs"
-    assert {p.stem for p in pages.glob("*.md")} == set(ids) and len(ids) > 10
+    assert {p.stem for p in HELP.glob("*.md")} == set(ids) and len(ids) > 10
     for node_id in ids:
-        (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (pages / f"{node_id}.md").read_text("utf-8"))
+        (link,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (HELP / f"{node_id}.md").read_text("utf-8"))
         assert link == f"images/{node_id}.jpg"
-        assert (pages / link).stat().st_size < 60_000, link
-        with Image.open(pages / link) as picture:
+        assert (HELP / link).stat().st_size < 60_000, link
+        with Image.open(HELP / link) as picture:
             assert picture.format == "JPEG" and picture.width >= 300, link
+
+
+def explained(page: Path, what: str) -> list[str]:
+    """Names in the first column of a help page's tables of inputs or outputs."""
+    tables = re.findall(rf"^\| {what} \|.*\n((?:\|.*\n)+)", page.read_text("utf-8"), re.MULTILINE)
+    rows = "".join(tables).splitlines()
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+
+
+@pytest.mark.parametrize("node_id", stability.read())
+def test_help_pages_explain_every_input_and_output(node_id: str):
+    """By its id, and by its name in the node where that is another."""
+    node, page = stability.read()[node_id], HELP / f"{node_id}.md"
+    english = json.loads((PACK_ROOT / "locales/en/nodeDefs.json").read_text("utf-8"))[node_id]
+    names = {i: english["inputs"][i]["name"] for i in node["inputs"]}
+    differ = {n for i, n in names.items() if n != i.replace("_", " ")}
+    assert sorted(explained(page, "Input")) == sorted(names.keys() | differ)
+    outputs = [o["name"] for o in node["outputs"]]
+    assert sorted(explained(page, "Output")) == sorted(outputs)
 
 
 def test_example_workflows_are_described():

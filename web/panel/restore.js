@@ -2,16 +2,17 @@
 
 const ENTRIES = 64
 
-/** The newest result of the node in this workflow, as `ui` outputs; null without one. */
-export function findResult(history, workflowId, nodeId, nodeType) {
+/**
+ * The newest result in this workflow of a node of that type that is asked for, as `ui` outputs;
+ * null without one. `asked(path)`: the server's name of a node, inside a subgraph a path, "12:5".
+ */
+export function findResult(history, workflowId, asked, nodeType) {
   const entries = Object.values(history ?? {}).sort((a, b) => b.prompt?.[0] - a.prompt?.[0])
   for (const { prompt, outputs } of entries) {
     const [, , nodes, extra] = prompt ?? []
     if (extra?.extra_pnginfo?.workflow?.id !== workflowId) continue
     for (const [id, output] of Object.entries(outputs ?? {})) {
-      // inside a subgraph the id is a path, "12:5"
-      const same = id.split(":").pop() === String(nodeId)
-      if (same && output?.guda && nodes?.[id]?.class_type === nodeType) return output
+      if (output?.guda && nodes?.[id]?.class_type === nodeType && asked(id)) return output
     }
   }
   return null
