@@ -29,7 +29,7 @@ from guda.attribution import Attribution
 from guda.backbone import Backbone
 from guda.backbone.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
-from guda.config import ElboConfig, SampleConfig, UnlearnConfig
+from guda.config import ElboConfig, SampleConfig
 from guda.counterfactuals import CounterfactualSet
 from guda.demo.run import draw
 from guda.heatmap import to_image
@@ -194,7 +194,7 @@ def main() -> None:
     share = prompted_style(backbone, net, args.data)
     print(f"prompted style named on 200 generated pictures: {share:.1%}")
 
-    request = UnlearnRequest(backbone, demo.groups(), args.work / "demo-set", UnlearnConfig())
+    request = UnlearnRequest(backbone, demo.groups(), args.work / "demo-set")
     made = drain(unlearn(request))
     for entry in made.entries:
         print(f"  without {entry.name}: {entry.gate.reason}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from .. import report
 from ..attribution import Attribution
 from ..backbone.load import DEMO, load
-from ..config import ElboConfig, SampleConfig, UnlearnConfig
+from ..config import ElboConfig, SampleConfig
 from ..generate import draw
 from ..pictures import save_png
 from ..pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn
@@ -27,7 +27,7 @@ def run_demo(out: Path, on_step: Callable[[Step], None] | None = None) -> DemoRe
     """Everything from nothing into `out`; a second run reuses what is there and agrees with it."""
     backbone = load(DEMO)
     made = drain(
-        unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals", UnlearnConfig())),
+        unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")),
         on_step,
     )
     asked = prompts()
