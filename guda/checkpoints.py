@@ -60,7 +60,11 @@ def restore(
             if metadata.get("key") != key:
                 return []
             slots = ("value", "step", "exp_avg", "exp_avg_sq")
-            kept = {n: {s: file.get_tensor(f"{n}/{s}") for s in slots} for n in parameters}
+
+            def copy(name: str) -> Tensor:  # else the file stays mapped, and Windows keeps it so
+                return file.get_tensor(name).clone()
+
+            kept = {n: {s: copy(f"{n}/{s}") for s in slots} for n in parameters}
         losses = [(int(s), float(f), float(r)) for s, f, r in json.loads(metadata["losses"])]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return []  # absent or damaged

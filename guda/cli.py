@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -26,6 +27,8 @@ from .version import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or 2 after one line on stderr for bad input."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a name that a Windows code page lacks is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -266,7 +269,7 @@ def _finish(attribution, report, as_json: bool) -> None:
     from .report import to_dict, to_markdown
 
     if as_json:
-        print(json.dumps(to_dict(attribution), indent=2, ensure_ascii=False))
+        print(json.dumps(to_dict(attribution), indent=2))
         return
     print(to_markdown(attribution))
     print(f"Report: {report.html}")

@@ -222,10 +222,14 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
-    """Tensors and metadata of a LoRA file. Raises CounterfactualError."""
+    """Tensors and metadata of a LoRA file. Raises CounterfactualError.
+
+    The tensors are copies: those that map the file would keep Windows from replacing it.
+    """
     try:
         with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = file.keys()
+            return {k: file.get_tensor(k).clone() for k in names}, file.metadata() or {}
     except FileNotFoundError:
         raise CounterfactualError(
             f"The counterfactual {path} is missing; unlearn the style again."

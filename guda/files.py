@@ -20,7 +20,10 @@ WINDOWS_DEVICES = {"con", "nul", "prn", "aux"} | {
 }
 
 _FULL = "the disk is full: free space and run again; nothing was overwritten"
-_LOCKED = "check that the folder can be written to and that no program holds the file open"
+_LOCKED = (
+    "check that the folder can be written to and that no program holds the file open, as ComfyUI "
+    "does with a LoRA that it has loaded, until its models and cache are freed"
+)
 REMEDIES = {
     errno.ENOSPC: _FULL,
     getattr(errno, "EDQUOT", errno.ENOSPC): _FULL,

@@ -7,9 +7,9 @@ terms add up to the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import psutil
 import torch
 
 from .errors import OutOfMemoryError
@@ -17,8 +17,16 @@ from .errors import OutOfMemoryError
 T = TypeVar("T")
 
 MARGIN = 0.9  # of the free memory is planned with; allocators leave gaps
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
-_MEMINFO = Path("/proc/meminfo")
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",  # cuBLAS and cuDNN
+    "invalid buffer size",  # Metal
+    "not enough gpu video memory",  # DirectML
+    "out_of_device_memory",  # level zero
+    "out_of_resources",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -30,18 +38,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in text for words in _WORDS)
 
 
+def first_line(error: BaseException) -> str:
+    """Of its message, without the full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 def free_bytes(device: torch.device) -> int | None:
     """Bytes that can still be had on `device`; None where nobody can say."""
-    if device.type in ("cuda", "xpu"):
-        module = getattr(torch, device.type)
+    main = psutil.virtual_memory().available
+    if device.type == "cpu":
+        return main
+    module: Any = getattr(torch, device.type, None)
+    try:
+        if device.type == "mps":  # its memory is the main memory
+            return min(main, module.recommended_max_memory() - module.driver_allocated_memory())
         free, _ = module.mem_get_info(device)
         return free + module.memory_reserved(device) - module.memory_allocated(device)
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    if device.type == "cpu" and _MEMINFO.exists():
-        lines = _MEMINFO.read_text("ascii").splitlines()
-        return next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable:"))
-    return None
+    except (AttributeError, AssertionError, RuntimeError):  # DirectML, old drivers, old versions
+        return None
 
 
 def release(device: torch.device) -> None:
@@ -75,7 +89,7 @@ class Room:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                reason = str(error).strip().splitlines()[0]
+                reason = first_line(error)
             # Only here, after the handler, are the frames gone that hold the attempt's tensors.
             if undo is not None:
                 undo()
@@ -84,7 +98,7 @@ class Room:
             if rows == 1:
                 raise OutOfMemoryError(
                     f"The memory of {self._device} is full even with one picture at a time "
-                    f"({reason.rstrip('.')}). Close what else uses it, load the model with "
+                    f"({reason}). Close what else uses it, load the model with "
                     "precision float16 or bfloat16, set checkpointing to on, choose fewer modules "
                     "or a lower rank, or run on the CPU."
                 )

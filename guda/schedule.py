@@ -41,16 +41,19 @@ class NoiseSchedule:
         sigma2 = beta * (1 - a_bar_prev) / (1 - a_bar)
         return beta**2 / (2 * sigma2 * alpha * (1 - a_bar))
 
-    def _mix(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def scales(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), shaped to broadcast over `like`."""
-        a_bar = self.alpha_bar.to(like.device)[t.to(like.device)]
         shape = (-1,) + (1,) * (like.ndim - 1)
         dtype = torch.promote_types(like.dtype, torch.float32)
-        return a_bar.sqrt().to(dtype).view(shape), (1 - a_bar).sqrt().to(dtype).view(shape)
+
+        def at(values: Tensor) -> Tensor:  # cast before it moves: not every device has float64
+            return values.sqrt().to(dtype).to(like.device)[t.to(like.device)].view(shape)
+
+        return at(self.alpha_bar), at(1 - self.alpha_bar)
 
     def add_noise(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """x_t, (n, c, h, w)."""
-        signal, noise = self._mix(t, x0)
+        signal, noise = self.scales(t, x0)
         return (signal * x0 + noise * eps).to(x0.dtype)
 
     def to_eps(self, prediction: Tensor, x_t: Tensor, t: Tensor, kind: str) -> Tensor:
@@ -60,7 +63,7 @@ class NoiseSchedule:
         """
         if kind == "epsilon":
             return prediction
-        signal, noise = self._mix(t, x_t)
+        signal, noise = self.scales(t, x_t)
         if kind == "v_prediction":
             return signal * prediction + noise * x_t
         if kind == "sample":
@@ -69,5 +72,5 @@ class NoiseSchedule:
 
     def to_x0(self, eps: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The clean picture that a noise estimate implies."""
-        signal, noise = self._mix(t, x_t)
+        signal, noise = self.scales(t, x_t)
         return (x_t - noise * eps) / signal

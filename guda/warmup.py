@@ -42,7 +42,9 @@ def training(backbone: Backbone, config: UnlearnConfig, ready: Fit) -> tuple[flo
                 call(rows).sum().item()
 
         def both(rows: int) -> None:
-            call(rows).square().mean().backward()
+            loss = call(rows).square().mean()
+            loss.backward()
+            loss.item()  # waits for the device
             for p in parameters:
                 p.grad = None
 

@@ -73,7 +73,7 @@ def sampling_of(model) -> tuple[str, torch.Tensor]:
             f"{WHERE} samples by {kind}, which is not supported; use a model of Stable Diffusion "
             "1.x, 2.x or SDXL base, without a node that changes its sampling to something else."
         )
-    return PREDICTIONS[kind], 1 / (sampling.sigmas.double().cpu() ** 2 + 1)
+    return PREDICTIONS[kind], 1 / (sampling.sigmas.cpu().double() ** 2 + 1)
 
 
 def without(model, counterfactuals, entry, strength: float):

@@ -51,7 +51,7 @@ def load(
     if str(source) == DEMO:
         return _load_folder(DEMO_FOLDER, DEMO, device, dtype, prediction, size)
     path = Path(source)
-    check(path)
+    _check_name(path)
     if path.is_dir():
         if vae is not None:
             raise ModelError(f"The model folder {path} has its own VAE; leave vae out.")
@@ -78,6 +78,14 @@ def check(source: str | Path) -> None:
     if str(source) == DEMO:
         return
     path = Path(source)
+    _check_name(path)
+    if path.is_dir():
+        _check_folder(path)
+    else:
+        identify(read_header(path), f"The model {path}")
+
+
+def _check_name(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
         raise ModelError(
@@ -90,7 +98,6 @@ def check(source: str | Path) -> None:
             "or 'demo' for the built-in model."
         )
     if path.is_dir():
-        _check_folder(path)
         return
     if suffix == ".gguf":
         raise ModelError(
@@ -102,7 +109,6 @@ def check(source: str | Path) -> None:
             f"The model {path} is not a .safetensors file; give a .safetensors checkpoint or a "
             "diffusers folder (the one that holds model_index.json)."
         )
-    identify(read_header(path), f"The model {path}")
 
 
 def _resolution(pixels: int) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ..memory import release
+from ..errors import OutOfMemoryError
+from ..memory import first_line, is_out_of_memory, release
 
 
 def bring(
@@ -20,7 +21,15 @@ def bring(
         if other is not part and not _is_on(other, rest):
             other.to(rest)
     release(device)
-    part.to(device)
+    try:
+        part.to(device)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"The memory of {device} has no room for the model ({first_line(error)}). Close what "
+            "else uses it, load the model with precision float16 or bfloat16, or run on the CPU."
+        ) from None
 
 
 def exact(device: torch.device | str) -> torch.device:

@@ -7,6 +7,7 @@ differences, which bfloat16 moves further (`benchmarks/precision.py` measures by
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -14,15 +15,36 @@ from torch import nn
 
 from ..config import PRECISIONS
 from ..errors import ConfigError
+from ..memory import first_line
 
 
 def choose(precision: str, device: torch.device | str) -> torch.dtype:
     """The format that `precision` means on `device`. Raises ConfigError."""
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r}; choose one of: {', '.join(PRECISIONS)}.")
+    device = torch.device(device)
     if precision == "auto":
-        precision = "float32" if torch.device(device).type == "cpu" else "float16"
-    return getattr(torch, precision)
+        half = device.type != "cpu" and not _objection(device, torch.float16)
+        return torch.float16 if half else torch.float32
+    dtype = getattr(torch, precision)
+    reason = _objection(device, dtype)
+    if reason:
+        raise ConfigError(
+            f"precision is {precision!r}, which {device} cannot compute in ({reason}); choose auto "
+            "or float32."
+        )
+    return dtype
+
+
+def _objection(device: torch.device, dtype: torch.dtype) -> str:
+    """Why `autocast` would fail; empty when it would not. DirectML, for one, has no autocast."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            autocast(device, dtype)
+    except (AssertionError, RuntimeError) as error:
+        return first_line(error)
+    return ""
 
 
 def of_file(precision: str, device: torch.device | str) -> torch.dtype:

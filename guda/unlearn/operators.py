@@ -44,7 +44,7 @@ def retrack(
     target = _teacher(full, batch)
     x_t, t, eps, neighbours = _forget_rows(batch, target)
     weight = posterior_weights(x_t, t, neighbours, batch.schedule)
-    gamma, sigma = _scales(t, batch.schedule, x_t)
+    gamma, sigma = batch.schedule.scales(t, x_t)
     delta = (x_t[:, None] - gamma[:, None] * neighbours) / sigma[:, None] - eps[:, None]
     if config.kl_cap:
         delta = _clip(delta, config.kl_cap)
@@ -137,14 +137,14 @@ def posterior_weights(
     x_t: Tensor, t: Tensor, candidates: Tensor, schedule: NoiseSchedule
 ) -> Tensor:
     """(n, K) float32: the probability that x_t (n, c, h, w) came from each of (n, K, c, h, w)."""
-    gamma, sigma = _scales(t, schedule, x_t)
+    gamma, sigma = schedule.scales(t, x_t)
     gap = (x_t[:, None] - gamma[:, None] * candidates).flatten(2).square().sum(2)
     return torch.softmax(-gap / (2 * sigma.view(-1, 1).square()), 1)
 
 
 def posterior_eps(x_t: Tensor, t: Tensor, candidates: Tensor, schedule: NoiseSchedule) -> Tensor:
     """The noise that the best denoiser would predict if only the candidates existed."""
-    gamma, sigma = _scales(t, schedule, x_t)
+    gamma, sigma = schedule.scales(t, x_t)
     weight = posterior_weights(x_t, t, candidates, schedule)
     x0 = (weight[..., None, None, None] * candidates).sum(1)
     return (x_t - gamma * x0) / sigma
@@ -180,12 +180,6 @@ def _says_nothing(batch: Batch) -> Tensor:
     """(n,) bool: which forget rows' prompts are the empty prompt."""
     own = batch.condition.take(range(batch.n))
     return (own.embeds == batch.empty_condition.embeds).flatten(1).all(1)
-
-
-def _scales(t: Tensor, schedule: NoiseSchedule, like: Tensor) -> tuple[Tensor, Tensor]:
-    """gamma_t and sigma_t, (n, 1, 1, 1)."""
-    a_bar = schedule.alpha_bar.to(like.device)[t.to(like.device)].view(-1, 1, 1, 1)
-    return a_bar.sqrt().to(like.dtype), (1 - a_bar).sqrt().to(like.dtype)
 
 
 def _clip(delta: Tensor, cap: float) -> Tensor:

@@ -296,10 +296,53 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path, name):
     assert refusal(tmp_path / "x.safetensors", found) == message
 
 
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ("double_layers.0.attn.w1q.weight", "AuraFlow"),
+        ("cap_embedder.0.weight", "Lumina or Z-Image"),
+        ("adaln_single.linear.weight", "PixArt or a relative of it"),
+        ("mlp_t5.0.weight", "Hunyuan-DiT"),
+        (
+            "transformer_blocks.0.attn.add_q_proj.weight",
+            "Qwen-Image or another transformer",
+        ),
+        ("clf.1.weight", "Stable Cascade"),
+        ("blocks.0.self_attn.q.weight", "Wan or another video model"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", UNET])
+def test_other_architectures_are_refused_by_name(tmp_path, prefix, key, title):
+    message = refusal(tmp_path / "x.safetensors", {prefix + key: (4, 4)})
+    assert message == (
+        f"is {title}, which is not supported; use Stable Diffusion 1.x, 2.x or SDXL base."
+    )
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        (8, "is a model that edits a picture (InstructPix2Pix or a video model) (its UNet takes 8"),
+        (7, "is an upscaling model (its UNet takes 7"),
+        (3, "is of another kind (its UNet takes 3"),
+    ],
+)
+def test_other_inputs_are_refused_by_name(tmp_path, channels, words):
+    spec = dataclasses.replace(FULL["sd1"], in_channels=channels)
+    message = refusal(tmp_path / "x.safetensors", shapes(spec))
+    assert message == (
+        f"{words} channels and gives 4, not 4 and 4), which is not supported; use the "
+        "text-to-image model that it was made from."
+    )
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_fp8_is_refused(tmp_path, name):
     message = refusal(tmp_path / "x.safetensors", shapes(FULL[name]), "F8_E4M3")
-    assert message.startswith(f"is in fp8 ({UNET}time_embed.0.weight is F8_E4M3); use the fp16,")
+    assert message == (
+        f"is in fp8 ({UNET}time_embed.0.weight is F8_E4M3); use the fp16, bf16 or fp32 file of the "
+        "model, whose weights can be trained."
+    )
 
 
 def test_quantized_weights_are_refused(tmp_path):
@@ -310,10 +353,17 @@ def test_quantized_weights_are_refused(tmp_path):
 
 
 def test_gguf_and_others_are_refused(tmp_path):
-    for name, words in {"x.gguf": r"is quantized \(GGUF\)", "x.onnx": "not a .safetensors"}.items():
+    told = {
+        "x.gguf": "is quantized (GGUF), and its weights cannot be trained; use the fp16, bf16 or "
+        "fp32 .safetensors file of the model.",
+        "x.onnx": "is not a .safetensors file; give a .safetensors checkpoint or a diffusers "
+        "folder (the one that holds model_index.json).",
+    }
+    for name, words in told.items():
         (tmp_path / name).write_bytes(b"GGUF")
-        with pytest.raises(ModelError, match=words):
+        with pytest.raises(ModelError) as caught:
             load(tmp_path / name)
+        assert str(caught.value) == f"The model {tmp_path / name} {words}"
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])

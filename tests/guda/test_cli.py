@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +85,19 @@ def test_attribute(model_folder, ready, picture, tmp_path, capsys):
     assert "score dots" in told.err
     assert main([*argv, "--out", str(out), "--json", "--style", "dots"]) == 0
     assert "waves" not in capsys.readouterr().out
+
+
+def test_names_that_the_code_page_lacks(model_folder, ready, picture, tmp_path, monkeypatch):
+    """As on a Windows where the output goes into a file."""
+    told = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr("sys.stdout", told)
+    argv = ["attribute", "--model", str(model_folder), "--counterfactuals", str(ready)]
+    argv += ["--image", str(shutil.copy(picture, tmp_path / "\u7d75.png")), "--device", "cpu"]
+    for more in ([], ["--json"]):
+        assert main([*argv, "--evaluations", "4", "--out", str(tmp_path / "out"), *more]) == 0
+    told.flush()
+    text = told.buffer.getvalue().decode("cp1252")
+    assert text.count("\\u7d75.png") > 1 and f"Report: {tmp_path}" in text
 
 
 def test_prompt_only_groups(model_folder, tmp_path, capsys):

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from guda import checkpoints
 from guda.backbone.load import load
 from guda.counterfactuals import MANIFEST, load_set, read_file, unlearn_set
 from guda.errors import CounterfactualError, SaveError
@@ -24,6 +25,35 @@ from guda.version import __version__
 @pytest.fixture
 def brief(quick):
     return quick.replace(steps=2)
+
+
+def overwrite(path):
+    """In place, as a mapped file shows its new contents and a copy does not."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(bytes(size))
+
+
+def test_what_was_read_holds_no_file(backbone, make_lora, make_set, tmp_path):
+    """Windows replaces no file that is mapped into memory."""
+    made = make_set(tmp_path / "set", backbone, {"a": make_lora(backbone, 1.0)})
+    tensors, _ = read_file(made.path(made.entries[0]))
+    expected = {k: v.clone() for k, v in tensors.items()}
+    overwrite(made.path(made.entries[0]))
+    assert all(torch.equal(v, expected[k]) for k, v in tensors.items())
+
+
+def test_what_is_continued_from_holds_no_file(tmp_path):
+    parameter = torch.nn.Parameter(torch.ones(2000))
+    optimizer = torch.optim.AdamW([parameter])
+    parameter.square().sum().backward()
+    optimizer.step()
+    path, one = tmp_path / "x.checkpoint.safetensors", {"x": parameter}
+    checkpoints.save(path, "key", one, optimizer, [(0, 1.0, 2.0)])
+    assert checkpoints.restore(path, "key", one, optimizer) == [(0, 1.0, 2.0)]
+    overwrite(path)
+    state = optimizer.state[parameter]
+    assert state["step"] == 1 and state["exp_avg"].all() and state["exp_avg_sq"].all()
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from guda.steps import drain
 from guda.unlearn.operators import OPERATORS, posterior_eps
 from guda.unlearn.plan import Batch
 
+from .test_devices import META, NoDouble
+
 SCHEDULE = NoiseSchedule(torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000).double(), 0))
 SHAPE = (4, 2, 2)
 
@@ -74,6 +76,19 @@ def target_of(name, batch, **settings):
 
 def test_the_names_are_the_configs():
     assert tuple(OPERATORS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_float64_is_made_on_the_device(batch, name):
+    weight = torch.ones((), device=META, requires_grad=True)
+
+    def answer(x_t, t, condition):
+        return x_t.to(META) * weight
+
+    with NoDouble():
+        forget, preserve = OPERATORS[name](answer, answer, batch, UnlearnConfig(kl_cap=8.0))
+        (forget + preserve).backward()
+    assert forget.device == META and weight.grad is not None
 
 
 def test_redirect_takes_the_teachers_answer(batch):
