@@ -55,6 +55,7 @@ def model(name: str, device: str, dtype: torch.dtype, weights: str = "meta") -> 
     nn.Module.to(made.unet, dtype)
     made.unet.requires_grad_(False).eval()
     made.device, made.rest = torch.device(device), torch.device("cpu")
+    made.resolution = MODELS[name]["sample_size"] * made._factor  # of which the latents are made
     width = MODELS[name]["cross_attention_dim"]
     made.encode_prompts = lambda prompts: Conditioning(torch.zeros(len(prompts), 77, width))
     made.ready = lambda: None

@@ -23,6 +23,10 @@ class ModelError(GudaError):
     """A base model that cannot be loaded."""
 
 
+class TextEncoderError(ModelError):
+    """A model without the text encoder of its family."""
+
+
 class CounterfactualError(GudaError):
     """A counterfactual LoRA or set that is damaged, foreign or refused by its gate."""
 

@@ -8,7 +8,7 @@ import comfy.lora
 import comfy.model_management as mm
 import torch
 
-from ..guda.errors import CounterfactualError, ModelError
+from ..guda.errors import CounterfactualError, ModelError, TextEncoderError
 from . import places
 from .runtime import offload_device
 
@@ -31,19 +31,24 @@ def base_model(
             )
     prediction, alpha_bar = sampling_of(model)
     tensors = tensors_of(model, clip, vae)
-    made = assemble(
-        tensors,
-        entries_of(tensors),
-        name,
-        WHERE,
-        device=offload_device(),
-        dtype=dtype,
-        prediction=prediction,
-        resolution=resolution,
-        tokenizer=places.tokenizer_folder(),
-        layer=clip.layer_idx,
-        alpha_bar=alpha_bar,
-    )
+    try:
+        made = assemble(
+            tensors,
+            entries_of(tensors),
+            name,
+            WHERE,
+            device=offload_device(),
+            dtype=dtype,
+            prediction=prediction,
+            resolution=resolution,
+            tokenizer=places.tokenizer_folder(),
+            layer=clip.layer_idx,
+            alpha_bar=alpha_bar,
+        )
+    except TextEncoderError:
+        raise ModelError(
+            f"{WHERE} is of another kind than its clip; link the clip of the same checkpoint."
+        ) from None
     width, wanted = made.encode_prompts([""]).embeds.shape[-1], made.unet.config.cross_attention_dim
     if width != wanted:
         raise ModelError(

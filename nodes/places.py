@@ -59,8 +59,10 @@ def model_source(name: str) -> str | Path:
     for root in diffusers_folders():
         if _inside(root / name, root) and (root / name / INDEX).is_file():
             return root / name
-    if name in folder_paths.get_filename_list("checkpoints"):
-        return Path(folder_paths.get_full_path_or_raise("checkpoints", name))
+    # A workflow that was saved on Windows, or opened there, separates subfolders its own way.
+    known = {_posix(n): n for n in folder_paths.get_filename_list("checkpoints")}
+    if _posix(name) in known:
+        return Path(folder_paths.get_full_path_or_raise("checkpoints", known[_posix(name)]))
     raise ModelError(
         f"The model {name!r} is not in {folder_paths.get_folder_paths('checkpoints')[0]} or "
         f"{diffusers_folders()[0]}; put a checkpoint (.safetensors) or a diffusers folder (with "
@@ -168,6 +170,10 @@ def stamps(paths: Iterable[str | os.PathLike]) -> list[list]:
 
 def stamps_below(root: Path) -> list[list]:
     return stamps(os.path.join(base, name) for base, files in walk(root) for name in files)
+
+
+def _posix(name: str) -> str:
+    return name.replace("\\", "/")
 
 
 def _inside(path: Path, root: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from ..errors import ModelError, TextEncoderError
 from . import layout, text_layout
 from .checkpoint import Entry, Kind, entries_of
 from .text import Text, TextPart
@@ -95,7 +95,7 @@ def build_text(
             except (KeyError, ValueError):
                 continue
         else:
-            raise ModelError(
+            raise TextEncoderError(
                 f"{where} holds no text encoder ({settings['prefixes'][0]}... is missing); in "
                 "ComfyUI load it with its own node and join the parts with Base Model from Graph, "
                 "or give a whole checkpoint."

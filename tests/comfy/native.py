@@ -8,11 +8,13 @@ What both are given is the same checkpoint, the same LoRA and the same numbers.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import logging
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path.cwd()), str(ROOT / "tests")]
@@ -40,9 +42,17 @@ from guda.backbone.checkpoint import Entry, identify  # noqa: E402
 from guda.backbone.load import load  # noqa: E402
 from guda.backbone.lora import TARGETS, to_file_keys  # noqa: E402
 
+sys.modules["pack"] = pack = importlib.util.module_from_spec(
+    importlib.util.spec_from_file_location(
+        "pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)]
+    )
+)
+graph = importlib.import_module("pack.nodes.graph")
+
 PROMPTS = ("a fox in the snow, in café style!", "")
-CLIPS = {"sd1": {"clip_l": 64}, "sd2": {"clip_h": 128}, "sdxl": {"clip_l": 64, "clip_g": 128}}
+CLIPS = {"sd1": ("clip_l",), "sd2": ("clip_h",), "sdxl": ("clip_l", "clip_g")}
 PREFIX = "model.diffusion_model."
+LOADED: dict = {}  # family -> ComfyUI's MODEL, CLIP and VAE
 
 
 class Missed(logging.Handler):
@@ -93,30 +103,22 @@ def missed(lora: dict, table: dict) -> list[int]:
 def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     """A small model of the family in both: largest differences of what they compute."""
     small = checkpoints.SMALL[family]
-    text = tuple(
-        dataclasses.replace(c, width=w, layers=3)
-        for c, w in zip(small.text, CLIPS[family].values(), strict=True)
-    )
+    if family == "sd2" and prediction != "epsilon":  # told by a bias of its twelfth output block
+        small = dataclasses.replace(small, layers=5)
+    text = tuple(dataclasses.replace(c, layers=3) for c in small.text)
     spec = dataclasses.replace(small, text=text)
-    marks = {"v_pred": torch.zeros(0)} if prediction != "epsilon" else {}
+    marks = {"v_pred": torch.zeros(0)} if family == "sdxl" and prediction != "epsilon" else {}
     tensors = checkpoints.random_tensors(checkpoints.shapes(spec)) | marks
     unrounded = (checkpoints.UNET, checkpoints.VAE)
     # ComfyUI keeps text encoders in fp16, so these weights are made to fit.
     tensors = {k: v if k.startswith(unrounded) else v.half().float() for k, v in tensors.items()}
     path = folder / f"{family}.safetensors"
     save_file(tensors, path)
-    options = {
-        f"{name}_model_config": {
-            "hidden_size": w,
-            "intermediate_size": 4 * w,
-            "num_hidden_layers": 3,
-            "num_attention_heads": w // 64,
-        }
-        for name, w in CLIPS[family].items()
-    }
+    options = {f"{name}_model_config": {"num_hidden_layers": 3} for name in CLIPS[family]}
     native, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(
         str(path), te_model_options=options
     )
+    LOADED[family] = native, clip, vae
     own = load(path)
     rng = torch.Generator().manual_seed(1)
     x_t, t = torch.randn(2, 4, 8, 8, generator=rng), torch.tensor([20, 700])
@@ -126,6 +128,13 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     kinds = {c.__name__ for c in type(native.model.model_sampling).__mro__}
     result: dict = {"prediction": [own.prediction, "V_PREDICTION" in kinds]}
     result["eps"] = gap(eps(own, x_t, t, condition), native_eps(native, own, x_t, t, condition))
+    made = graph.base_model(native, clip, vae, "graph")
+    result["from graph"] = {
+        "same": [made.fingerprint == own.fingerprint, made.prediction == own.prediction],
+        "overrides": list(made.overrides),
+        "eps": gap(eps(made, x_t, t, condition), eps(own, x_t, t, condition)),
+        "text": gap(made.encode_prompts(PROMPTS).embeds, own.encode_prompts(PROMPTS).embeds),
+    }
     for modules in (*TARGETS, "full"):
         lora = random_lora(own, modules)
         with own.counterfactual(lora):
@@ -150,6 +159,30 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     result["pixels"] = gap(own.decode(scaled), vae.decode(raw).permute(0, 3, 1, 2))
     path.unlink()
     return result
+
+
+class GGUFModelPatcher:
+    """Named as that of the node pack that loads GGUF files."""
+
+
+def refused(model, clip, vae) -> str:
+    try:
+        graph.base_model(model, clip, vae, "graph")
+    except pack.guda.errors.ModelError as error:
+        return str(error)
+    return ""
+
+
+def refusals() -> dict[str, str]:
+    """What Base Model from Graph says of parts that it cannot take."""
+    model, clip, vae = LOADED["sd1"]
+    quantized = SimpleNamespace(patcher=GGUFModelPatcher())
+    return {
+        "quantized model": refused(GGUFModelPatcher(), clip, vae),
+        "quantized clip": refused(model, quantized, vae),
+        "clip of sd2": refused(model, LOADED["sd2"][1], vae),
+        "clip of sd1 for sdxl": refused(LOADED["sdxl"][0], clip, vae),
+    }
 
 
 def gap(mine: torch.Tensor, theirs: torch.Tensor) -> list[float]:
@@ -202,7 +235,8 @@ def random_lora(own, modules: str) -> LoraWeights:
 def main(folder: Path) -> None:
     found: dict = {"coverage": {f: coverage(f) for f in checkpoints.FULL}}
     found["beside"] = {f: beside(f, folder) for f in checkpoints.FULL}
-    found["beside"]["sdxl v"] = beside("sdxl", folder, "v_prediction")
+    found["beside"] |= {f"{f} v": beside(f, folder, "v_prediction") for f in ("sd2", "sdxl")}
+    found["refusals"] = refusals()
     print(json.dumps(found))
 
 

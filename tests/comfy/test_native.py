@@ -14,7 +14,7 @@ from .server import find_comfyui, server_environment
 
 FAMILIES = ("sd1", "sd2", "sdxl")
 MODULES = ("cross_attention", "attention", "all", "full")
-MODELS = (*FAMILIES, "sdxl v")
+MODELS = (*FAMILIES, "sd2 v", "sdxl v")
 # Attention projections of the real UNets, up and down and alpha each; every parameter.
 KEYS = {
     "sd1": (192, 384, 708, 686),
@@ -59,8 +59,30 @@ def test_the_full_model_is_the_same(found, model):
     result = found["beside"][model]
     gap, size = result["eps"]
     assert size > 0.3 and gap < 1e-3
-    v = model == "sdxl v"
+    v = model.endswith(" v")
     assert result["prediction"] == ["v_prediction" if v else "epsilon", v]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_graph_s_model_is_the_file_s(found, model):
+    """Counterfactuals of the one are taken for the other."""
+    result = found["beside"][model]["from graph"]
+    assert result["same"] == [True, True] and result["overrides"] == []
+    for name in ("eps", "text"):
+        gap, size = result[name]
+        assert size > 0.3 and gap < 1e-3, name
+
+
+def test_parts_of_the_graph_are_refused_by_name(found):
+    words = "The model from the graph "
+    remedy = "whose weights cannot be trained; use the fp16, bf16 or fp32 .safetensors file."
+    another = words + "is of another kind than its clip; link the clip of the same checkpoint."
+    assert found["refusals"] == {
+        "quantized model": f"{words}has a quantized (GGUF) model, {remedy}",
+        "quantized clip": f"{words}has a quantized (GGUF) text encoder, {remedy}",
+        "clip of sd2": another,
+        "clip of sd1 for sdxl": another,
+    }
 
 
 @pytest.mark.parametrize("modules", MODULES)

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from guda.backbone.assemble import detect_prediction
-from guda.backbone.checkpoint import Entry, identify
+from guda.backbone.checkpoint import Entry, entries_of, identify
 from guda.backbone.load import load
 from guda.backbone.tokenizer import clip_tokenizer
 from guda.errors import ImageError, ModelError
@@ -343,6 +343,13 @@ def test_fp8_is_refused(tmp_path, name):
         f"is in fp8 ({UNET}time_embed.0.weight is F8_E4M3); use the fp16, bf16 or fp32 file of the "
         "model, whose weights can be trained."
     )
+
+
+def test_fp8_of_the_graph_is_refused():
+    made = shapes(FULL["sd1"]).items()
+    tensors = {k: torch.empty(s, dtype=torch.float8_e4m3fn, device="meta") for k, s in made}
+    with pytest.raises(ModelError, match=r"is in fp8 \(.* is FLOAT8_E4M3FN\); use the fp16, bf16"):
+        identify(entries_of(tensors), "The model from the graph")
 
 
 def test_quantized_weights_are_refused(tmp_path):

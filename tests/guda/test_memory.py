@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import runpy
 import weakref
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from guda import footprint
 from guda.backbone import checkpointed, placement, training_attention
 from guda.backbone.load import load
 from guda.backbone.precision import choose
-from guda.config import ElboConfig, MemoryConfig
+from guda.config import SD15, ElboConfig, MemoryConfig
 from guda.counterfactuals import unlearn_set
 from guda.elbo import Query
 from guda.encoded import encode_groups
@@ -463,3 +465,14 @@ def test_only_the_part_at_work_is_on_the_device(backbone, monkeypatch):
     names = [name for name, *_ in seen]
     assert names == ["AutoencoderKL", "CLIPTextModel", "UNet2DConditionModel"]
     assert {x[1:] for x in seen} == {(3, "cpu", "cpu")}
+
+
+def test_stable_diffusion_takes_what_the_readme_says():
+    """At 512 pixels in float16: planned for 8 GB, and for 4 GB where it is scored."""
+    path = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+    counted = runpy.run_path(str(path))
+    backbone = counted["model"]("sd15", "cuda", torch.float16)
+    learning = footprint.training(backbone, SD15, 4, checkpointing=False)
+    scoring = footprint.scoring(backbone, counted["lora"](backbone), 26)
+    assert learning.total == pytest.approx(6.4e9, rel=0.01)
+    assert scoring.total == pytest.approx(3.6e9, rel=0.01)
