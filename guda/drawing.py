@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 # opaque near-white paper reads on light and on dark canvases
 PAPER, INK, FAINT, HAIRLINE = "#fbfaf7", "#23272e", "#646c78", "#dcdad4"
@@ -56,6 +56,7 @@ class Canvas:
         figure = Figure(figsize=(pixels[0] / 100, pixels[1] / 100), dpi=100, facecolor=paper)
         self._agg, self._figure, self._pixels = FigureCanvasAgg(figure), figure, pixels
         self._pictures: list[tuple[Image.Image, tuple[int, int]]] = []
+        self._framed = False
 
     def _at(self, x: float, y: float) -> tuple[float, float]:
         return x * self.scale, self._pixels[1] - y * self.scale
@@ -79,6 +80,10 @@ class Canvas:
                 facecolor=color, edgecolor=edge or "none", linewidth=0.72 * self.scale,
             )
         )  # fmt: skip
+
+    def frame(self) -> None:
+        """A hairline along the sheet's edges, which shows it on a ground of its own colour."""
+        self._framed = True
 
     def line(
         self, xs: Sequence[float], ys: Sequence[float], color: str, width: float = 1.0,
@@ -162,6 +167,10 @@ class Canvas:
         drawn = Image.frombuffer("RGBA", size, bytes(self._agg.buffer_rgba())).convert("RGB")
         for image, corner in self._pictures:
             drawn.paste(image, corner)
+        if self._framed:
+            right, bottom = size[0] - 1, size[1] - 1
+            width = max(1, round(self.scale))
+            ImageDraw.Draw(drawn).rectangle((0, 0, right, bottom), outline=HAIRLINE, width=width)
         return drawn
 
 

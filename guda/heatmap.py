@@ -20,7 +20,7 @@ from torch import Tensor
 
 from . import wording
 from .attribution import Attribution, ImageScores
-from .drawing import FAINT, HAIRLINE, INK, PAPER, Canvas
+from .drawing import FAINT, INK, PAPER, Canvas
 
 SMOOTH = 0.7  # latent locations
 POSITIVE, NEGATIVE = (0.902, 0.380, 0.004), (0.369, 0.235, 0.600)  # the ends of ColorBrewer's PuOr
@@ -217,7 +217,7 @@ def sheet(
     spare = len(tiles) % columns  # cells taken in a last row that has room for the legend
     height = pad + rows * (h + name + 8) + (0 if spare else 76)
     canvas = Canvas(pad + columns * (w + pad), height)
-    canvas.rect(0.5, 0.5, canvas.width - 1, height - 1, "none", edge=HAIRLINE)
+    canvas.frame()
     for k, (picture, title, value) in enumerate(tiles):
         x, y = pad + k % columns * (w + pad), pad + k // columns * (h + name + 8)
         canvas.picture(picture, x, y, w, h)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..guda import pictures
-from ..guda.drawing import HAIRLINE, INK, Canvas
+from ..guda.drawing import INK, Canvas
 from ..guda.groups import StyleGroups
 from ..guda.heatmap import to_image
 from .convert import to_batch
@@ -18,7 +18,7 @@ def contact_sheet(groups: StyleGroups) -> Tensor:
     columns = min(COLUMNS, max(len(g.examples) for g in groups))
     row = TITLE + TILE + PAD
     canvas = Canvas(PAD + columns * (TILE + PAD), PAD + len(groups) * row)
-    canvas.rect(0.5, 0.5, canvas.width - 1, canvas.height - 1, "none", edge=HAIRLINE)
+    canvas.frame()
     for k, group in enumerate(groups):
         y = PAD + k * row
         canvas.text(

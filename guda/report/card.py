@@ -6,7 +6,7 @@ from PIL import Image
 
 from .. import heatmap, wording
 from ..attribution import Attribution, ImageScores
-from ..drawing import FAINT, HAIRLINE, INK, Canvas
+from ..drawing import FAINT, INK, Canvas
 from .charts import Axis, bar
 
 WIDTH, PAD, PHOTO = 1280, 40, 380  # pixels
@@ -26,7 +26,7 @@ def card(attribution: Attribution, image_index: int) -> Image.Image:
     maps_top = PAD + head + TITLE
     foot = maps_top + max(o.image.height for o in drawn) + 36
     canvas = Canvas(WIDTH, foot + 92)
-    canvas.rect(0.5, 0.5, WIDTH - 1, canvas.height - 1, "none", edge=HAIRLINE)
+    canvas.frame()
     canvas.picture(photo, PAD, PAD, photo.width, photo.height)
     left = PAD + PHOTO + PAD
     _verdict(canvas, attribution, image, left)

@@ -53,7 +53,7 @@ def bars(
     row = min(max((size[1] / scale - HEADER - FOOTER) / count, ROW[0]), ROW[1])
     height = max(HEADER + row * count + FOOTER, size[1] / scale)
     canvas = Canvas(WIDTH, height, scale=scale)
-    canvas.rect(0.5, 0.5, WIDTH - 1, height - 1, "none", edge=HAIRLINE)
+    canvas.frame()
     _header(canvas, attribution, image_index)
     _rows(canvas, attribution, image, row)
     return canvas.image()

@@ -30,7 +30,7 @@ def loss_curve(
     rows = math.ceil(len(losses) / columns) or 1
     height = max(HEADER + rows * (LEAST + GAP) + 4, size[1] / scale)
     canvas = Canvas(WIDTH, height, scale=scale)
-    canvas.rect(0.5, 0.5, WIDTH - 1, height - 1, "none", edge=HAIRLINE)
+    canvas.frame()
     curves = {name: [p for p in curve if all(map(math.isfinite, p))] for name, curve in
               losses.items()}  # fmt: skip
     last = max((p[0] for curve in curves.values() for p in curve), default=1)

@@ -53,6 +53,7 @@ figure img{width:100%;display:block;border-radius:10px}
 figcaption{display:flex;justify-content:space-between;gap:10px;padding-top:6px;font-size:14px}
 figcaption b{overflow-wrap:anywhere}figcaption span{color:var(--soft);white-space:nowrap}
 .legend{width:min(380px,100%);margin-top:18px;font-size:13px}
+.legend img{display:block;width:100%;height:12px}
 .legend i{display:block;height:12px;border-radius:6px}
 .legend div{display:flex;justify-content:space-between;font-variant-numeric:tabular-nums}
 .waves{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:18px;

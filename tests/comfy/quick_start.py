@@ -4,7 +4,8 @@ From the folder `tests` (a package of that name, which kronfluence installs, hid
 
     python -m comfy.quick_start workflow     # builds quick_start.json anew, layout and all
     python -m comfy.quick_start pictures     # runs it with its defaults, then writes
-        docs/images/graph.png, example_workflows/quick_start.jpg and the help pages' pictures
+        docs/images/graph.png and panel.png, example_workflows/quick_start.jpg and the help
+        pages' pictures
 
 GUDA_WORK=FOLDER keeps ComfyUI's folders there, so that the next call finds what this one learned.
 """
@@ -20,14 +21,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import Locator
 
 from .browser import ComfyPage, launched_chromium
 from .graphs import node
+from .panel import ATTRIBUTE
 from .server import PACK_ROOT, running_comfy
 
 WORKFLOW = PACK_ROOT / "example_workflows" / "quick_start.json"
 HELP = PACK_ROOT / "web" / "docs"
-THUMBNAIL, GRAPH = WORKFLOW.with_suffix(".jpg"), PACK_ROOT / "docs" / "images" / "graph.png"
+THUMBNAIL, IMAGES = WORKFLOW.with_suffix(".jpg"), PACK_ROOT / "docs" / "images"
+GRAPH, PANEL = IMAGES / "graph.png", IMAGES / "panel.png"
 NOTE = """### Which styles did the model learn this picture from?
 
 The built-in demo model draws five pictures, and for each of its five emoji styles *Unlearn \
@@ -55,27 +59,27 @@ GRAPH_API = {
     "14": node("PreviewImage", images=["6", 0]),
 }
 LAYOUT = {  # id: (title, x, y, width, height); y is below the title bar
-    1: ("", 0, 270, 400, 136),
-    2: ("", 0, 446, 400, 464),
-    8: ("Preview: what stands for each style", 0, 960, 400, 320),
-    3: ("", 460, 50, 380, 970),
-    9: ("Was each style forgotten?", 460, 1070, 380, 210),
+    1: ("", 0, 270, 400, 170),
+    2: ("", 0, 490, 400, 460),
+    8: ("Preview: what stands for each style", 0, 1000, 400, 400),
+    3: ("", 460, 50, 380, 1100),
+    9: ("Was each style forgotten?", 460, 1200, 380, 200),
     4: ("", 900, 50, 360, 330),
     10: ("Preview: pictures to ask about", 900, 430, 360, 400),
-    5: ("", 1320, 50, 620, 1230),
+    5: ("", 1320, 50, 620, 1350),
     11: ("Preview: charts", 2000, 50, 420, 300),
     12: ("Preview: heat maps", 2000, 400, 420, 380),
-    13: ("All scores as a table", 2000, 830, 420, 450),
-    6: ("", 2480, 50, 380, 130),
-    14: ("Preview: style heat map", 2480, 230, 380, 500),
-    7: ("", 2480, 780, 380, 470),
+    13: ("All scores as a table", 2000, 830, 420, 570),
+    6: ("", 2480, 50, 380, 170),
+    14: ("Preview: style heat map", 2480, 270, 380, 460),
+    7: ("", 2480, 780, 380, 620),
 }
 GROUPS = {  # title: (x, y, width, height, colour)
-    "1  Model and styles": (-20, 205, 440, 1095, "#3f789e"),
-    "2  Unlearn every style": (440, -30, 420, 1330, "#3f789e"),
+    "1  Model and styles": (-20, 205, 440, 1215, "#3f789e"),
+    "2  Unlearn every style": (440, -30, 420, 1450, "#3f789e"),
     "3  Pictures to ask about": (880, -30, 400, 880, "#3f789e"),
-    "4  Which styles did the model lean on?": (1300, -30, 660, 1330, "#a1660a"),
-    "5  Results": (1980, -30, 900, 1330, "#3f789e"),
+    "4  Which styles did the model lean on?": (1300, -30, 660, 1450, "#a1660a"),
+    "5  Results": (1980, -30, 900, 1450, "#3f789e"),
 }
 ALONE = {  # nodes that are not in the graph: what they are shown with
     "GudaGroupsFromFolder": {"folder": "built-in example"},
@@ -142,7 +146,7 @@ def make_workflow() -> None:
 
 
 def take_pictures(timeout: float = 900.0) -> None:
-    with opened(2480, 1180) as page:
+    with opened(2480, 1290) as page:
         page.reload({"Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False})
         page.load(WORKFLOW)
         entry = page.run(timeout)
@@ -155,11 +159,34 @@ def take_pictures(timeout: float = 900.0) -> None:
         page.frame(-40, -70, 2940)
         page.page.wait_for_timeout(1500)
         save_small(page.screenshot(GRAPH))
-        panel = page.locator(".guda-panel").screenshot()
+        take_panel(page)
         take_node_pictures(page, timeout)
-    picture = Image.open(io.BytesIO(panel)).convert("RGB")
-    picture.thumbnail((640, 640))
-    picture.save(THUMBNAIL, quality=88)
+
+
+def take_panel(page: ComfyPage) -> None:
+    """The panel in both themes side by side, and in the dark one as the template's thumbnail."""
+    (left, top), (_, height) = page.place(ATTRIBUTE)
+    page.look_at(left - 80, top + height + 40 - page.window[1], 1.0)
+    light, dark = [themed(page, palette) for palette in ("light", "dark")]
+    both = Image.new("RGB", (dark.width + 16 + light.width, dark.height), "white")
+    both.paste(dark, (0, 0))
+    both.paste(light, (dark.width + 16, 0))
+    both.save(PANEL)
+    save_small(PANEL)
+    dark.thumbnail((640, 640))
+    dark.save(THUMBNAIL, quality=88)
+
+
+def themed(page: ComfyPage, palette: str) -> Image.Image:
+    """The panel in this theme, which stays."""
+    choose = "p => window.app.extensionManager.setting.set('Comfy.ColorPalette', p)"
+    page.page.evaluate(choose, palette)
+    page.page.wait_for_timeout(1500)
+    return taken(page.locator(".guda-panel"))
+
+
+def taken(element: Locator) -> Image.Image:
+    return Image.open(io.BytesIO(element.screenshot())).convert("RGB")
 
 
 def save_small(path: Path) -> None:
@@ -200,8 +227,7 @@ def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
     scale = min(1.0, (page.window[1] - 180) / (height + 60))
     page.look_at(left - 200 / scale, top - 120 / scale, scale)
     page.page.wait_for_timeout(1500)
-    shot = page.locator(f'[data-node-id="{node_id}"]').first.screenshot()
-    picture = Image.open(io.BytesIO(shot)).convert("RGB")
+    picture = taken(page.locator(f'[data-node-id="{node_id}"]').first)
     picture.thumbnail((640, 900))
     images = HELP / "images"
     images.mkdir(exist_ok=True)

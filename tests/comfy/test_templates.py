@@ -6,11 +6,21 @@ import json
 
 import pytest
 
+from .browser import ComfyPage
 from .client import Comfy
 from .graphs import overlaps
+from .quick_start import WORKFLOW
 from .templates import TEMPLATES, Template
 
 NAMES = sorted(TEMPLATES)
+SHOWN = """() => window.app.graph._nodes.map(node => {
+    const { width, height } = document
+        .querySelector(`.lg-node[data-node-id="${node.id}"]`).getBoundingClientRect()
+    const { scale } = window.app.canvas.ds
+    const title = window.LiteGraph.NODE_TITLE_HEIGHT
+    return { id: node.id, type: node.type, pos: [...node.pos],
+             size: [width / scale, height / scale - title] }
+})"""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,3 +59,16 @@ def test_nothing_overlaps(name: str):
     assert not overlaps(made["nodes"])
     assert {g["title"] for g in made["groups"]} == set(template.groups)
     assert template.path.with_suffix(".jpg").read_bytes().startswith(b"\xff\xd8")
+
+
+def test_nothing_overlaps_in_nodes2(newest_comfy: Comfy, chromium):
+    """There nodes are taller: rows, a footer with the pack's name."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        page = ComfyPage.open(context, newest_comfy, {"Comfy.VueNodes.Enabled": True})
+        for path in (WORKFLOW, *(t.path for t in TEMPLATES.values())):
+            page.load(path)
+            page.page.wait_for_timeout(1000)
+            assert not overlaps(page.page.evaluate(SHOWN)), path.stem
+    finally:
+        context.close()

@@ -16,7 +16,7 @@ from PIL import Image, ImageColor
 
 from guda import wording
 from guda.attribution import NONE, UNDECIDED
-from guda.drawing import BLUE, QUIET, SKY, VERMILION, Canvas
+from guda.drawing import BLUE, HAIRLINE, PAPER, QUIET, SKY, VERMILION, Canvas
 from guda.errors import SaveError
 from guda.heatmap import to_image
 from guda.report import bars, card, loss_curve, save, to_csv, to_dict, to_html, to_markdown
@@ -194,6 +194,15 @@ def test_bars_survive_odd_numbers_and_names(attribution, recwarn):
     )
     assert bars(sample(names), 0).size == bars(attribution, 0).size
     assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_a_frame_runs_along_every_edge():
+    canvas = Canvas(40, 30, scale=1.5)
+    canvas.frame()
+    pixels = np.asarray(canvas.image())
+    edges = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
+    assert {tuple(p) for edge in edges for p in edge} == {ImageColor.getrgb(HAIRLINE)}
+    assert {tuple(p) for p in pixels[2:-2, 2:-2].reshape(-1, 3)} == {ImageColor.getrgb(PAPER)}
 
 
 def test_text_is_shortened_to_its_room():
