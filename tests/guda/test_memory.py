@@ -18,7 +18,7 @@ from guda import footprint
 from guda.backbone import checkpointed, placement, training_attention
 from guda.backbone.load import load
 from guda.backbone.precision import choose
-from guda.config import SD15, ElboConfig, MemoryConfig
+from guda.config import ElboConfig, MemoryConfig
 from guda.counterfactuals import unlearn_set
 from guda.elbo import Query
 from guda.encoded import encode_groups
@@ -26,6 +26,7 @@ from guda.errors import ConfigError, ModelError, OutOfMemoryError
 from guda.fit import Fit
 from guda.memory import Room, free_bytes, is_out_of_memory
 from guda.pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn
+from guda.recipe import STABLE_DIFFUSION
 from guda.scoring import score_queries
 from guda.steps import drain
 from guda.unlearn import unlearn_group
@@ -472,7 +473,7 @@ def test_stable_diffusion_takes_what_the_readme_says():
     path = Path(__file__).parents[2] / "benchmarks" / "memory.py"
     counted = runpy.run_path(str(path))
     backbone = counted["model"]("sd15", "cuda", torch.float16)
-    learning = footprint.training(backbone, SD15, 4, checkpointing=False)
+    learning = footprint.training(backbone, STABLE_DIFFUSION, 4, checkpointing=False)
     scoring = footprint.scoring(backbone, counted["lora"](backbone), 26)
     assert learning.total == pytest.approx(6.4e9, rel=0.01)
     assert scoring.total == pytest.approx(3.6e9, rel=0.01)
