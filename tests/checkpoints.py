@@ -2,7 +2,8 @@
 
 Written from the shapes of the original models, without a line of the pack's own code, so that they
 can judge it. `TINY` are for quick tests without ComfyUI; `SMALL` are the least that ComfyUI itself
-takes for these families (its detection wants 320 channels); `FULL` are the real sizes.
+takes for these families (its detection wants 320 channels); `FULL` are the real sizes, which
+`python checkpoints.py sdxl FILE` writes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -319,3 +321,7 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata)
     return path
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[2]), FULL[sys.argv[1]])

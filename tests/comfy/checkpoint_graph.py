@@ -26,10 +26,12 @@ SAMPLER = {
 }
 
 
-def unlearning(file: str, set_name: str, *, pixels: int = 64, steps: int = 2) -> Graph:
+def unlearning(
+    file: str, set_name: str, *, pixels: int = 64, steps: int = 2, precision: str = "auto"
+) -> Graph:
     """Load -> prompt-only groups -> unlearn."""
     return {
-        "model": node("GudaLoadModel", model=file, resolution=pixels),
+        "model": node("GudaLoadModel", model=file, resolution=pixels, precision=precision),
         "groups": node(
             "GudaGroupsFromPrompts",
             model=["model", 0],

@@ -135,7 +135,7 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
         "eps": gap(eps(made, x_t, t, condition), eps(own, x_t, t, condition)),
         "text": gap(made.encode_prompts(PROMPTS).embeds, own.encode_prompts(PROMPTS).embeds),
     }
-    for modules in (*TARGETS, "full"):
+    for modules in (*TARGETS, "full") if prediction == "epsilon" else ("all",):
         lora = random_lora(own, modules)
         with own.counterfactual(lora):
             mine = eps(own, x_t, t, condition)

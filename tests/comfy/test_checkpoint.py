@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +23,8 @@ from .test_nodes import pictures
 TIMEOUT = 560.0
 
 
-def done(comfy: Comfy, graph: dict) -> Result:
-    result = comfy.run(graph, timeout=TIMEOUT)
+def done(comfy: Comfy, graph: dict, timeout: float = TIMEOUT) -> Result:
+    result = comfy.run(graph, timeout=timeout)
     assert result.ok, (result.message, comfy.log_tail())
     return result
 
@@ -62,6 +65,23 @@ def described() -> dict:
     }
 
 
+def check_learned(comfy: Comfy, learned: Result, name: str) -> None:
+    (gate,) = learned.outputs["read_gate"]["text"]
+    assert [line.split(":")[0] for line in gate.splitlines()] == ["Ink", "Oil"]
+    let_pass(comfy, name)
+
+
+def check_used(comfy: Comfy, result: Result) -> None:
+    """The pictures of `native` and `used`."""
+    full, lora, without = (
+        np.asarray(pictures(comfy, result, f"see_{k}")[0], dtype=int)
+        for k in ("full", "lora", "without")
+    )
+    assert (lora == without).all(), "Without This Style and Load LoRA differ"
+    assert np.abs(full - lora).max() > 2, "the counterfactual changes nothing"
+    assert "lora key not loaded" not in comfy.log()
+
+
 def check_round_trip(comfy: Comfy, file: str, name: str, steps: int = 2) -> dict[str, float]:
     """load -> unlearn -> save -> Load LoRA -> attribute, then the same from the graph's MODEL.
 
@@ -69,21 +89,13 @@ def check_round_trip(comfy: Comfy, file: str, name: str, steps: int = 2) -> dict
     """
     start = time.monotonic()
     learned = done(comfy, unlearning(file, name, steps=steps))
-    (gate,) = learned.outputs["read_gate"]["text"]
-    assert [line.split(":")[0] for line in gate.splitlines()] == ["Ink", "Oil"]
-    let_pass(comfy, name)
+    check_learned(comfy, learned, name)
     learned_at = time.monotonic()
     graph = only(unlearning(file, name), "model") | native(file) | used(name)
     first = done(comfy, graph | scored(["set", 0]))
     assert "model" in first.cached
     scored_at = time.monotonic()
-    full, lora, without = (
-        np.asarray(pictures(comfy, first, f"see_{k}")[0], dtype=int)
-        for k in ("full", "lora", "without")
-    )
-    assert (lora == without).all(), "Without This Style and Load LoRA differ"
-    assert np.abs(full - lora).max() > 2, "the counterfactual changes nothing"
-    assert "lora key not loaded" not in comfy.log()
+    check_used(comfy, first)
     comfy.free()
     again = done(comfy, native(file) | used(name) | from_graph() | scored(["set", 0]))
     assert elbo(again) == pytest.approx(elbo(first), rel=1e-3)
@@ -146,6 +158,24 @@ def test_the_leading_style_is_taken(comfy: Comfy, small: str):
 
 
 @pytest.mark.slow
+def test_a_workflow_of_another_system_finds_the_file(comfy: Comfy, small: str):
+    graph = {"model": node("GudaLoadModel", model=small.replace("/", "\\"), resolution=64)}
+    assert done(comfy, graph | described()).outputs["see_drawn"]["images"]
+
+
+@pytest.mark.slow
+def test_other_sampling_is_refused(comfy: Comfy, small: str):
+    graph = native(small) | from_graph(model=["lcm", 0]) | described()
+    graph["lcm"] = node("ModelSamplingDiscrete", model=["native", 0], sampling="lcm", zsnr=False)
+    message = comfy.run(graph, timeout=TIMEOUT).message
+    assert message == (
+        "The model from the graph samples by LCM, which is not supported; use a model of Stable "
+        "Diffusion 1.x, 2.x or SDXL base, without a node that changes its sampling to something "
+        "else."
+    )
+
+
+@pytest.mark.slow
 def test_what_to_score_has_to_be_linked(comfy: Comfy, small: str):
     graph = native(small) | used("small") | from_graph()
     graph |= scored(["set", 0])
@@ -166,20 +196,35 @@ def test_refused_before_anything_runs(comfy: Comfy):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["sd1"])
-def test_full_size(tmp_path: Path, family: str):
-    """The real size of the family, fp16 on disk, in a server of its own; prints what it took."""
-    with running_comfy(tmp_path) as comfy:
-        file = f"{family}.safetensors"
-        path = checkpoints.write(
-            tmp_path / "models" / "checkpoints" / file, checkpoints.FULL[family]
-        )
-        size = path.stat().st_size
-        seconds = check_round_trip(comfy, file, family)
+def test_sd1_at_full_size(tmp_path: Path):
+    assert check_full_size(tmp_path, "sd1", check_round_trip) > 2e9
+
+
+def check_full_size(
+    folder: Path,
+    family: str,
+    check: Callable[[Comfy, str, str], dict[str, float]],
+    options: Sequence[str] = (),
+) -> int:
+    """`check` on the real size of the family, fp16 on disk, in a server of its own.
+
+    The checkpoint lies on another disk, so to speak, that extra_model_paths.yaml leads to. Prints
+    what it took; returns the size of the file.
+    """
+    file, elsewhere = f"{family}.safetensors", folder / "all models, größer"
+    path = elsewhere / "sd" / file
+    writer = [sys.executable, checkpoints.__file__, family, str(path)]
+    subprocess.run(writer, check=True)  # a process of its own gives all its memory back
+    size, paths = path.stat().st_size, folder / "extra_model_paths.yaml"
+    extra = {"elsewhere": {"base_path": str(elsewhere), "checkpoints": "sd"}}
+    paths.write_text(json.dumps(extra), "utf-8")  # which is YAML, too
+    options = ["--extra-model-paths-config", str(paths), *options]
+    with running_comfy(folder / "comfyui", options=options) as comfy:
+        seconds = {k: round(v) for k, v in check(comfy, file, family).items()}
         peak = peak_rss(comfy.process.pid)
-        path.unlink()
+    path.unlink()
     print(f"\n{family}: file {size / 1e9:.2f} GB, peak RSS {peak / 1e9:.2f} GB, seconds {seconds}")
-    assert size > 2e9
+    return size
 
 
 def peak_rss(pid: int) -> float:
