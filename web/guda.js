@@ -105,7 +105,7 @@ function addPanel(node, source) {
   const onConfigure = node.onConfigure
   node.onConfigure = function () {
     onConfigure?.apply(this, arguments)
-    // front end 1.32 takes a subgraph's node its widgets here
+    // front end 1.32 takes the widgets of a subgraph's node away here
     if (!node.widgets.includes(widget)) node.widgets.push(widget)
   }
   const onRemoved = node.onRemoved
@@ -120,7 +120,11 @@ function addPanel(node, source) {
 
 // What runs say
 
-const nodeOf = (id) => app.graph?.getNodeById?.(Number(lastOf(id)))
+/** The title of the node at `path`, or of the subgraph's node around it. */
+function titleOf(path) {
+  const [outermost] = String(path).split(":")
+  return (app.rootGraph ?? app.graph)?.getNodeById?.(Number(outermost))?.title ?? "GUDA"
+}
 
 /** ComfyUI's line of progress would take half of a node's room, which the panel needs. */
 function keepTextLow(id) {
@@ -166,7 +170,7 @@ function listen() {
     setTimeout(() => api.dispatchCustomEvent?.("progress_text", { nodeId: detail.node, text }), 1000)
     app.extensionManager?.toast?.add?.({
       severity: detail.failed ? "error" : "info",
-      summary: `${nodeOf(detail.node)?.title ?? "GUDA"}: ${detail.title.toLowerCase()}`,
+      summary: `${titleOf(detail.node)}: ${detail.title.toLowerCase()}`,
       detail: detail.text,
       life: LONG,
     })

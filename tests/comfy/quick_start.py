@@ -87,6 +87,8 @@ ALONE = {  # nodes that are not in the graph: what they are shown with
     "GudaModelFromGraph": {},
     "GudaWithoutStyle": {"style": "Fluent Ink"},
 }
+USED = """panel => panel.querySelector('.guda-note').getBoundingClientRect().bottom
+    - panel.getBoundingClientRect().top"""
 LAY_OUT = """([layout, groups, note, height]) => {
     const graph = window.app.graph
     for (const [id, [title, x, y, w, h]] of Object.entries(layout)) {
@@ -171,18 +173,19 @@ def take_panel(page: ComfyPage) -> None:
     both = Image.new("RGB", (dark.width + 16 + light.width, dark.height), "white")
     both.paste(dark, (0, 0))
     both.paste(light, (dark.width + 16, 0))
-    both.save(PANEL)
-    save_small(PANEL)
+    both.save(PANEL, optimize=True)
     dark.thumbnail((640, 640))
-    dark.save(THUMBNAIL, quality=88)
+    dark.save(THUMBNAIL, quality=82)
 
 
 def themed(page: ComfyPage, palette: str) -> Image.Image:
-    """The panel in this theme, which stays."""
+    """The panel down to its note in this theme, which stays."""
     choose = "p => window.app.extensionManager.setting.set('Comfy.ColorPalette', p)"
     page.page.evaluate(choose, palette)
     page.page.wait_for_timeout(1500)
-    return taken(page.locator(".guda-panel"))
+    panel = page.locator(".guda-panel")
+    shot = taken(panel)
+    return shot.crop((0, 0, shot.width, round(panel.evaluate(USED)) + 12))
 
 
 def taken(element: Locator) -> Image.Image:

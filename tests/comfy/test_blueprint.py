@@ -16,6 +16,13 @@ NAME = BLUEPRINT.stem
 SITES = [("installed", "classic"), ("newest", "nodes2")]
 SIDEBAR = """() => window.app.extensionManager.command.execute(
     'Workspace.ToggleSidebarTab.node-library')"""
+LISTEN = """() => {
+    window.said = []
+    setInterval(() => {
+        for (const line of document.querySelectorAll('.guda-running'))
+            if (line.checkVisibility()) window.said.push(line.textContent)
+    }, 100)
+}"""
 OUTER = """() => {
     const node = window.app.graph._nodes.find(n => n.subgraph)
     return {
@@ -100,11 +107,14 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
         assert asked["prompt"] == "rocket, in twemoji style"
         assert sent[asked["image"][0]]["class_type"] == "LoadImage"
         assert kinds["GudaUnlearn"][1]["set_name"] == "panel"
+        page.page.evaluate(LISTEN)
         entry = page.run(timeout=300)
         assert entry["status"]["status_str"] == "success", entry["status"]
         (image,) = entry["outputs"][attribute]["guda"][0]["images"]
         assert len(image["scores"]) == panel.STYLES
         assert answer(page) == [image["headline"]]
+        said = page.page.evaluate("() => window.said")
+        assert any(text.startswith("Scoring: style") for text in said), said
         panel.look(page, which="n => n.subgraph")
         panel.keep(page, f"blueprint-{name}")
         asked = panel.questions(page)
