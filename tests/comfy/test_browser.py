@@ -23,7 +23,7 @@ def answered(site: tuple[Comfy, str, dict], chromium):
     """A page whose quick start has run: (page, name, history entry, what it asked)."""
     comfy, name, settings = site
     context = chromium.new_context(
-        viewport={"width": 1440, "height": 1480},
+        viewport={"width": 1440, "height": 1620},
         permissions=["clipboard-read", "clipboard-write"],
     )
     try:
