@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +204,32 @@ def make_set():
         return load_set(folder)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def side_by_side(tmp_path_factory) -> Callable[[list[list[str]]], list[str]]:
+    """Runs commands of `python -m guda` at the same time, on one core each: what they print."""
+    root, env = Path(__file__).parents[2], os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def run(commands: list[list[str]]) -> list[str]:
+        folder = tmp_path_factory.mktemp("logs")
+        logs = [folder / str(i) for i in range(len(commands))]
+        runs = []
+        for command, log in zip(commands, logs, strict=True):
+            with open(log, "w", encoding="utf-8") as errors:
+                runs.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "guda", *command],
+                        cwd=root,
+                        env=env,
+                        stdout=subprocess.PIPE,
+                        stderr=errors,
+                        text=True,
+                    )
+                )
+        printed = [process.communicate(timeout=1800)[0] for process in runs]
+        for process, log in zip(runs, logs, strict=True):
+            assert process.returncode == 0, log.read_text("utf-8")
+        return printed
+
+    return run

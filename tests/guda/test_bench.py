@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -284,11 +285,12 @@ def unet_differences(bench, full):
     return coverage(full.backbone, loras, query, configs, repeats=6, long=512)
 
 
-@pytest.fixture
-def clip(tmp_path):
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
     """A folder with a small untrained CLIP vision model."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
+    folder = tmp_path_factory.mktemp("clip")
     config = CLIPVisionConfig(
         hidden_size=32,
         intermediate_size=64,
@@ -300,8 +302,8 @@ def clip(tmp_path):
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        CLIPVisionModelWithProjection(config).save_pretrained(tmp_path / "clip")
-    return tmp_path / "clip"
+        CLIPVisionModelWithProjection(config).save_pretrained(folder)
+    return folder
 
 
 def test_clip_encodes_as_its_own_processor_does(clip):
@@ -320,13 +322,20 @@ def test_a_folder_without_clip_is_named(tmp_path):
         clip_features(tmp_path / "nothing")
 
 
+@pytest.fixture(scope="module")
+def quick_runs(tmp_path_factory, clip, side_by_side) -> dict[str, tuple[list[str], str]]:
+    """The command and what it printed, of both quick presets."""
+    out = tmp_path_factory.mktemp("quick")
+    names = ("digits", "styles")
+    commands = [["bench", n, "--quick", "--out", str(out), "--clip", str(clip)] for n in names]
+    return dict(zip(names, zip(commands, side_by_side(commands), strict=True), strict=True))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "styles"])
-def test_the_quick_benchmark(name, tmp_path, clip, capsys):
-    more = ["--out", str(tmp_path), "--clip", str(clip)]
-    assert cli.main(["bench", name, "--quick", *more]) == 0
-    printed = capsys.readouterr().out
-    folder = tmp_path / f"{name}-quick" / "test"
+def test_the_quick_benchmark(name, quick_runs, capsys):
+    command, printed = quick_runs[name]
+    folder = Path(command[command.index("--out") + 1]) / f"{name}-quick" / "test"
     assert {p.name for p in folder.iterdir()} == {
         "results.md",
         "results.json",
@@ -346,7 +355,7 @@ def test_the_quick_benchmark(name, tmp_path, clip, capsys):
     assert ours["cost"]["unet_evaluations"] > 0 and ours["cost"]["disk_kib"] > 0
     assert "similarity, CLIP (10-NN)" in rows
 
-    assert cli.main(["bench", name, "--quick", *more, "--json"]) == 0
+    assert cli.main([*command, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again == data  # nothing is computed twice, and nothing changes
 

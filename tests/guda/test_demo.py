@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,26 +10,11 @@ from PIL import Image
 
 from guda.demo import STYLES
 
-ROOT = Path(__file__).parents[2]
-
-
-def demo(out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "guda", "demo", "--json", "--out", str(out)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}  # two on two cores are faster than one after one
-    with open(f"{out}.log", "w") as log:
-        return subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-
 
 @pytest.mark.slow
-def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path):
-    names = ("a", "b")
-    runs = [demo(tmp_path / name) for name in names]
-    printed = [run.communicate(timeout=900)[0] for run in runs]
-    for run, name in zip(runs, names, strict=True):
-        assert run.returncode == 0, (tmp_path / f"{name}.log").read_text("utf-8")
-    first, second = map(json.loads, printed)
+def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
+    commands = [["demo", "--json", "--out", str(tmp_path / name)] for name in ("a", "b")]
+    first, second = map(json.loads, side_by_side(commands))
     leaders = [image["scores"][0]["group"] for image in first["images"]]
     right = sum(leader == style for leader, style in zip(leaders, STYLES, strict=True))
     assert right >= 4, leaders
