@@ -10,7 +10,13 @@ MY_STYLES = Template(
     {
         "1": node("GudaLoadModel"),
         "2": node("GudaGroupsFromFolder", folder="built-in example"),
-        "3": node("GudaUnlearn", model=["1", 0], groups=["2", 0], set_name="my-folder"),
+        "3": node(
+            "GudaUnlearn",
+            model=["1", 0],
+            groups=["2", 0],
+            set_name="my-folder",
+            caption_dropout=0.25,  # more leaves too little of a dozen pictures that name the style
+        ),
         "4": node("GudaGeneratePictures", model=["1", 0], prompts="fox, in ink style", seed=1),
         "5": node(
             "GudaAttribute",

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from guda.backbone.load import DEMO, load
+from guda.config import UnlearnConfig
 from guda.demo import STYLES
+from guda.groups import load_folder
+from guda.pipeline import UnlearnRequest, unlearn
+from guda.steps import drain
+
+EXAMPLE = Path(__file__).parents[2] / "guda" / "demo" / "styles"
 
 
 @pytest.mark.slow
@@ -27,3 +34,12 @@ def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
         assert (tmp_path / "a" / name).stat().st_size > 500
     charts = sorted((tmp_path / "a").glob("chart-*.png"))
     assert len(charts) == len(STYLES) and Image.open(charts[0]).width >= 512
+
+
+def test_the_example_folder_is_enough(tmp_path: Path):
+    """Its style that is hardest to forget, with the recipe of the template my_styles."""
+    groups = load_folder(EXAMPLE)
+    recipe = UnlearnConfig(caption_dropout=0.25)
+    request = UnlearnRequest(load(DEMO), groups, tmp_path, recipe, ["EmojiOne"])
+    (entry,) = drain(unlearn(request)).entries
+    assert entry.gate.passed, entry.gate.reason
