@@ -15,6 +15,7 @@ import argparse
 import copy
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,6 +31,12 @@ from guda.config import ElboConfig
 from guda.recipe import STABLE_DIFFUSION
 
 GB = 1e9
+TRAINED: dict[str, Any] = {
+    "modules": STABLE_DIFFUSION.modules,
+    "rank": STABLE_DIFFUSION.rank,
+    "alpha": STABLE_DIFFUSION.lora_alpha,
+    "seed": 0,
+}
 MODELS: dict[str, dict] = {
     "sd15": {"sample_size": 64, "cross_attention_dim": 768},
     "sdxl": {
@@ -65,12 +72,7 @@ def model(name: str, device: str, dtype: torch.dtype, weights: str = "meta") -> 
 def lora(backbone: StableDiffusion) -> LoraWeights:
     """Zeros of the shapes that the recipe trains."""
     unreal = footprint.ghost(backbone)
-    with unreal.training_lora(
-        modules=STABLE_DIFFUSION.modules,
-        rank=STABLE_DIFFUSION.rank,
-        alpha=STABLE_DIFFUSION.lora_alpha,
-        seed=0,
-    ) as trained:
+    with unreal.training_lora(**TRAINED) as trained:
         shapes = {name: p.shape for name, p in trained.parameters().items()}
     layers = {
         name[:-3]: (torch.zeros(shape), torch.zeros(shapes[f"{name[:-3]}.down"]))
@@ -127,12 +129,7 @@ def real(name: str) -> None:
     condition = backbone.encode_prompts([""])
     with (
         metered(nn.Module) as cost,
-        backbone.training_lora(
-            modules=STABLE_DIFFUSION.modules,
-            rank=STABLE_DIFFUSION.rank,
-            alpha=STABLE_DIFFUSION.lora_alpha,
-            seed=0,
-        ) as trained,
+        backbone.training_lora(**TRAINED) as trained,
         checkpointed(backbone.unet),
         training_attention(backbone.device, side**2),
     ):

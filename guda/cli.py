@@ -20,7 +20,7 @@ from .config import (
     SampleConfig,
     UnlearnConfig,
 )
-from .errors import ConfigError, GudaError
+from .errors import ConfigError, GudaError, first_line
 from .steps import Step
 from .version import __version__
 
@@ -302,9 +302,8 @@ def _device(name: str):
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"device is {name!r}, which cannot be used here ({reason}); try cpu."
+            f"device is {name!r}, which cannot be used here ({first_line(error)}); try cpu."
         ) from None
     return device
 

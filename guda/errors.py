@@ -41,3 +41,8 @@ class OutOfMemoryError(GudaError):
 
 class SaveError(GudaError):
     """A file could not be written."""
+
+
+def first_line(error: BaseException) -> str:
+    """Of its message, without the full stop."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

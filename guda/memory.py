@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psutil
 import torch
 
-from .errors import OutOfMemoryError
+from .errors import OutOfMemoryError, first_line
 
 T = TypeVar("T")
 
@@ -36,11 +36,6 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in _WORDS)
-
-
-def first_line(error: BaseException) -> str:
-    """Of its message, without the full stop."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from ..errors import OutOfMemoryError
-from ..memory import first_line, is_out_of_memory, release
+from ..errors import OutOfMemoryError, first_line
+from ..memory import is_out_of_memory, release
 
 
 def bring(

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from ..config import PRECISIONS
-from ..errors import ConfigError
-from ..memory import first_line
+from ..errors import ConfigError, first_line
 
 
 def choose(precision: str, device: torch.device | str) -> torch.dtype:

@@ -26,10 +26,7 @@ class DemoResult:
 def run_demo(out: Path, on_step: Callable[[Step], None] | None = None) -> DemoResult:
     """Everything from nothing into `out`; a second run reuses what is there and agrees with it."""
     backbone = load(DEMO)
-    made = drain(
-        unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")),
-        on_step,
-    )
+    made = drain(unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")), on_step)
     asked = prompts()
     drawn = drain(draw(backbone, asked, SampleConfig(seed=1)), on_step)
     for prompt, picture in zip(asked, drawn, strict=True):

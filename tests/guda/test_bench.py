@@ -328,7 +328,8 @@ def quick_runs(tmp_path_factory, clip, side_by_side) -> dict[str, tuple[list[str
     out = tmp_path_factory.mktemp("quick")
     names = ("digits", "styles")
     commands = [["bench", n, "--quick", "--out", str(out), "--clip", str(clip)] for n in names]
-    return dict(zip(names, zip(commands, side_by_side(commands), strict=True), strict=True))
+    printed = side_by_side(commands)
+    return {n: (c, said) for n, c, said in zip(names, commands, printed, strict=True)}
 
 
 @pytest.mark.slow
