@@ -37,6 +37,11 @@ def save(
     write_atomically(path, lambda tmp: save_file(tensors, tmp, metadata))
 
 
+def repetition(path: Path, i: int) -> Path:
+    """Where repetition `i` of a job with the checkpoint `path` keeps its own."""
+    return path.with_name(f"{i}.{path.name}") if i else path
+
+
 def progress(path: Path, key: str) -> int:
     """Steps that the checkpoint holds; 0 where there is none to continue from."""
     try:

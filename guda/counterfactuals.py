@@ -153,7 +153,7 @@ def unlearn_set(
     for group in chosen:
         key = recipe_key(backbone, groups, group.name, config)
         if _is_finished(folder, entries.get(group.name), key):
-            yield Step("unlearn", config.steps, config.steps, group.name)
+            yield Step("unlearn", config.total_steps, config.total_steps, group.name)
             continue
         if encoded is None:
             encoded = yield from encode_groups(backbone, groups, config.heldout)
@@ -168,7 +168,8 @@ def unlearn_set(
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
         kept = tuple(entries.values())
         _save_manifest(_set(folder, backbone, groups, config, kept))
-        checkpoint_path(folder, group).unlink(missing_ok=True)
+        for path in checkpoint_paths(folder, group, config):
+            path.unlink(missing_ok=True)
     done = tuple(entries[g.name] for g in chosen)
     return _set(folder, backbone, groups, config, done)
 
@@ -260,6 +261,12 @@ def checkpoint_path(folder: Path, group: Group) -> Path:
     return folder / f"{group.slug}.checkpoint.safetensors"
 
 
+def checkpoint_paths(folder: Path, group: Group, config: UnlearnConfig) -> list[Path]:
+    """Those of all its repetitions."""
+    first = checkpoint_path(folder, group)
+    return [checkpoints.repetition(first, i) for i in range(config.repeats)]
+
+
 def unfinished(
     backbone: Backbone,
     groups: StyleGroups,
@@ -273,8 +280,9 @@ def unfinished(
     for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
-            done = checkpoints.progress(checkpoint_path(folder, group), key)
-            left.append((group, min(done, config.steps)))
+            paths = checkpoint_paths(folder, group, config)
+            done = sum(min(checkpoints.progress(path, key), config.steps) for path in paths)
+            left.append((group, done))
     return left
 
 
@@ -346,7 +354,7 @@ def _save_lora(
         "modelspec.title": f"without {group.name}",
         "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
         "ss_network_module": "networks.lora",
-        "ss_network_dim": str(config.rank),
+        "ss_network_dim": str(config.rank * config.repeats),
         "ss_network_alpha": str(config.lora_alpha),
         "guda.version": __version__,
         "guda.group": group.name,

@@ -76,7 +76,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     reused = _reused(everything, left, undrawn, sum(len(g.examples) for g in groups))
     if not left:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
-    steps = sum(config.steps - done for _, done in left)
+    steps = sum(config.total_steps - done for _, done in left)
     n, m = config.batch_size, config.retain_batch_size
     per_step = EVALUATIONS[config.operator](n, m, backbone.conditional)
     gates = sum(_gate(groups, group, config.heldout) for group, _ in left)
@@ -106,7 +106,8 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         memory,
         ready.checkpointing,
         str(backbone.device),
-        (len(left) + 3) * (lora + (64 << 10)) + undrawn * 3 * backbone.resolution**2,
+        (len(left) + 3) * config.repeats * (lora + (64 << 10))
+        + undrawn * 3 * backbone.resolution**2,
         reused,
     )
 

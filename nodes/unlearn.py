@@ -74,7 +74,7 @@ class GudaUnlearn(io.ComfyNode):
         config = settings.read(UnlearnConfig, values, recommended(model))
         folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
         request = UnlearnRequest(model, groups, folder, config, memory=memory)
-        watch = Unlearning(groups.names, config.steps, config.checkpoint_every)
+        watch = Unlearning(groups.names, config.total_steps, config.checkpoint_every)
         with on_device(model, TRAINING):
             note = plan(plan_unlearn(request))
             made = run(unlearn(request), watch, note)

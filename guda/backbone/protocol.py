@@ -62,6 +62,25 @@ class LoraWeights:
     def scale(self) -> float:
         return self.alpha / self.rank
 
+    @classmethod
+    def mean(cls, parts: Sequence[LoraWeights]) -> LoraWeights:
+        """The mean of the changes of W by LoRAs of the same layers, rank and alpha.
+
+        Side by side they are one LoRA of their ranks' sum, which alpha / rank divides.
+        """
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        layers = {
+            name: (
+                torch.cat([p.layers[name][0] for p in parts], 1),
+                torch.cat([p.layers[name][1] for p in parts], 0),
+            )
+            for name in first.layers
+        }
+        diffs = {n: torch.stack([p.diffs[n] for p in parts]).mean(0) for n in first.diffs}
+        return cls(layers, first.alpha, diffs)
+
 
 Shape = tuple[int, int, int]
 

@@ -46,8 +46,10 @@ SHORT = UnlearnConfig(
 )
 LORA = SHORT.replace(steps=300, modules="all", rank=32, caption_dropout=0.5)
 """The best of `benchmarks/recipes.py styles`, on the dev split."""
+REPEATED = LORA.replace(repeats=3)
 RECIPES = {
     "GUDA (AWSS, LoRA)": LORA,
+    "GUDA (AWSS, LoRA, 3 repeats)": REPEATED,
     "GUDA (AWSS, full)": LORA.replace(modules="full", lr=5e-4),
     "GUDA (caption dropout, 150 steps)": SHORT.replace(caption_dropout=0.5),
     "GUDA (AWSS, 150 steps)": SHORT,
@@ -101,7 +103,9 @@ def benchmark(out: Path, quick: bool, data: Path | None) -> Benchmark:
     methods = {name: Method(recipe, elbo) for name, recipe in recipes.items()}
     if not quick:
         methods["GUDA (AWSS, LoRA, data-free)"] = Method(LORA, elbo, generated=64)
-        methods["GUDA (AWSS, LoRA, eps weights)"] = Method(LORA, elbo.replace(weighting="eps"))
+        eps = elbo.replace(weighting="eps")
+        methods["GUDA (AWSS, LoRA, eps weights)"] = Method(LORA, eps)
+        methods["GUDA (AWSS, LoRA, 3 repeats, eps weights)"] = Method(REPEATED, eps)
     few = ("random", "class label", "similarity, latents (10-NN)")
     return Benchmark(
         name="styles",

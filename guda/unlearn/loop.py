@@ -46,11 +46,12 @@ def unlearn_group(
     key: str = "",
     fit: Fit | None = None,
 ) -> Steps[Unlearned]:
-    """Unlearn the group `name`; yields once per step.
+    """Unlearn the group `name`, `config.repeats` times; yields once per step.
 
-    checkpoint: where to keep the state every `config.checkpoint_every` steps; a file there whose
-    key is `key` is continued from, any other is ignored. Raises DivergedError when a loss is not
-    finite; the last good checkpoint stays on disk.
+    checkpoint: where to keep the state every `config.checkpoint_every` steps, each repetition in a
+    file of its own (`checkpoints.repetition`); one whose key is `key` is continued from, any other
+    is ignored. Raises DivergedError when a loss is not finite; the last good checkpoint stays on
+    disk.
 
     fit: how many pictures go through the UNet at once, by default all of a step. The gradients of
     the parts add up to that of the whole, and when memory runs out the parts become smaller.
@@ -60,6 +61,44 @@ def unlearn_group(
             f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
             "takes none; choose retrack."
         )
+    fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
+    parts: list[LoraWeights] = []
+    losses: list[Loss] = []
+    for i in range(config.repeats):
+        kept = checkpoint and checkpoints.repetition(checkpoint, i)
+        own = config.replace(seed=(config.seed + i) % (2**53 + 1))
+        weights, curve = yield from _train(
+            backbone, groups, encoded, name, own, kept, key, fit, i * config.steps
+        )
+        parts.append(weights)
+        losses += [(step + i * config.steps, forget, preserve) for step, forget, preserve in curve]
+    mean = LoraWeights.mean(parts)
+    yield Step("gate", 0, 1, name)
+    gate = measure(
+        backbone,
+        encoded,
+        name,
+        mean,
+        seed=config.seed,
+        margin=config.gate_margin,
+        room=fit.gate,
+    )
+    yield Step("gate", 1, 1, name)
+    return Unlearned(mean, tuple(losses), gate)
+
+
+def _train(
+    backbone: Backbone,
+    groups: StyleGroups,
+    encoded: dict[str, EncodedGroup],
+    name: str,
+    config: UnlearnConfig,
+    checkpoint: Path | None,
+    key: str,
+    fit: Fit,
+    before: int,
+) -> Steps[tuple[LoraWeights, list[Loss]]]:
+    """One repetition, after `before` steps of others."""
     group = groups[name]
     anchors = anchor_context(backbone, groups, group, config)
     plans = [plan_step(s, encoded, anchors, backbone.schedule, config) for s in range(config.steps)]
@@ -72,7 +111,6 @@ def unlearn_group(
     if config.operator in NEED_NEIGHBOURS:
         neighbours = nearest_retain(encoded, name, config.neighbours)
     losses: list[Loss] = []
-    fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
     scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
     with ExitStack() as stack:
         lora = stack.enter_context(
@@ -128,7 +166,7 @@ def unlearn_group(
             norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)
             if not math.isfinite(loss + norm.item()):
                 raise DivergedError(
-                    f"Unlearning {name!r} stopped at step {step + 1}: the loss is {loss}, "
+                    f"Unlearning {name!r} stopped at step {before + step + 1}: the loss is {loss}, "
                     f"its gradient norm {norm.item()}. Lower lr (it is {config.lr:g}) and run "
                     "again; what was finished before is kept."
                 )
@@ -137,20 +175,9 @@ def unlearn_group(
             losses.append((step, forget, preserve))
             if checkpoint is not None and _is_due(step + 1, config):
                 checkpoints.save(checkpoint, key, parameters, optimizer, losses)
-            yield Step("unlearn", step + 1, config.steps, name, loss, forget, preserve)
-        weights = lora.weights()
-    yield Step("gate", 0, 1, name)
-    gate = measure(
-        backbone,
-        encoded,
-        name,
-        weights,
-        seed=config.seed,
-        margin=config.gate_margin,
-        room=fit.gate,
-    )
-    yield Step("gate", 1, 1, name)
-    return Unlearned(weights, tuple(losses), gate)
+            done = before + step + 1
+            yield Step("unlearn", done, config.total_steps, name, loss, forget, preserve)
+        return lora.weights(), losses
 
 
 def learning_rate(step: int, config: UnlearnConfig) -> float:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from guda import checkpoints
 from guda.backbone.load import load
-from guda.counterfactuals import MANIFEST, load_set, read_file, unlearn_set
+from guda.counterfactuals import MANIFEST, load_set, read_file, unfinished, unlearn_set
 from guda.errors import CounterfactualError, SaveError
 from guda.groups import StyleGroups
 from guda.steps import drain
@@ -69,6 +69,24 @@ def make(backbone, groups, config, folder, names=None):
 
 def stamps(folder):
     return {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.iterdir())}
+
+
+def test_repetitions_leave_one_lora_and_no_checkpoints(backbone, groups, brief, tmp_path):
+    folder, twice = tmp_path / "set", brief.replace(repeats=2)
+    running = unlearn_set(backbone, groups, twice, folder)
+    for step in running:
+        if (step.stage, step.done) == ("unlearn", brief.steps + 1):
+            break
+    running.close()
+    first = groups.names[0]
+    assert unfinished(backbone, groups, twice, folder)[0] == (groups[first], brief.steps)
+    made, steps = make(backbone, groups, twice, folder)
+    assert steps[0].done == brief.steps + 1 and steps[0].total == 2 * brief.steps
+    assert sorted(os.listdir(folder)) == sorted([MANIFEST, *(e.file for e in made.entries)])
+    lora = made.load(made.entries[0], backbone)
+    assert lora.rank == 2 * brief.rank and lora.alpha == brief.lora_alpha
+    with safe_open(made.path(made.entries[0]), "pt") as file:
+        assert file.metadata()["ss_network_dim"] == "4"
 
 
 def test_the_files_and_what_they_say(backbone, groups, brief, tmp_path):

@@ -14,6 +14,7 @@ from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 
 from guda.anchors import context
+from guda.backbone import LoraWeights
 from guda.backbone.load import load
 from guda.encoded import PromptTable, encode_groups
 from guda.errors import CounterfactualError, DivergedError
@@ -186,6 +187,45 @@ def test_an_interrupted_run_ends_the_same(run, quick, whole, tmp_path, stop):
     assert steps[0].done == 1 + min(stop // 2 * 2, 6) or steps[0].stage == "gate"
     assert same(again, whole)
     assert again.gate == whole.gate
+
+
+def change(lora: LoraWeights, name: str) -> torch.Tensor:
+    """What it adds to the weights of the layer `name`, a matrix."""
+    up, down = lora.layers[name]
+    return lora.scale * up.flatten(1).double() @ down.flatten(1).double()
+
+
+def test_repetitions_are_averaged(run, quick, whole):
+    """Their LoRA changes every weight by the mean of what the seeds' own LoRAs do."""
+    twice = quick.replace(repeats=2)
+    steps, both = run(twice)
+    trained = [s for s in steps if s.stage == "unlearn"]
+    assert [(s.done, s.total) for s in trained] == [(i + 1, 12) for i in range(12)]
+    assert [s for s, *_ in both.losses] == list(range(12)) and both.losses[:6] == whole.losses
+    _, second = run(quick.replace(seed=1))
+    assert both.lora.rank == 2 * quick.rank
+    for name in whole.lora.layers:
+        parts = [change(x.lora, name) for x in (whole, second)]
+        assert not torch.allclose(*parts, atol=1e-3 * parts[0].abs().max())
+        assert torch.allclose(change(both.lora, name), sum(parts) / 2, rtol=1e-5, atol=1e-9)
+
+
+def test_full_repetitions_are_averaged(run, quick):
+    full = quick.replace(modules="full", steps=2)
+    _, both = run(full.replace(repeats=2))
+    (_, one), (_, two) = run(full), run(full.replace(seed=1))
+    for name, found in both.lora.diffs.items():
+        assert torch.allclose(found, (one.lora.diffs[name] + two.lora.diffs[name]) / 2)
+
+
+@pytest.mark.parametrize("stop", [6, 9, 12, 13])
+def test_an_interrupted_repetition_ends_the_same(run, quick, tmp_path, stop):
+    path, twice = tmp_path / "c.safetensors", quick.replace(repeats=2)
+    _, expected = run(twice)
+    run(twice, path, stop=stop)
+    steps, again = run(twice, path)
+    assert steps[0].done == 1 + stop // 2 * 2 or steps[0].stage == "gate"
+    assert same(again, expected) and again.gate == expected.gate
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
