@@ -82,6 +82,21 @@ STYLES: Changes = {
         "steps": 300,
         "weighting": "eps",
     },
+    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats": {
+        "caption_dropout": 0.5,
+        "modules": "all",
+        "rank": 32,
+        "steps": 300,
+        "repeats": 3,
+    },
+    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats, eps weights": {
+        "caption_dropout": 0.5,
+        "modules": "all",
+        "rank": 32,
+        "steps": 300,
+        "repeats": 3,
+        "weighting": "eps",
+    },
     "dropout 0.5, all layers, rank 32, 600 steps": {
         "caption_dropout": 0.5,
         "modules": "all",
