@@ -50,6 +50,7 @@ DIGITS: Changes = {
     "teacher-anchored, 200 steps": {"operator": "teacher_anchored", "kl_cap": 8.0, "steps": 200},
     "ESD, 200 steps": {"operator": "esd", "steps": 200},
 }
+WON: dict[str, Any] = {"caption_dropout": 0.5, "modules": "all", "rank": 32, "steps": 300}
 STYLES: Changes = {
     "AWSS": {},
     "rank 4": {"rank": 4},
@@ -69,40 +70,12 @@ STYLES: Changes = {
     "dropout 0.5": {"caption_dropout": 0.5},
     "all layers, rank 32": {"modules": "all", "rank": 32},
     "dropout 0.5, all layers, rank 32": {"caption_dropout": 0.5, "modules": "all", "rank": 32},
-    "dropout 0.5, all layers, rank 32, 300 steps": {
-        "caption_dropout": 0.5,
-        "modules": "all",
-        "rank": 32,
-        "steps": 300,
-    },
-    "dropout 0.5, all layers, rank 32, 300 steps, eps weights": {
-        "caption_dropout": 0.5,
-        "modules": "all",
-        "rank": 32,
-        "steps": 300,
-        "weighting": "eps",
-    },
-    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats": {
-        "caption_dropout": 0.5,
-        "modules": "all",
-        "rank": 32,
-        "steps": 300,
-        "repeats": 3,
-    },
-    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats, eps weights": {
-        "caption_dropout": 0.5,
-        "modules": "all",
-        "rank": 32,
-        "steps": 300,
-        "repeats": 3,
-        "weighting": "eps",
-    },
-    "dropout 0.5, all layers, rank 32, 600 steps": {
-        "caption_dropout": 0.5,
-        "modules": "all",
-        "rank": 32,
-        "steps": 600,
-    },
+    "dropout 0.5, all layers, rank 32, 300 steps": WON,
+    "dropout 0.5, all layers, rank 32, 300 steps, eps weights": WON | {"weighting": "eps"},
+    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats": WON | {"repeats": 3},
+    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats, eps weights": WON
+    | {"repeats": 3, "weighting": "eps"},
+    "dropout 0.5, all layers, rank 32, 600 steps": WON | {"steps": 600},
     "dropout 0.5, full, 300 steps": {
         "caption_dropout": 0.5,
         "modules": "full",

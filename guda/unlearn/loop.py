@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .. import checkpoints
+from ..anchors import AnchorContext
 from ..anchors import context as anchor_context
 from ..backbone import Backbone, LoraWeights, checkpointed
 from ..checkpoints import Loss
@@ -62,13 +64,17 @@ def unlearn_group(
             "takes none; choose retrack."
         )
     fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
+    anchors = anchor_context(backbone, groups, groups[name], config)
+    neighbours = None
+    if config.operator in NEED_NEIGHBOURS:
+        neighbours = nearest_retain(encoded, name, config.neighbours)
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
     for i in range(config.repeats):
         kept = checkpoint and checkpoints.repetition(checkpoint, i)
         own = config.replace(seed=(config.seed + i) % (2**53 + 1))
         weights, curve = yield from _train(
-            backbone, groups, encoded, name, own, kept, key, fit, i * config.steps
+            backbone, encoded, anchors, neighbours, own, kept, key, fit, i * config.steps
         )
         parts.append(weights)
         losses += [(step + i * config.steps, forget, preserve) for step, forget, preserve in curve]
@@ -89,9 +95,9 @@ def unlearn_group(
 
 def _train(
     backbone: Backbone,
-    groups: StyleGroups,
     encoded: dict[str, EncodedGroup],
-    name: str,
+    anchors: AnchorContext,
+    neighbours: Tensor | None,
     config: UnlearnConfig,
     checkpoint: Path | None,
     key: str,
@@ -99,17 +105,13 @@ def _train(
     before: int,
 ) -> Steps[tuple[LoraWeights, list[Loss]]]:
     """One repetition, after `before` steps of others."""
-    group = groups[name]
-    anchors = anchor_context(backbone, groups, group, config)
+    name = anchors.group.name
     plans = [plan_step(s, encoded, anchors, backbone.schedule, config) for s in range(config.steps)]
     prompts = PromptTable(
         backbone,
         (p for x in plans for p in (*x.forget_prompts, *x.anchor_prompts, *x.retain_prompts)),
     )
     operator = OPERATORS[config.operator]
-    neighbours = None
-    if config.operator in NEED_NEIGHBOURS:
-        neighbours = nearest_retain(encoded, name, config.neighbours)
     losses: list[Loss] = []
     scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
     with ExitStack() as stack:
