@@ -42,6 +42,11 @@ def repetition(path: Path, i: int) -> Path:
     return path.with_name(f"{i}.{path.name}") if i else path
 
 
+def repetitions(path: Path) -> list[Path]:
+    """Those of `repetition` that are on disk, in any order."""
+    return [p for p in (path, *path.parent.glob(f"[0-9]*.{path.name}")) if p.is_file()]
+
+
 def progress(path: Path, key: str) -> int:
     """Steps that the checkpoint holds; 0 where there is none to continue from."""
     try:

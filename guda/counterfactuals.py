@@ -168,7 +168,7 @@ def unlearn_set(
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
         kept = tuple(entries.values())
         _save_manifest(_set(folder, backbone, groups, config, kept))
-        for path in checkpoint_paths(folder, group, config):
+        for path in checkpoint_paths(folder, group):
             path.unlink(missing_ok=True)
     done = tuple(entries[g.name] for g in chosen)
     return _set(folder, backbone, groups, config, done)
@@ -261,10 +261,9 @@ def checkpoint_path(folder: Path, group: Group) -> Path:
     return folder / f"{group.slug}.checkpoint.safetensors"
 
 
-def checkpoint_paths(folder: Path, group: Group, config: UnlearnConfig) -> list[Path]:
-    """Those of all its repetitions."""
-    first = checkpoint_path(folder, group)
-    return [checkpoints.repetition(first, i) for i in range(config.repeats)]
+def checkpoint_paths(folder: Path, group: Group) -> list[Path]:
+    """What lies there of it, of every repetition, whatever recipe it is of."""
+    return checkpoints.repetitions(checkpoint_path(folder, group))
 
 
 def unfinished(
@@ -280,7 +279,7 @@ def unfinished(
     for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
-            paths = checkpoint_paths(folder, group, config)
+            paths = checkpoint_paths(folder, group)
             done = sum(min(checkpoints.progress(path, key), config.steps) for path in paths)
             left.append((group, done))
     return left

@@ -89,6 +89,19 @@ def test_repetitions_leave_one_lora_and_no_checkpoints(backbone, groups, brief, 
         assert file.metadata()["ss_network_dim"] == "4"
 
 
+def test_fewer_repetitions_leave_none_of_the_others_checkpoints(backbone, groups, brief, tmp_path):
+    folder = tmp_path / "set"
+    running = unlearn_set(backbone, groups, brief.replace(repeats=2, checkpoint_every=1), folder)
+    for step in running:
+        if (step.stage, step.done) == ("unlearn", brief.steps + 1):
+            break
+    running.close()
+    slug = groups[groups.names[0]].slug
+    assert f"1.{slug}.checkpoint.safetensors" in os.listdir(folder)
+    made, _ = make(backbone, groups, brief, folder)
+    assert sorted(os.listdir(folder)) == sorted([MANIFEST, *(e.file for e in made.entries)])
+
+
 def test_the_files_and_what_they_say(backbone, groups, brief, tmp_path):
     made, _ = make(backbone, groups, brief, tmp_path / "set")
     names = [f"{n}.safetensors" for n in groups.names]
