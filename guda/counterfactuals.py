@@ -130,6 +130,8 @@ def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: Unlea
     """Names everything that a finished counterfactual depends on."""
     recipe = {k: v for k, v in config.as_key().items() if k not in _NO_EFFECT}
     recipe |= backbone.overrides
+    if config.caption_dropout and backbone.conditional:
+        recipe["teacher"] = "whole captions"  # those made before it was so are made again
     return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
 
 

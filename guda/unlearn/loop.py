@@ -107,10 +107,7 @@ def _train(
     """One repetition, after `before` steps of others."""
     name = anchors.group.name
     plans = [plan_step(s, encoded, anchors, backbone.schedule, config) for s in range(config.steps)]
-    prompts = PromptTable(
-        backbone,
-        (p for x in plans for p in (*x.forget_prompts, *x.anchor_prompts, *x.retain_prompts)),
-    )
+    prompts = PromptTable(backbone, (p for x in plans for p in (*x.prompts, *x.teacher_prompts)))
     operator = OPERATORS[config.operator]
     losses: list[Loss] = []
     scale = LossScale(next(iter(backbone.unet.parameters())).dtype)

@@ -1,8 +1,8 @@
 """Unlearning operators: (full model, model being unlearned, batch, config) -> (forget, preserve).
 
 Each trains the forget rows towards a target of its own and keeps the retain rows at the full
-model's answer. To add one, write the function, enter it in OPERATORS and its name in
-`config.OPERATORS`. gamma_t = sqrt(alpha_bar_t), sigma_t = sqrt(1 - alpha_bar_t).
+model's answer to their captions. To add one, write the function, enter it in OPERATORS and its
+name in `config.OPERATORS`. gamma_t = sqrt(alpha_bar_t), sigma_t = sqrt(1 - alpha_bar_t).
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def redirect(
     """Murata et al. 2026, GUDA-C:
 
     forget   = ||eps_theta(x_t, c_forget) - eps_full(x_t, c_anchor)||^2  on the forget rows
-    preserve = ||eps_theta(x_t, c) - eps_full(x_t, c)||^2                on the retain rows
+    preserve = ||eps_theta(x_t, c) - eps_full(x_t, c_whole)||^2          on the retain rows
+
+    c_whole is the whole caption where c is one that was dropped, else c itself.
     """
     return _towards(_teacher(full, batch), student, batch)
 

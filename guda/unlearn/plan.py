@@ -23,13 +23,18 @@ from ..schedule import NoiseSchedule
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Indices, timesteps and prompts of one step: n forget rows, then m retain rows."""
+    """Indices, timesteps and prompts of one step: n forget rows, then m retain rows.
+
+    The student's captions may be dropped, the teacher's are whole: the forget rows' anchors, the
+    retain rows' own. A retain picture whose caption is dropped thus shows what the model answers
+    to that prompt when only the retain groups exist, the mean over their captions, and not what
+    the full model answers to it, which the forgotten group is a part of.
+    """
 
     forget: tuple[int, ...]
-    forget_prompts: tuple[str, ...]
-    anchor_prompts: tuple[str, ...]
     retain: tuple[tuple[str, int], ...]
-    retain_prompts: tuple[str, ...]
+    prompts: tuple[str, ...]  # (n + m,)
+    teacher_prompts: tuple[str, ...]  # (n + m,)
     t: Tensor  # (n + m,)
 
 
@@ -43,7 +48,7 @@ class Batch:
     x_t: Tensor
     t: Tensor
     condition: Conditioning
-    teacher_condition: Conditioning  # anchors for the first n rows, the rest unchanged
+    teacher_condition: Conditioning  # anchors for the first n rows, whole captions for the rest
     empty_condition: Conditioning  # (n,) the empty prompt
     neighbours: Tensor | None  # (n, K, c, h, w) nearest retain latents, if the operator asks
     schedule: NoiseSchedule
@@ -115,19 +120,14 @@ def plan_step(
         other = encoded[context.others[int(k)].name]
         i = int(torch.randint(len(other.train), (1,), generator=rng))
         retain.append((other.group.name, i))
-    anchors = tuple(strategy(context, e, rng) for e in examples)
-    kept = [encoded[name].train[i] for name, i in retain]
-    styles = [own.group.style] * len(examples) + [encoded[name].group.style for name, _ in retain]
-    prompts = [
-        caption(e, style, config.caption_dropout, rng)
-        for e, style in zip([*examples, *kept], styles, strict=True)
-    ]
+    anchors = [strategy(context, e, rng) for e in examples]
+    kept = [(encoded[name].train[i], encoded[name].group.style) for name, i in retain]
+    asked = [*((e, own.group.style) for e in examples), *kept]
     return StepPlan(
         forget=tuple(forget),
-        forget_prompts=tuple(prompts[: len(examples)]),
-        anchor_prompts=anchors,
         retain=tuple(retain),
-        retain_prompts=tuple(prompts[len(examples) :]),
+        prompts=tuple(caption(e, style, config.caption_dropout, rng) for e, style in asked),
+        teacher_prompts=(*anchors, *(e.prompt(style) for e, style in kept)),
         t=torch.cat(
             [
                 timesteps(n, schedule.length, config.timesteps, rng)
@@ -161,8 +161,8 @@ def make_batch(
         eps=eps,
         x_t=schedule.add_noise(x0, eps, plan.t),
         t=plan.t,
-        condition=prompts[[*plan.forget_prompts, *plan.retain_prompts]],
-        teacher_condition=prompts[[*plan.anchor_prompts, *plan.retain_prompts]],
+        condition=prompts[plan.prompts],
+        teacher_condition=prompts[plan.teacher_prompts],
         empty_condition=prompts[[""] * len(plan.forget)],
         neighbours=None if neighbours is None else neighbours[list(plan.forget)],
         schedule=schedule,

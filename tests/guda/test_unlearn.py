@@ -89,13 +89,13 @@ def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_fol
         x0 = encoded["dots"].latents[index : index + 1]
         x_t = scheduler.add_noise(x0, noise[row : row + 1], plan.t[row : row + 1])
         asked = encoded["dots"].train[index]
-        assert plan.forget_prompts[row] == f"{asked.content}, in dots style"
-        assert plan.anchor_prompts[row].startswith(f"{asked.content}, in ")
-        assert "dots" not in plan.anchor_prompts[row]
+        assert plan.prompts[row] == f"{asked.content}, in dots style"
+        assert plan.teacher_prompts[row].startswith(f"{asked.content}, in ")
+        assert "dots" not in plan.teacher_prompts[row]
         with torch.no_grad():
             eps, anchor = (
                 backbone.unet(x_t, plan.t[row], backbone.encode_prompts([p]).embeds).sample
-                for p in (plan.forget_prompts[row], plan.anchor_prompts[row])
+                for p in (plan.prompts[row], plan.teacher_prompts[row])
             )
         errors.append(((eps - anchor).double() ** 2).mean().item())
     assert steps[0].forget == pytest.approx(sum(errors) / len(errors), rel=1e-4)
@@ -107,14 +107,12 @@ def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, qu
     quick = quick.replace(caption_dropout=0.0)
     anchors = context(backbone, groups, groups["dots"], quick)
     plan = plan_step(3, encoded, anchors, backbone.schedule, quick)
-    prompts = PromptTable(
-        backbone, (*plan.forget_prompts, *plan.anchor_prompts, *plan.retain_prompts)
-    )
+    prompts = PromptTable(backbone, (*plan.prompts, *plan.teacher_prompts))
     batch = make_batch(3, plan, encoded, prompts, "dots", backbone.schedule, 0)
     assert batch.n == 3 and len(batch.x_t) == len(batch.t) == 6
     assert torch.equal(batch.condition.embeds[3:], batch.teacher_condition.embeds[3:])
     assert not torch.equal(batch.condition.embeds[:3], batch.teacher_condition.embeds[:3])
-    for (name, index), prompt in zip(plan.retain, plan.retain_prompts, strict=True):
+    for (name, index), prompt in zip(plan.retain, plan.prompts[3:], strict=True):
         assert name != "dots"
         assert prompt == f"{encoded[name].train[index].content}, in {name} style"
 
@@ -123,16 +121,28 @@ def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded
     anchors = context(backbone, groups, groups["dots"], quick)
     recipe = quick.replace(caption_dropout=0.6, batch_size=20, retain_batch_size=20)
     plans = [plan_step(s, encoded, anchors, backbone.schedule, recipe) for s in range(60)]
-    for plan in plans:
-        assert all("dots" not in p and ", in " in p for p in plan.anchor_prompts)
-    for name in ("forget_prompts", "retain_prompts"):
-        prompts = [p for plan in plans for p in getattr(plan, name)]
+    for rows in (slice(20), slice(20, None)):
+        prompts = [p for plan in plans for p in plan.prompts[rows]]
         empty = sum(p == "" for p in prompts) / len(prompts)
         full = sum(", in " in p for p in prompts) / len(prompts)
         assert empty == pytest.approx(0.3, abs=0.06) and full == pytest.approx(0.4, abs=0.06)
     contents = {e.content for g in encoded.values() for e in g.train}
     bare = {p for p in prompts if p and ", in " not in p}
     assert bare and bare <= contents
+
+
+def test_the_teacher_is_shown_whole_captions(backbone, groups, encoded, quick):
+    anchors = context(backbone, groups, groups["dots"], quick)
+    recipe = quick.replace(caption_dropout=1.0)
+    plan = plan_step(3, encoded, anchors, backbone.schedule, recipe)
+    assert not any(", in " in p for p in plan.prompts)
+    assert all("dots" not in p and ", in " in p for p in plan.teacher_prompts[:3])
+    for (name, index), prompt in zip(plan.retain, plan.teacher_prompts[3:], strict=True):
+        assert prompt == f"{encoded[name].train[index].content}, in {name} style"
+    prompts = PromptTable(backbone, (*plan.prompts, *plan.teacher_prompts))
+    batch = make_batch(3, plan, encoded, prompts, "dots", backbone.schedule, 0)
+    assert torch.equal(batch.condition.embeds, prompts[plan.prompts].embeds)
+    assert torch.equal(batch.teacher_condition.embeds, prompts[plan.teacher_prompts].embeds)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "low"])
@@ -393,7 +403,7 @@ def test_attribution_refuses_what_learned_nothing(backbone, run, quick, make_set
 
 
 def test_the_preserve_term_preserves(run, quick):
-    config = quick.replace(steps=20, lr=2e-2, rank=4)
+    config = quick.replace(steps=20, lr=2e-2, rank=4, caption_dropout=0.0)
     drift = {}
     for weight in (0.0, 10.0):
         _, result = run(config.replace(preserve_weight=weight))
