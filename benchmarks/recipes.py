@@ -50,7 +50,8 @@ DIGITS: Changes = {
     "teacher-anchored, 200 steps": {"operator": "teacher_anchored", "kl_cap": 8.0, "steps": 200},
     "ESD, 200 steps": {"operator": "esd", "steps": 200},
 }
-WON: dict[str, Any] = {"caption_dropout": 0.5, "modules": "all", "rank": 32, "steps": 300}
+LONG: dict[str, Any] = {"caption_dropout": 0.5, "modules": "all", "rank": 32, "steps": 300}
+WON = LONG | {"preserve_weight": 3.0}
 STYLES: Changes = {
     "AWSS": {},
     "rank 4": {"rank": 4},
@@ -74,12 +75,17 @@ STYLES: Changes = {
     "dropout 0.5": {"caption_dropout": 0.5},
     "all layers, rank 32": {"modules": "all", "rank": 32},
     "dropout 0.5, all layers, rank 32": {"caption_dropout": 0.5, "modules": "all", "rank": 32},
-    "dropout 0.5, all layers, rank 32, 300 steps": WON,
-    "dropout 0.5, all layers, rank 32, 300 steps, eps weights": WON | {"weighting": "eps"},
-    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats": WON | {"repeats": 3},
-    "dropout 0.5, all layers, rank 32, 300 steps, 3 repeats, eps weights": WON
+    "dropout 0.5, all layers, rank 32, 300 steps": LONG,
+    "dropout 0.5, all layers, rank 32, 300 steps, eps weights": LONG | {"weighting": "eps"},
+    "dropout 0.5, all layers, rank 32, 600 steps": LONG | {"steps": 600},
+    "dropout 0.5, all layers, rank 32, 300 steps, uniform timesteps": LONG
+    | {"timesteps": "uniform"},
+    "dropout 0.5, all layers, rank 32, 300 steps, lambda 3": WON,
+    "dropout 0.5, all layers, rank 32, 300 steps, lambda 3, eps weights": WON
+    | {"weighting": "eps"},
+    "dropout 0.5, all layers, rank 32, 300 steps, lambda 3, 3 repeats": WON | {"repeats": 3},
+    "dropout 0.5, all layers, rank 32, 300 steps, lambda 3, 3 repeats, eps weights": WON
     | {"repeats": 3, "weighting": "eps"},
-    "dropout 0.5, all layers, rank 32, 600 steps": WON | {"steps": 600},
     "dropout 0.5, full, 300 steps": {
         "caption_dropout": 0.5,
         "modules": "full",

@@ -46,7 +46,7 @@ SHORT = UnlearnConfig(
     caption_dropout=0.0,
 )
 """What the recipes are compared with."""
-LORA = SHORT.replace(steps=300, modules="all", rank=32, caption_dropout=0.5)
+LORA = SHORT.replace(steps=300, modules="all", rank=32, caption_dropout=0.5, preserve_weight=3.0)
 """The best of `benchmarks/recipes.py styles`, on the dev split."""
 REPEATED = LORA.replace(repeats=3)
 RECIPES = {
