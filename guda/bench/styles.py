@@ -53,7 +53,6 @@ RECIPES = {
     "GUDA (AWSS, LoRA)": LORA,
     "GUDA (AWSS, LoRA, 3 repeats)": REPEATED,
     "GUDA (AWSS, full)": LORA.replace(modules="full", lr=5e-4),
-    "GUDA (AWSS, 150 steps)": SHORT,
     "GUDA (ESD, 150 steps)": SHORT.replace(operator="esd"),
 }
 BASELINES = {
