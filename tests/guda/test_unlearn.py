@@ -121,6 +121,8 @@ def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded
     anchors = context(backbone, groups, groups["dots"], quick)
     recipe = quick.replace(caption_dropout=0.6, batch_size=20, retain_batch_size=20)
     plans = [plan_step(s, encoded, anchors, backbone.schedule, recipe) for s in range(60)]
+    for plan in plans:
+        assert all("dots" not in p and ", in " in p for p in plan.teacher_prompts[:20])
     for rows in (slice(20), slice(20, None)):
         prompts = [p for plan in plans for p in plan.prompts[rows]]
         empty = sum(p == "" for p in prompts) / len(prompts)
