@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,16 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import checkpoints
-from .backbone import Backbone, LoraWeights
+from . import checkpoints, reading
+from .backbone import Backbone, LoraWeights, tensorfile
 from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
-from .errors import CounterfactualError
-from .files import write_bytes, write_text
+from .errors import CounterfactualError, first_line
+from .files import slugify, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
+from .reading import field, number, shown
 from .steps import Step, Steps
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
@@ -195,33 +197,45 @@ def load_set(folder: Path) -> CounterfactualSet:
 def read_manifest(folder: Path) -> CounterfactualSet | None:
     """The set that `folder`'s manifest describes, None without one. Raises CounterfactualError."""
     path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    text = reading.read_bytes(path, reading.TABLE, CounterfactualError)
     try:
-        data = json.loads(path.read_text("utf-8"))
-        entries = tuple(
-            Entry(
-                e["name"],
-                e["slug"],
-                e["style"],
-                e["key"],
-                Gate.from_dict(e["gate"]),
-                tuple((int(s), float(f), float(r)) for s, f, r in e["losses"]),
-            )
-            for e in data["groups"]
-        )
+        data = reading.loads(text)
+        entries = tuple(map(_entry, field(data, "groups", list)))
+        for names in ([e.name for e in entries], [e.slug for e in entries]):
+            if len(set(names)) < len(names):
+                raise ValueError("a group stands there twice")
         return CounterfactualSet(
             folder,
-            data["base_model"],
-            data["fingerprint"],
-            data["groups_hash"],
-            data["recipe"],
+            field(data, "base_model", str),
+            field(data, "fingerprint", str),
+            field(data, "groups_hash", str),
+            field(data, "recipe", dict),
             entries,
         )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
-            f"{path} cannot be read ({error!r}); delete it and unlearn the styles again."
+            f"{path} cannot be read ({first_line(error)}); delete it and unlearn the styles again."
         ) from None
+
+
+def _entry(told: Any) -> Entry:
+    name, slug, style, key = (field(told, k, str) for k in ("name", "slug", "style", "key"))
+    if not name.strip() or slug != slugify(slug):
+        raise ValueError(f"a group has the name {shown(name)} and the slug {shown(slug)}")
+    losses = tuple(
+        (int(number(s, "losses")), number(f, "losses"), number(r, "losses"))
+        for s, f, r in field(told, "losses", list)
+    )
+    return Entry(
+        name,
+        slug,
+        style,
+        key,
+        Gate.from_dict(field(told, "gate", dict)),
+        losses,
+    )
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
@@ -229,19 +243,21 @@ def read_file(path: Path) -> tuple[dict, dict[str, str]]:
 
     The tensors are copies: those that map the file would keep Windows from replacing it.
     """
+    if not os.path.lexists(path):
+        raise CounterfactualError(f"The counterfactual {path} is missing; unlearn the style again.")
+
+    def damaged(reason: object) -> CounterfactualError:
+        return CounterfactualError(
+            f"The counterfactual {path} is damaged ({reason}); delete it and unlearn the style "
+            "again."
+        )
+
+    header = tensorfile.read(path, damaged)
     try:
         with safe_open(path, "pt") as file:
-            names = file.keys()
-            return {k: file.get_tensor(k).clone() for k in names}, file.metadata() or {}
-    except FileNotFoundError:
-        raise CounterfactualError(
-            f"The counterfactual {path} is missing; unlearn the style again."
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise CounterfactualError(
-            f"The counterfactual {path} is damaged ({error}); delete it and unlearn the style "
-            "again."
-        ) from None
+            return {k: file.get_tensor(k).clone() for k in header.entries}, header.metadata
+    except (SafetensorError, OSError, AttributeError) as error:
+        raise damaged(error) from None
 
 
 def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
