@@ -27,7 +27,7 @@ from .files import slugify, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
 from .reading import field, number, shown
-from .steps import Step, Steps
+from .steps import Heard, Step, Steps, about
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
 from .version import __version__
@@ -46,6 +46,7 @@ class Entry:
     key: str  # what the file was made from; see `recipe_key`
     gate: Gate
     losses: tuple[tuple[int, float, float], ...]
+    warnings: tuple[str, ...] = ()  # of the run that made it
 
     @property
     def file(self) -> str:
@@ -66,6 +67,11 @@ class CounterfactualSet:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(e.name for e in self.entries)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was said when its counterfactuals were made."""
+        return tuple(dict.fromkeys(w for e in self.entries for w in e.warnings))
 
     @property
     def id(self) -> str:
@@ -154,24 +160,28 @@ def unlearn_set(
     entries = {e.name: e for e in _existing(folder, backbone)}
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
+    heard = Heard()
+    yield from heard(about(backbone, groups))
     for group in chosen:
         key = recipe_key(backbone, groups, group.name, config)
         if _is_finished(folder, entries.get(group.name), key):
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
+            yield from heard(about(entries[group.name]))
             continue
         if encoded is None:
-            encoded = yield from encode_groups(backbone, groups, config.heldout)
+            encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
             fit = for_training(backbone, config, memory or MemoryConfig())
             fit.gate = for_scoring(backbone, None, MOST)
-        result = yield from unlearn_group(
-            backbone, groups, encoded, group.name, config, checkpoint_path(folder, group), key, fit
+        kept = checkpoint_path(folder, group)
+        result = yield from heard(
+            unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
         )
-        entry = Entry(group.name, group.slug, group.style, key, result.gate, result.losses)
+        told = (group.name, group.slug, group.style, key, result.gate, result.losses)
+        entry = Entry(*told, heard.texts)
         _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
-        kept = tuple(entries.values())
-        _save_manifest(_set(folder, backbone, groups, config, kept))
+        _save_manifest(_set(folder, backbone, groups, config, tuple(entries.values())))
         for path in checkpoint_paths(folder, group):
             path.unlink(missing_ok=True)
     done = tuple(entries[g.name] for g in chosen)
@@ -228,6 +238,9 @@ def _entry(told: Any) -> Entry:
         (int(number(s, "losses")), number(f, "losses"), number(r, "losses"))
         for s, f, r in field(told, "losses", list)
     )
+    warnings = field(told, "warnings", list) if "warnings" in told else []
+    if not all(isinstance(w, str) for w in warnings):
+        raise ValueError(f'"warnings" is {shown(warnings, 40)}, no list of text')
     return Entry(
         name,
         slug,
@@ -235,6 +248,7 @@ def _entry(told: Any) -> Entry:
         key,
         Gate.from_dict(field(told, "gate", dict)),
         losses,
+        tuple(warnings),
     )
 
 
@@ -351,6 +365,7 @@ def _save_manifest(made: CounterfactualSet) -> None:
                 "key": e.key,
                 "gate": e.gate.as_dict(),
                 "losses": e.losses,
+                "warnings": e.warnings,
             }
             for e in made.entries
         ],
