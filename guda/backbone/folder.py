@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import reading
 from ..errors import ModelError
 from . import scheduler
 
@@ -41,7 +42,6 @@ UNUSED: dict[str, set[str]] = {
 }
 """Parts that are never loaded, as scores do not depend on them, with the classes they have."""
 _LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
-_LONGEST_JSON = 4 << 20
 _VARIANTS = ("", "fp32", "fp16", "bf16", "ema", "non_ema")  # the first that is there is taken
 _WEIGHTS = re.compile(
     r"(?P<stem>diffusion_pytorch_model|model)(?:\.(?P<early>\w+))?"
@@ -87,7 +87,7 @@ def describe(path: Path) -> Folder:
                 "whole pipeline again."
             )
     weights = {part: _weights(path, part) for part in needed}
-    configs = {part: read_json(path / part / "config.json", where) for part in needed}
+    configs = {part: read_object(path / part / "config.json") for part in needed}
     _check_unet(kind, configs["unet"], where)
     if index.get("scheduler") in (None, [None, None]) or not _has_scheduler(path):
         raise ModelError(
@@ -95,7 +95,7 @@ def describe(path: Path) -> Folder:
             "says what the model predicts and how its noise grows; take it from the model that it "
             "was made from, or save the whole pipeline again."
         )
-    configs["scheduler"] = read_json(path / "scheduler" / "scheduler_config.json", where)
+    configs["scheduler"] = read_object(path / "scheduler" / "scheduler_config.json")
     scheduler.check_config(index["scheduler"][1], configs["scheduler"], where)
     found = Folder(path, kind, index, weights, configs)
     for part in found.tokenizers:
@@ -103,26 +103,11 @@ def describe(path: Path) -> Folder:
     return found
 
 
-def read_json(path: Path, where: str) -> dict[str, Any]:
-    """A JSON object of bounded size. Raises ModelError."""
-
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is not a value that it may hold")
-
-    try:
-        if not path.is_file():
-            raise FileNotFoundError("it is missing")
-        if path.stat().st_size > _LONGEST_JSON:
-            raise ValueError(f"it is larger than {_LONGEST_JSON >> 20} MiB")
-        found = json.loads(path.read_bytes(), parse_constant=constant)
-        if not isinstance(found, dict):
-            raise ValueError("it is not an object")
-    except (OSError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise ModelError(
-            f"{where} cannot be used: {path} is not readable JSON ({reason}); save the pipeline "
-            "again."
-        ) from None
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file of bounded size. Raises ModelError."""
+    found = reading.read_json(path, kind=ModelError)
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds no JSON object; save the pipeline again.")
     return found
 
 
@@ -133,15 +118,13 @@ def _index(path: Path) -> dict[str, Any]:
             f"The model folder {path} {_alone(path)}; give the folder of a diffusers Stable "
             "Diffusion pipeline."
         )
-    try:
-        parts = read_json(index, "")
-        kind = parts["_class_name"]
-    except (ModelError, KeyError) as error:
-        told = re.search(r"readable JSON \((.*)\);", str(error))
+    parts = reading.read_json(index, kind=ModelError)
+    if not isinstance(parts, dict) or "_class_name" not in parts:
         raise ModelError(
-            f"{index} is not a diffusers pipeline description ({told[1] if told else error}); "
-            "save the pipeline again."
-        ) from None
+            f"{index} is not a diffusers pipeline description (it names no _class_name); save the "
+            "pipeline again."
+        )
+    kind = parts["_class_name"]
     if not isinstance(kind, str) or kind not in PIPELINES:
         told = kind if isinstance(kind, str) else json.dumps(kind)[:80]
         raise ModelError(
@@ -156,7 +139,7 @@ def _alone(path: Path) -> str:
     if (path / "adapter_config.json").is_file():
         return "holds a LoRA (adapter_config.json), not a model"
     try:
-        told = read_json(path / "config.json", "")
+        told = read_object(path / "config.json")
         kind = told.get("_class_name") or (told.get("architectures") or [None])[0]
     except (ModelError, TypeError, KeyError, IndexError):
         kind = None
@@ -181,6 +164,8 @@ def _check_class(part: str, value: Any, where: str) -> None:
         scheduler.check_config(name, {}, where)  # says more of EDM and flow matching
     known = [f"{k}.{x}" for k, names in CLASSES.get(part, {}).items() for x in sorted(names)]
     known += sorted(UNUSED.get(part, ()))
+    if len(known) > 3:
+        known = ["the schedulers of diffusers that have Stable Diffusion's steps"]
     allowed = f"only {', '.join(known)} can be loaded" if known else "no such part is known"
     raise ModelError(
         f"{where} asks in model_index.json for {part} = {json.dumps(value)[:120]}, and {allowed}. "
