@@ -2,30 +2,32 @@
 
 <set>/<group slug>.safetensors        applied by ComfyUI's own "Load LoRA"
 <set>/counterfactuals.json            what was made from what, and each gate's figures
-<set>/<group slug>.checkpoint.safetensors   only while a group is being unlearned
+<set>/<group slug>.resume             only while a group is being unlearned; see `checkpoints`
+<set>/.guda.lock                      only while a run writes to the folder; see `lock`
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import checkpoints
+from . import checkpoints, sealed
 from .backbone import Backbone, LoraWeights
 from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
-from .errors import CounterfactualError
-from .files import write_bytes, write_text
+from .errors import CounterfactualError, DamagedError
+from .files import set_aside, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
-from .steps import Step, Steps
+from .lock import Lock, take
+from .steps import Step, Steps, noted
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
 from .version import __version__
@@ -146,34 +148,64 @@ def unlearn_set(
     """Unlearn every group (or those in `names`) into `folder`, one after the other.
 
     What is already there and made from the same model, pictures and recipe is kept; an interrupted
-    group continues from its checkpoint. The manifest is written after every group.
+    group continues from its checkpoint. The manifest is written after every group. Another run in
+    the same folder is waited for. Damaged files are set aside, and a step's note says so.
     """
     chosen = chosen_groups(groups, names)
     entries = {e.name: e for e in _existing(folder, backbone)}
+    keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
+    if _is_read_only(folder) and all(
+        _is_finished(folder, entries.get(name), key) for name, key in keys.items()
+    ):
+        return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
+    with (yield from take(folder)) as lock:
+        made = yield from _unlearn_all(
+            backbone, groups, config, lock, chosen, keys, memory or MemoryConfig()
+        )
+        lock.check()
+        for entry in made.entries:
+            if not made.path(entry).is_file():
+                raise CounterfactualError(
+                    f"The counterfactual {made.path(entry)} was deleted while the run went on; run "
+                    "again to make it anew."
+                )
+        return made
+
+
+def _unlearn_all(
+    backbone: Backbone,
+    groups: StyleGroups,
+    config: UnlearnConfig,
+    lock: Lock,
+    chosen: Sequence[Group],
+    keys: Mapping[str, str],
+    memory: MemoryConfig,
+) -> Steps[CounterfactualSet]:
+    folder = lock.folder
+    entries = {e.name: e for e in _existing(folder, backbone)}  # others may have written since
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
     for group in chosen:
-        key = recipe_key(backbone, groups, group.name, config)
+        key, kept = keys[group.name], checkpoint_path(folder, group)
         if _is_finished(folder, entries.get(group.name), key):
+            checkpoints.remove(kept)
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
             continue
+        said = _damaged_lora(folder, entries.get(group.name)) + checkpoints.settle(kept, key)
         if encoded is None:
             encoded = yield from encode_groups(backbone, groups, config.heldout)
         if fit is None:
-            fit = for_training(backbone, config, memory or MemoryConfig())
+            fit = for_training(backbone, config, memory)
             fit.gate = for_scoring(backbone, None, MOST)
-        result = yield from unlearn_group(
-            backbone, groups, encoded, group.name, config, checkpoint_path(folder, group), key, fit
-        )
+        training = unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
+        result = yield from noted(training, " ".join((*lock.words(), *said)))
+        lock.check()
         entry = Entry(group.name, group.slug, group.style, key, result.gate, result.losses)
         _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
-        kept = tuple(entries.values())
-        _save_manifest(_set(folder, backbone, groups, config, kept))
-        for path in checkpoint_paths(folder, group):
-            path.unlink(missing_ok=True)
-    done = tuple(entries[g.name] for g in chosen)
-    return _set(folder, backbone, groups, config, done)
+        _save_manifest(_set(folder, backbone, groups, config, tuple(entries.values())))
+        checkpoints.remove(kept)
+    return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
 
 
 def load_set(folder: Path) -> CounterfactualSet:
@@ -225,19 +257,14 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
-    """Tensors and metadata of a LoRA file. Raises CounterfactualError.
-
-    The tensors are copies: those that map the file would keep Windows from replacing it.
-    """
+    """Tensors and metadata of a LoRA file, as they were written. Raises CounterfactualError."""
     try:
-        with safe_open(path, "pt") as file:
-            names = file.keys()
-            return {k: file.get_tensor(k).clone() for k in names}, file.metadata() or {}
+        return sealed.read(path)
     except FileNotFoundError:
         raise CounterfactualError(
             f"The counterfactual {path} is missing; unlearn the style again."
         ) from None
-    except (SafetensorError, OSError) as error:
+    except DamagedError as error:
         raise CounterfactualError(
             f"The counterfactual {path} is damaged ({error}); delete it and unlearn the style "
             "again."
@@ -260,12 +287,7 @@ def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
 
 def checkpoint_path(folder: Path, group: Group) -> Path:
     """Where the state of an unfinished group is kept."""
-    return folder / f"{group.slug}.checkpoint.safetensors"
-
-
-def checkpoint_paths(folder: Path, group: Group) -> list[Path]:
-    """What lies there of it, of every repetition, whatever recipe it is of."""
-    return checkpoints.repetitions(checkpoint_path(folder, group))
+    return folder / f"{group.slug}{checkpoints.ENDING}"
 
 
 def unfinished(
@@ -281,7 +303,7 @@ def unfinished(
     for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
-            paths = checkpoint_paths(folder, group)
+            paths = checkpoints.repetitions(checkpoint_path(folder, group))
             done = sum(min(checkpoints.progress(path, key), config.steps) for path in paths)
             left.append((group, done))
     return left
@@ -300,6 +322,28 @@ def _is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
         return read_file(folder / entry.file)[1].get("guda.key") == key
     except CounterfactualError:
         return False
+
+
+def _damaged_lora(folder: Path, entry: Entry | None) -> list[str]:
+    """Sets the entry's file aside if it is damaged; a sentence that says so, if any."""
+    if entry is None:
+        return []
+    path = folder / entry.file
+    try:
+        sealed.read(path)
+    except FileNotFoundError:
+        return []
+    except DamagedError as error:
+        aside = set_aside(path)
+        return [
+            f"{path} was damaged ({error}) and was set aside as {aside.name}; the style is "
+            "unlearned anew."
+        ]
+    return []
+
+
+def _is_read_only(folder: Path) -> bool:
+    return folder.is_dir() and not os.access(folder, os.W_OK)
 
 
 def _set(
@@ -339,7 +383,8 @@ def _save_manifest(made: CounterfactualSet) -> None:
             for e in made.entries
         ],
     }
-    write_text(made.folder / MANIFEST, json.dumps(data, indent=1, ensure_ascii=False))
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    write_text(made.folder / MANIFEST, text, make_folder=False)
 
 
 def _save_lora(
@@ -351,7 +396,7 @@ def _save_lora(
     groups: StyleGroups,
     config: UnlearnConfig,
 ) -> None:
-    metadata: Mapping[str, Any] = {
+    metadata = {
         "modelspec.title": f"without {group.name}",
         "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
         "ss_network_module": "networks.lora",
@@ -368,7 +413,9 @@ def _save_lora(
         "guda.losses": json.dumps(result.losses),
         "guda.gate": json.dumps(result.gate.as_dict()),
     }
-    write_bytes(path, _ordered(save(to_file_keys(result.lora), dict(metadata))))
+    tensors = to_file_keys(result.lora)
+    data = _ordered(save(tensors, sealed.seal(tensors, metadata)))
+    write_bytes(path, data, make_folder=False)
 
 
 def _ordered(data: bytes) -> bytes:
