@@ -17,17 +17,18 @@ from typing import Any
 
 from safetensors.torch import save
 
-from . import checkpoints, sealed
-from .backbone import Backbone, LoraWeights
+from . import checkpoints, reading, sealed
+from .backbone import Backbone, LoraWeights, tensorfile
 from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
-from .errors import CounterfactualError, DamagedError
-from .files import set_aside, write_bytes, write_text
+from .errors import CounterfactualError, DamagedError, first_line
+from .files import set_aside, slugify, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
 from .lock import Lock, take
-from .steps import Step, Steps, noted
+from .reading import field, number, shown
+from .steps import Heard, Step, Steps, about, warn
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
 from .version import __version__
@@ -46,6 +47,7 @@ class Entry:
     key: str  # what the file was made from; see `recipe_key`
     gate: Gate
     losses: tuple[tuple[int, float, float], ...]
+    warnings: tuple[str, ...] = ()  # of the run that made it
 
     @property
     def file(self) -> str:
@@ -66,6 +68,11 @@ class CounterfactualSet:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(e.name for e in self.entries)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was said when its counterfactuals were made."""
+        return tuple(dict.fromkeys(w for e in self.entries for w in e.warnings))
 
     @property
     def id(self) -> str:
@@ -185,22 +192,31 @@ def _unlearn_all(
     entries = {e.name: e for e in _existing(folder, backbone)}  # others may have written since
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
+    heard = Heard()
+    yield from heard(about(backbone, groups))
     for group in chosen:
         key, kept = keys[group.name], checkpoint_path(folder, group)
         if _is_finished(folder, entries.get(group.name), key):
             checkpoints.remove(kept)
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
+            yield from heard(about(entries[group.name]))
             continue
-        said = _damaged_lora(folder, entries.get(group.name)) + checkpoints.settle(kept, key)
+        for text in (
+            *_damaged_lora(folder, entries.get(group.name)),
+            *checkpoints.settle(kept, key),
+        ):
+            yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
-            encoded = yield from encode_groups(backbone, groups, config.heldout)
+            encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
             fit = for_training(backbone, config, memory)
             fit.gate = for_scoring(backbone, None, MOST)
-        training = unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
-        result = yield from noted(training, " ".join((*lock.words(), *said)))
+        result = yield from heard(
+            unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
+        )
         lock.check()
-        entry = Entry(group.name, group.slug, group.style, key, result.gate, result.losses)
+        told = (group.name, group.slug, group.style, key, result.gate, result.losses)
+        entry = Entry(*told, heard.texts)
         _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
         _save_manifest(_set(folder, backbone, groups, config, tuple(entries.values())))
@@ -227,48 +243,70 @@ def load_set(folder: Path) -> CounterfactualSet:
 def read_manifest(folder: Path) -> CounterfactualSet | None:
     """The set that `folder`'s manifest describes, None without one. Raises CounterfactualError."""
     path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    text = reading.read_bytes(path, reading.TABLE, CounterfactualError)
     try:
-        data = json.loads(path.read_text("utf-8"))
-        entries = tuple(
-            Entry(
-                e["name"],
-                e["slug"],
-                e["style"],
-                e["key"],
-                Gate.from_dict(e["gate"]),
-                tuple((int(s), float(f), float(r)) for s, f, r in e["losses"]),
-            )
-            for e in data["groups"]
-        )
+        data = reading.loads(text)
+        entries = tuple(map(_entry, field(data, "groups", list)))
+        for names in ([e.name for e in entries], [e.slug for e in entries]):
+            if len(set(names)) < len(names):
+                raise ValueError("a group stands there twice")
         return CounterfactualSet(
             folder,
-            data["base_model"],
-            data["fingerprint"],
-            data["groups_hash"],
-            data["recipe"],
+            field(data, "base_model", str),
+            field(data, "fingerprint", str),
+            field(data, "groups_hash", str),
+            field(data, "recipe", dict),
             entries,
         )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
-            f"{path} cannot be read ({error!r}); delete it and unlearn the styles again."
+            f"{path} cannot be read ({first_line(error)}); delete it and unlearn the styles again."
         ) from None
+
+
+def _entry(told: Any) -> Entry:
+    name, slug, style, key = (field(told, k, str) for k in ("name", "slug", "style", "key"))
+    if not name.strip() or slug != slugify(slug):
+        raise ValueError(f"a group has the name {shown(name)} and the slug {shown(slug)}")
+    losses = tuple(
+        (int(number(s, "losses")), number(f, "losses"), number(r, "losses"))
+        for s, f, r in field(told, "losses", list)
+    )
+    warnings = field(told, "warnings", list) if "warnings" in told else []
+    if not all(isinstance(w, str) for w in warnings):
+        raise ValueError(f'"warnings" is {shown(warnings, 40)}, no list of text')
+    return Entry(
+        name,
+        slug,
+        style,
+        key,
+        Gate.from_dict(field(told, "gate", dict)),
+        losses,
+        tuple(warnings),
+    )
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
-    """Tensors and metadata of a LoRA file, as they were written. Raises CounterfactualError."""
+    """Tensors and metadata of a LoRA file, as they were written. Raises CounterfactualError.
+
+    The tensors are copies: those that map the file would keep Windows from replacing it.
+    """
+    if not os.path.lexists(path):
+        raise CounterfactualError(f"The counterfactual {path} is missing; unlearn the style again.")
+
+    def damaged(reason: object) -> CounterfactualError:
+        return CounterfactualError(
+            f"The counterfactual {path} is damaged ({reason}); delete it and unlearn the style "
+            "again."
+        )
+
+    tensorfile.read(path, damaged)
     try:
         return sealed.read(path)
-    except FileNotFoundError:
-        raise CounterfactualError(
-            f"The counterfactual {path} is missing; unlearn the style again."
-        ) from None
-    except DamagedError as error:
-        raise CounterfactualError(
-            f"The counterfactual {path} is damaged ({error}); delete it and unlearn the style "
-            "again."
-        ) from None
+    except (DamagedError, FileNotFoundError) as error:
+        raise damaged(error) from None
 
 
 def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
@@ -329,16 +367,13 @@ def _damaged_lora(folder: Path, entry: Entry | None) -> list[str]:
     if entry is None:
         return []
     path = folder / entry.file
-    try:
-        sealed.read(path)
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return []
-    except DamagedError as error:
-        aside = set_aside(path)
-        return [
-            f"{path} was damaged ({error}) and was set aside as {aside.name}; the style is "
-            "unlearned anew."
-        ]
+    try:
+        read_file(path)
+    except CounterfactualError:
+        aside = set_aside(path).name
+        return [f"{path} is damaged and was set aside as {aside}; the style is unlearned anew."]
     return []
 
 
@@ -379,6 +414,7 @@ def _save_manifest(made: CounterfactualSet) -> None:
                 "key": e.key,
                 "gate": e.gate.as_dict(),
                 "losses": e.losses,
+                "warnings": e.warnings,
             }
             for e in made.entries
         ],

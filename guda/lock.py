@@ -23,7 +23,7 @@ from types import TracebackType
 
 from .errors import BusyError, SaveError
 from .files import REMEDIES
-from .steps import Step, Steps
+from .steps import Step, Steps, warn
 from .temporary import sweep
 
 NAME = ".guda.lock"
@@ -71,14 +71,6 @@ class Lock:
             f"{self.folder} was deleted, moved or replaced while this run was writing to it; run "
             "again to make what is missing."
         )
-
-    def words(self) -> list[str]:
-        """A sentence where the lock is none."""
-        if self.works:
-            return []
-        return [
-            f"The file system of {self.folder} has no locks: start no other run that writes there."
-        ]
 
     def __enter__(self) -> Lock:
         return self
@@ -138,8 +130,8 @@ def take(folder: Path) -> Steps[Lock]:
                 f"{folder} is already being written to by an unfinished run of this very process; "
                 "end that one first."
             )
-        who = f" by {holder}" if holder else ""
-        yield Step("wait", 0, 0, note=f"{folder} is in use{who}; waiting until that run ends.")
+        who = f"of {holder}" if holder else "elsewhere"
+        yield Step("wait", 0, 0, f"for the run {who}, which writes to {folder}")
         time.sleep(INTERVAL)
     lock = Lock(folder, file, made, state == "locked")
     try:
@@ -148,6 +140,8 @@ def take(folder: Path) -> Steps[Lock]:
     except BaseException:
         lock.__exit__(None, None, None)
         raise
+    if not lock.works:
+        yield warn(f"The file system of {folder} has no locks: start no other run that uses it.")
     return lock
 
 

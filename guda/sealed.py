@@ -32,6 +32,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     FileNotFoundError, and DamagedError for whatever else is wrong, values that are not finite among
     it.
     """
+    if path.exists() and not path.is_file():
+        raise DamagedError("it is no regular file")
     try:
         with safe_open(path, "pt") as file:
             metadata = dict(file.metadata() or {})
@@ -39,7 +41,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name).clone() for name in names}
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, AttributeError) as error:
         raise DamagedError(str(error)) from None
     digest = metadata.pop(DIGEST, None)
     if not _fits(digest, tensors, metadata):

@@ -117,7 +117,7 @@ def test_a_damaged_lora_is_set_aside_and_made_again(backbone, groups, brief, tmp
     damage(path)
     harmed = path.read_bytes()
     again, steps = make(backbone, groups, brief, tmp_path)
-    note = next(s.note for s in steps if s.stage == "unlearn")
+    note = next(s.warning for s in steps if s.warning)
     assert str(path) in note and "was set aside as dots.safetensors.damaged" in note
     assert path.read_bytes() == whole and again == made
     assert (tmp_path / "dots.safetensors.damaged").read_bytes() == harmed
@@ -131,10 +131,10 @@ def test_training_goes_on_from_the_last_good_state(backbone, groups, brief, tmp_
     damage(folder / "dots.resume")
     assert unfinished(backbone, groups, brief, folder, ["dots"]) == [(groups["dots"], 2)]
     made, steps = make(backbone, groups, brief, folder)
-    note = next(s.note for s in steps if s.stage == "unlearn")
+    note = next(s.warning for s in steps if s.warning)
     assert "was set aside as dots.resume.damaged; training goes on after step 2." in note
     assert trained(steps) == [3, 4]
-    assert [s.note for s in steps if s.note] == [note]
+    assert [s.warning for s in steps if s.warning] == [note]
     entry = made.entries[0]
     assert made.path(entry).read_bytes() == straight.path(entry).read_bytes()
     assert not list(folder.glob("*.resume*"))
@@ -189,7 +189,7 @@ def test_what_an_earlier_version_wrote_is_continued_and_reused(backbone, groups,
         left = unfinished(backbone, groups, config, folder, ["dots"])
         assert left == [(groups["dots"], config.total_steps - 1)]
         made, steps = make(backbone, groups, config, folder)
-        assert trained(steps) == [config.total_steps] and not any(s.note for s in steps)
+        assert trained(steps) == [config.total_steps] and not any(s.warning for s in steps)
         assert sorted(os.listdir(folder)) == ["counterfactuals.json", "dots.safetensors"]
         if config is brief:
             entry = straight.entries[0]
