@@ -16,6 +16,7 @@ from .parts import build_text, build_unet, build_vae
 from .scheduler import AUTO
 from .stable_diffusion import StableDiffusion
 from .tokenizer import clip_tokenizer
+from .values import check_zeros
 
 _V_MARK = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _V_SPREAD = 0.09
@@ -58,6 +59,7 @@ def assemble(
         text=text,
         scheduler=scheduler.of_family(chosen, "ztsnr" in entries),
     )
+    check_zeros({"UNet": pipeline.unet, "VAE": made_vae, "text encoder": text.module}, where)
     own_schedule = True
     if alpha_bar is not None:
         pipeline.scheduler, own_schedule = scheduler.fitting(chosen, alpha_bar, where)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ PIPELINES = {
 }
 """The kinds of diffusers folders that are supported, and their parts with weights."""
 _TOKENIZERS = {"transformers": {"CLIPTokenizer", "CLIPTokenizerFast"}}
-CLASSES: dict[str, dict[str, set[str] | frozenset[str]]] = {
+CLASSES: Mapping[str, Mapping[str, Collection[str]]] = {
     "unet": {"diffusers": {"UNet2DConditionModel"}},
     "vae": {"diffusers": {"AutoencoderKL"}},
     "text_encoder": {"transformers": {"CLIPTextModel"}},
@@ -35,7 +35,7 @@ CLASSES: dict[str, dict[str, set[str] | frozenset[str]]] = {
     "scheduler": {"diffusers": scheduler.KINDS},
 }
 """What each part may be: library -> classes."""
-UNUSED: dict[str, set[str]] = {
+UNUSED: Mapping[str, Collection[str]] = {
     "safety_checker": {"StableDiffusionSafetyChecker"},
     "feature_extractor": {"CLIPImageProcessor", "CLIPFeatureExtractor", "CLIPImageProcessorFast"},
     "image_encoder": {"CLIPVisionModelWithProjection"},

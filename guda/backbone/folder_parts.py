@@ -18,7 +18,7 @@ from .checkpoint import FileTensors
 from .folder import Folder
 from .parts import assign, place_buffers
 from .tokenizer import from_folder
-from .values import check_values
+from .values import check_values, check_zeros
 
 _MOST = {  # of what would be built module by module before any weight says otherwise
     "layers_per_block": 16,
@@ -68,6 +68,7 @@ def build(folder: Folder, dtype: torch.dtype, prediction: str) -> SimpleNamespac
             parts[tokenizer] = _tokenizer(folder, tokenizer, parts[name])
     parts["vae"] = _module(folder, "vae", AutoencoderKL, torch.float32)
     parts["unet"] = _module(folder, "unet", UNet2DConditionModel, dtype)
+    check_zeros({k: parts[k] for k in folder.weights}, folder.where)
     return SimpleNamespace(**parts)
 
 

@@ -73,8 +73,8 @@ def from_folder(path: Path) -> Any:
     """A diffusers folder's own, by the class that can read the files that are there."""
     import transformers
 
-    whole = not _has_files(path) and hasattr(transformers, "CLIPTokenizerFast")
-    kind = transformers.CLIPTokenizerFast if whole else transformers.CLIPTokenizer
+    name = "CLIPTokenizer" if _has_files(path) else "CLIPTokenizerFast"
+    kind: Any = getattr(transformers, name, transformers.CLIPTokenizer)
     return kind.from_pretrained(path, local_files_only=True)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ModelError
 
@@ -22,11 +24,21 @@ def check_values(value: Tensor, name: str, where: str, what: str) -> None:
         found = "infinite values"
     elif max(-low, high) > LARGEST:
         found = f"values up to {max(-low, high):.3g}"
-    elif low == high == 0 and value.dim() > 1:
-        found = "nothing but zeros"
     else:
         return
-    raise ModelError(
+    raise _broken(where, what, name, found)
+
+
+def check_zeros(parts: Mapping[str, nn.Module], where: str) -> None:
+    """Raises ModelError for a matrix of zeros, as unfinished downloads have them."""
+    for what, module in parts.items():
+        for name, value in module.state_dict().items():
+            if value.dim() > 1 and not value.flatten()[:64].any() and not value.any():
+                raise _broken(where, what, name, "nothing but zeros")
+
+
+def _broken(where: str, what: str, name: str, found: str) -> ModelError:
+    return ModelError(
         f"{where} has a broken {what} ({name} holds {found}), with which every answer would be "
         "wrong; download it again, or use the file from before it was converted or merged."
     )
