@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import reading
 from .errors import GroupsError
 from .names import nfc, spaced
 from .phrases import CONTENT, STYLE, TEMPLATE
+from .reading import shown
 
 MAX_DESCRIPTORS = 3
 
 
 def check_template(template: object, where: str) -> str:
     if not isinstance(template, str):
-        raise GroupsError(f'{where} is {template!r}; give text such as "{TEMPLATE}".')
+        raise GroupsError(f'{where} is {shown(template)}; give text such as "{TEMPLATE}".')
     for marker in (STYLE, CONTENT):
         if marker not in template:
             raise GroupsError(f'{where} is "{template}" without {marker}; write "{TEMPLATE}".')
     return template
 
 
-def read_text(path: Path) -> str:
-    """UTF-8, with or without a byte order mark."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise GroupsError(
-            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8."
-        ) from error
-    except OSError as error:
-        raise GroupsError(f"{path} cannot be read ({error.strerror}); check the file.") from error
-
-
 def read_sidecar(path: Path) -> str | None:
     """The caption beside a picture, on one line; None without such a file."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    text = " ".join(read_text(path).split())
+    text = " ".join(reading.read_text(path, reading.CAPTION).split())
     if not text:
         raise GroupsError(f"{path} is empty; write a caption into it or delete the file.")
     return text
@@ -56,9 +46,9 @@ class Phrases(NamedTuple):
 def read_phrases(path: Path, names: list[str]) -> Phrases:
     """`{"template": "...", "groups": {"<Group>": {"style": "...", "descriptors": ["..."]}}}`"""
     found = Phrases(None, {}, {})
-    if not path.exists():
+    if not os.path.lexists(path):
         return found
-    data = parse_json(read_text(path), str(path))
+    data = reading.read_json(path)
     _check_keys(data, {"template", "groups"}, str(path))
     groups = data.get("groups", {})
     if isinstance(groups, dict):
@@ -78,7 +68,7 @@ def read_phrases(path: Path, names: list[str]) -> Phrases:
 
 def phrase_names(path: Path) -> set[str]:
     """The names of groups in a groups.json, as far as it can be read."""
-    data = parse_json(read_text(path), str(path)) if path.exists() else None
+    data = reading.read_json(path) if os.path.lexists(path) else None
     groups = data.get("groups") if isinstance(data, dict) else None
     return {nfc(name) for name in groups} if isinstance(groups, dict) else set()
 
@@ -96,7 +86,7 @@ def check_descriptors(phrases: object, where: str) -> tuple[str, ...]:
         or not all(isinstance(p, str) and p.strip() for p in phrases)
     ):
         raise GroupsError(
-            f"{where} has the descriptors {phrases!r}; give a list of up to {MAX_DESCRIPTORS} "
+            f"{where} has the descriptors {shown(phrases)}; give a list of up to {MAX_DESCRIPTORS} "
             "phrases, none of them blank."
         )
     return tuple(p.strip() for p in phrases)
@@ -139,25 +129,18 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def parse_json(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise GroupsError(f"{where} is not valid JSON ({error}); correct it.") from error
-
-
 def text_of(row: dict[str, Any], key: str, where: str) -> str | None:
     value = row.get(key)
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise GroupsError(f'{where}: "{key}" is {value!r}; give text that is not blank.')
+        raise GroupsError(f'{where}: "{key}" is {shown(value)}; give text that is not blank.')
     return " ".join(value.split()) if key != "file_name" else value
 
 
 def _check_keys(data: object, known: set[str], where: str) -> None:
     if not isinstance(data, dict):
-        raise GroupsError(f"{where} is {data!r:.60}; give an object in braces.")
+        raise GroupsError(f"{where} is {shown(data, 60)}; give an object in braces.")
     if unknown := sorted(set(data) - known):
         raise GroupsError(
             f'{where} has "{unknown[0]}", which is not known; there are: '

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,17 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import checkpoints
-from .backbone import Backbone, LoraWeights
+from . import checkpoints, reading
+from .backbone import Backbone, LoraWeights, tensorfile
 from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
-from .errors import CounterfactualError
-from .files import write_bytes, write_text
+from .errors import CounterfactualError, first_line
+from .files import slugify, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
-from .steps import Step, Steps
+from .reading import field, number, shown
+from .steps import Heard, Step, Steps, about
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
 from .version import __version__
@@ -44,6 +46,7 @@ class Entry:
     key: str  # what the file was made from; see `recipe_key`
     gate: Gate
     losses: tuple[tuple[int, float, float], ...]
+    warnings: tuple[str, ...] = ()  # of the run that made it
 
     @property
     def file(self) -> str:
@@ -64,6 +67,11 @@ class CounterfactualSet:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(e.name for e in self.entries)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was said when its counterfactuals were made."""
+        return tuple(dict.fromkeys(w for e in self.entries for w in e.warnings))
 
     @property
     def id(self) -> str:
@@ -152,24 +160,28 @@ def unlearn_set(
     entries = {e.name: e for e in _existing(folder, backbone)}
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
+    heard = Heard()
+    yield from heard(about(backbone, groups))
     for group in chosen:
         key = recipe_key(backbone, groups, group.name, config)
         if _is_finished(folder, entries.get(group.name), key):
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
+            yield from heard(about(entries[group.name]))
             continue
         if encoded is None:
-            encoded = yield from encode_groups(backbone, groups, config.heldout)
+            encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
             fit = for_training(backbone, config, memory or MemoryConfig())
             fit.gate = for_scoring(backbone, None, MOST)
-        result = yield from unlearn_group(
-            backbone, groups, encoded, group.name, config, checkpoint_path(folder, group), key, fit
+        kept = checkpoint_path(folder, group)
+        result = yield from heard(
+            unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
         )
-        entry = Entry(group.name, group.slug, group.style, key, result.gate, result.losses)
+        told = (group.name, group.slug, group.style, key, result.gate, result.losses)
+        entry = Entry(*told, heard.texts)
         _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
-        kept = tuple(entries.values())
-        _save_manifest(_set(folder, backbone, groups, config, kept))
+        _save_manifest(_set(folder, backbone, groups, config, tuple(entries.values())))
         for path in checkpoint_paths(folder, group):
             path.unlink(missing_ok=True)
     done = tuple(entries[g.name] for g in chosen)
@@ -195,33 +207,49 @@ def load_set(folder: Path) -> CounterfactualSet:
 def read_manifest(folder: Path) -> CounterfactualSet | None:
     """The set that `folder`'s manifest describes, None without one. Raises CounterfactualError."""
     path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    text = reading.read_bytes(path, reading.TABLE, CounterfactualError)
     try:
-        data = json.loads(path.read_text("utf-8"))
-        entries = tuple(
-            Entry(
-                e["name"],
-                e["slug"],
-                e["style"],
-                e["key"],
-                Gate.from_dict(e["gate"]),
-                tuple((int(s), float(f), float(r)) for s, f, r in e["losses"]),
-            )
-            for e in data["groups"]
-        )
+        data = reading.loads(text)
+        entries = tuple(map(_entry, field(data, "groups", list)))
+        for names in ([e.name for e in entries], [e.slug for e in entries]):
+            if len(set(names)) < len(names):
+                raise ValueError("a group stands there twice")
         return CounterfactualSet(
             folder,
-            data["base_model"],
-            data["fingerprint"],
-            data["groups_hash"],
-            data["recipe"],
+            field(data, "base_model", str),
+            field(data, "fingerprint", str),
+            field(data, "groups_hash", str),
+            field(data, "recipe", dict),
             entries,
         )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
-            f"{path} cannot be read ({error!r}); delete it and unlearn the styles again."
+            f"{path} cannot be read ({first_line(error)}); delete it and unlearn the styles again."
         ) from None
+
+
+def _entry(told: Any) -> Entry:
+    name, slug, style, key = (field(told, k, str) for k in ("name", "slug", "style", "key"))
+    if not name.strip() or slug != slugify(slug):
+        raise ValueError(f"a group has the name {shown(name)} and the slug {shown(slug)}")
+    losses = tuple(
+        (int(number(s, "losses")), number(f, "losses"), number(r, "losses"))
+        for s, f, r in field(told, "losses", list)
+    )
+    warnings = field(told, "warnings", list) if "warnings" in told else []
+    if not all(isinstance(w, str) for w in warnings):
+        raise ValueError(f'"warnings" is {shown(warnings, 40)}, no list of text')
+    return Entry(
+        name,
+        slug,
+        style,
+        key,
+        Gate.from_dict(field(told, "gate", dict)),
+        losses,
+        tuple(warnings),
+    )
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
@@ -229,19 +257,21 @@ def read_file(path: Path) -> tuple[dict, dict[str, str]]:
 
     The tensors are copies: those that map the file would keep Windows from replacing it.
     """
+    if not os.path.lexists(path):
+        raise CounterfactualError(f"The counterfactual {path} is missing; unlearn the style again.")
+
+    def damaged(reason: object) -> CounterfactualError:
+        return CounterfactualError(
+            f"The counterfactual {path} is damaged ({reason}); delete it and unlearn the style "
+            "again."
+        )
+
+    header = tensorfile.read(path, damaged)
     try:
         with safe_open(path, "pt") as file:
-            names = file.keys()
-            return {k: file.get_tensor(k).clone() for k in names}, file.metadata() or {}
-    except FileNotFoundError:
-        raise CounterfactualError(
-            f"The counterfactual {path} is missing; unlearn the style again."
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise CounterfactualError(
-            f"The counterfactual {path} is damaged ({error}); delete it and unlearn the style "
-            "again."
-        ) from None
+            return {k: file.get_tensor(k).clone() for k in header.entries}, header.metadata
+    except (SafetensorError, OSError, AttributeError) as error:
+        raise damaged(error) from None
 
 
 def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
@@ -335,6 +365,7 @@ def _save_manifest(made: CounterfactualSet) -> None:
                 "key": e.key,
                 "gate": e.gate.as_dict(),
                 "losses": e.losses,
+                "warnings": e.warnings,
             }
             for e in made.entries
         ],

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .captions import parse_json, read_text, text_of
+from . import reading
+from .captions import text_of
 from .errors import GroupsError
 from .names import nfc
 
@@ -58,11 +59,11 @@ def _inside(name: str, path: Path, where: str) -> str:
 
 
 def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(reading.read_text(path, reading.TABLE).split("\n"), 1):
         if not line.strip():
             continue
         where = f"{path} line {number}"
-        row = parse_json(line, where)
+        row = reading.parse_json(line, where)
         if not isinstance(row, dict):
             raise GroupsError(f'{where} is not an object; write {{"file_name": ..., "text": ...}}.')
         yield where, row
@@ -70,7 +71,7 @@ def _json_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _csv_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Commas, semicolons or tabs, whichever the first line has most of; blank cells are None."""
-    text = read_text(path)
+    text = reading.read_text(path, reading.TABLE)
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:

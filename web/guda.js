@@ -162,6 +162,15 @@ function listen() {
       if (isSource(detail.node, node, source)) panel.take(detail.output)
     }
   })
+  // What a run doubts: from nodes/runtime.py, which keeps it under the node as well.
+  api.addEventListener("guda.warning", ({ detail }) => {
+    app.extensionManager?.toast?.add?.({
+      severity: "warn",
+      summary: titleOf(detail.node),
+      detail: detail.text,
+      life: LONG,
+    })
+  })
   // A run that ended early, and what of it is kept: from nodes/runtime.py.
   api.addEventListener("guda.stopped", ({ detail }) => {
     const text = `${detail.title}. ${detail.text}`

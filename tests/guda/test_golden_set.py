@@ -52,7 +52,7 @@ def test_the_set_loads_and_its_loras_fit_the_model(demo):
     found = load_set(GOLDEN)
     assert found.fingerprint == demo.fingerprint == "1c552fdd7e9d9a2cce1d9654effdb238"
     found.subset(["Fluent Ink"]).verify(demo)
-    with pytest.raises(CounterfactualError, match="EmojiOne.*failed its gate"):
+    with pytest.raises(CounterfactualError, match=r"EmojiOne.*failed its gate"):
         found.verify(demo)
     assert all(found.load(entry, demo).layers for entry in found.entries)
 
