@@ -29,7 +29,7 @@ HOLDERS = words(
 )
 """Folders that only hold pictures, or other folders, and do not say of what."""
 
-_REPEATS = re.compile(r"^\d{1,4}_(?=\D*[^\W\d_])")
+_REPEATS = re.compile(r"^\d{1,4}_(?=.*[^\W\d_])")
 
 # Names that cameras, telephones, screens, scanners, chats and generators give, cut into words.
 _ALONE = words(
