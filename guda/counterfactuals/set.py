@@ -29,8 +29,9 @@ from ..groups import Group, StyleGroups
 from ..groups.encode import EncodedGroup, encode_groups
 from ..settings import digest
 from ..steps import Heard, Step, Steps, about, warn
-from ..unlearning import Unlearned, resume, unlearn_group
+from ..unlearning import resume
 from ..unlearning.gate import MOST, Gate
+from ..unlearning.train import Unlearned, unlearn_group
 from ..version import __version__
 
 MANIFEST = "counterfactuals.json"

@@ -18,7 +18,7 @@ from ..groups.draw import generate_pictures, missing
 from ..scoring import allocation
 from ..steps import Step, Steps, about, drain, keeps_warnings
 from ..unlearning.gate import LEVELS, MOST
-from ..unlearning.operators import EVALUATIONS
+from ..variants import OPERATORS
 from .attribute import AttributeRequest
 from .unlearn import UnlearnRequest
 
@@ -84,7 +84,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
     steps = sum(config.total_steps - done for _, done in left)
     n, m = config.batch_size, config.retain_batch_size
-    per_step = EVALUATIONS[config.operator](n, m, backbone.conditional)
+    per_step = OPERATORS[config.operator].evaluations(n, m, backbone.conditional)
     gates = sum(_gate(groups, group, config.heldout) for group, _ in left)
     drawing = undrawn * request.sampling.steps * (2 if backbone.conditional else 1)
     yield Step("plan", 0, 3)
@@ -97,7 +97,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         backbone, config, ready.room.rows, checkpointing=ready.checkpointing
     )
     yield Step("plan", 3, 3)
-    trained = n + m if config.operator != "retain_only" else per_step
+    trained = n + m
     pictures = sum(len(g.examples) for g in groups)
     seconds = (
         forward * (drawing + gates + steps * (per_step - trained))
@@ -129,10 +129,7 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     latents = request.latents
     shape = None if latents is None else latents.shape[1:]
     images = len(request.pictures) if latents is None else len(latents)
-    length = backbone.schedule.length
-    points = config.evaluations
-    if config.schedule == "importance":
-        points += len(allocation.log(config.pilot, length, config.seed))
+    points = allocation.evaluations(config, backbone.schedule.length)
     evaluations = images * points * (len(loras) + 1)
     yield Step("plan", 0, 2)
     encoding = warmup.picture(backbone)
