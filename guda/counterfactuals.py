@@ -16,16 +16,16 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import checkpoints
+from . import checkpoints, explains, prompts
 from .backbone import Backbone, LoraWeights
 from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
-from .encoded import EncodedGroup, encode_groups
+from .encoded import EncodedGroup, encode_groups, few
 from .errors import CounterfactualError
 from .files import write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
-from .steps import Heard, Step, Steps, about
+from .steps import Heard, Step, Steps, about, warn
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
 from .version import __version__
@@ -135,7 +135,7 @@ class CounterfactualSet:
 def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
     """Names everything that a finished counterfactual depends on."""
     recipe = {k: v for k, v in config.as_key().items() if k not in _NO_EFFECT}
-    recipe |= backbone.overrides
+    recipe |= backbone.overrides | prompts.reading(backbone, groups)
     if config.caption_dropout and backbone.conditional:
         recipe["teacher"] = "whole captions"  # those made before it was so are made again
     return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
@@ -167,6 +167,10 @@ def unlearn_set(
             yield from heard(about(entries[group.name]))
             continue
         if encoded is None:
+            doubts = prompts.doubts(backbone, prompts.of_groups(groups))
+            yield from heard(warn(text) for text in doubts)
+            if some := few(backbone, groups, explains.MOST):
+                yield from heard(explains.check(backbone, some))
             encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
             fit = for_training(backbone, config, memory or MemoryConfig())

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from . import explains
 from .attribution import Attribution, ImageScores, score
 from .backbone import Backbone
 from .config import ElboConfig, MemoryConfig, SampleConfig, UnlearnConfig
@@ -125,10 +126,27 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         keys = tuple(picture_key(x) for x in latents)
         fitted = _shown(request.pictures, backbone.decode(latents))
     query = Query(latents, backbone.encode_prompts(prompts), keys)
+    checked = yield from explains.check(backbone, query)
     first, most = next(iter(loras.values())), request.config.batch_size
     room = for_scoring(backbone, first, most, latents.shape[1:])
     found = yield from score_queries(backbone, loras, query, request.config, room)
-    return _assemble(request, prompts, fitted, found, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return _assemble(request, prompts, fitted, found, checked, seconds)
+
+
+def few_asked(request: AttributeRequest, most: int) -> Query:
+    """At most `most` of the pictures, evenly chosen, encoded."""
+    pictures, latents, backbone = request.pictures, request.latents, request.backbone
+    count = len(pictures) if latents is None else len(latents)
+    chosen = [i * count // min(most, count) for i in range(min(most, count))]
+    if latents is None:
+        fitted = torch.stack([fit(pictures[i], backbone.resolution) for i in chosen])
+        latents, keys = backbone.encode_images(fitted), tuple(picture_key(p) for p in fitted)
+    else:
+        latents = latents[chosen]
+        keys = tuple(picture_key(x) for x in latents)
+    prompts = request.prompts if len(request.prompts) == count else list(request.prompts) * count
+    return Query(latents, backbone.encode_prompts([prompts[i] for i in chosen]), keys)
 
 
 def _shown(pictures: Sequence[Tensor], decoded: Tensor) -> Tensor:
@@ -142,6 +160,7 @@ def _assemble(
     prompts: Sequence[str],
     fitted: Tensor,
     found: Differences,
+    checked: int,
     seconds: float,
 ) -> Attribution:
     groups = request.counterfactuals.names
@@ -160,7 +179,7 @@ def _assemble(
         strata=found.points.strata,
         full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
         estimate=request.config.as_dict(),
-        unet_evaluations=found.unet_evaluations,
+        unet_evaluations=found.unet_evaluations + checked,
         seconds=seconds,
         version=__version__,
     )

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import estimate, fit, footprint, warmup
+from . import estimate, explains, fit, footprint, warmup
 from .counterfactuals import chosen_groups, unfinished
+from .encoded import few
 from .footprint import Footprint
 from .generate import generate_pictures, missing
 from .groups import Group, StyleGroups, split_heldout
-from .pipeline import AttributeRequest, UnlearnRequest
+from .pipeline import AttributeRequest, UnlearnRequest, few_asked
 from .steps import Step, Steps, about, drain, keeps_warnings
 from .unlearn.gate import LEVELS, MOST
 from .unlearn.operators import EVALUATIONS
 
+MOST_CHECKED = explains.MOST * len(explains.LEVELS)
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
 
 
@@ -80,6 +82,8 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     reused = _reused(everything, left, undrawn, sum(len(g.examples) for g in groups))
     if not left:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
+    some = few(backbone, groups, explains.MOST)
+    checked = MOST_CHECKED if some is None else (yield from explains.check(backbone, some))
     steps = sum(config.total_steps - done for _, done in left)
     n, m = config.batch_size, config.retain_batch_size
     per_step = EVALUATIONS[config.operator](n, m, backbone.conditional)
@@ -98,14 +102,14 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     trained = n + m if config.operator != "retain_only" else per_step
     pictures = sum(len(g.examples) for g in groups)
     seconds = (
-        forward * (drawing + gates + steps * (per_step - trained))
+        forward * (drawing + checked + gates + steps * (per_step - trained))
         + both * steps * trained
         + encoding * (pictures + 2 * undrawn)
     )
     lora = memory.optimizer // 2
     return Plan(
         steps,
-        {"pictures": drawing, "unlearn": steps * per_step, "gate": gates},
+        {"pictures": drawing, "check": checked, "unlearn": steps * per_step, "gate": gates},
         seconds,
         memory,
         ready.checkpointing,
@@ -132,6 +136,7 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     if config.schedule == "importance":
         points += len(estimate.log(config.pilot, length, config.seed))
     evaluations = images * points * (len(loras) + 1)
+    checked = yield from explains.check(backbone, few_asked(request, explains.MOST))
     yield Step("plan", 0, 2)
     encoding = warmup.picture(backbone)
     yield Step("plan", 1, 2)
@@ -142,8 +147,8 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     yield Step("plan", 2, 2)
     return Plan(
         0,
-        {"score": evaluations},
-        forward * evaluations + encoding * images,
+        {"check": checked, "score": evaluations},
+        forward * (checked + evaluations) + encoding * images,
         memory,
         False,
         str(backbone.device),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
+from .. import prompts
 from ..backbone import Backbone, Conditioning, LoraWeights
 from ..encoded import EncodedGroup
 from ..memory import Room
@@ -28,6 +29,7 @@ class Gate:
     retain_full: float
     retain_without: float
     margin: float
+    cause: str = ""  # why it may have failed
 
     @property
     def forget_rise(self) -> float:
@@ -49,14 +51,17 @@ class Gate:
         )
         if self.passed:
             return text
-        return f"{text}: the forget error must rise, and by more than the retain error"
+        text += ": the forget error must rise, and by more than the retain error"
+        return f"{text}; {self.cause}" if self.cause else text
 
     def as_dict(self) -> dict:
-        return asdict(self) | {"passed": self.passed, "reason": self.reason}
+        values = {k: v for k, v in asdict(self).items() if v != ""}
+        return values | {"passed": self.passed, "reason": self.reason}
 
     @classmethod
     def from_dict(cls, values: dict) -> Gate:
-        return cls(**{k: float(values[k]) for k in cls.__dataclass_fields__})
+        numbers = {k: float(values[k]) for k in cls.__dataclass_fields__ if k != "cause"}
+        return cls(**numbers, cause=str(values.get("cause", "")))
 
 
 def measure(
@@ -80,7 +85,10 @@ def measure(
     forget_full, retain_full = (_error(backbone, *x, seed, room) for x in asked)
     with backbone.counterfactual(lora):
         forget_without, retain_without = (_error(backbone, *x, seed, room) for x in asked)
-    return Gate(forget_full, forget_without, retain_full, retain_without, margin)
+    gate = Gate(forget_full, forget_without, retain_full, retain_without, margin)
+    if gate.passed or not backbone.conditional:
+        return gate
+    return replace(gate, cause=prompts.late(backbone, encoded[group].group))
 
 
 def _rows(encoded: dict[str, EncodedGroup], names: list[str]):
