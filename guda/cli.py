@@ -277,7 +277,7 @@ def _finish(attribution, report, as_json: bool) -> None:
 
 
 def _read(path: Path) -> str:
-    from .captions import read_text
+    from .reading import read_text
 
     return read_text(path)
 

@@ -12,6 +12,7 @@ from ..backbone import Backbone, Conditioning, LoraWeights
 from ..encoded import EncodedGroup
 from ..memory import Room
 from ..noise import draw
+from ..reading import number
 
 LEVELS = (5, 20, 60, 150, 300, 500, 700, 900)
 """Noise levels of the gate, in thousandths of the schedule's length."""
@@ -60,8 +61,11 @@ class Gate:
 
     @classmethod
     def from_dict(cls, values: dict) -> Gate:
-        numbers = {k: float(values[k]) for k in cls.__dataclass_fields__ if k != "cause"}
-        return cls(**numbers, cause=str(values.get("cause", "")))
+        """Raises ValueError for anything but positive errors."""
+        read = {k: number(values.get(k), k) for k in cls.__dataclass_fields__ if k != "cause"}
+        if min(read["forget_full"], read["retain_full"]) <= 0:
+            raise ValueError("a gate's error is not positive")
+        return cls(**read, cause=str(values.get("cause", "")))
 
 
 def measure(
