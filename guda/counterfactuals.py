@@ -207,8 +207,7 @@ def _unlearn_all(
         ):
             yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
-            doubts = prompts.doubts(backbone, prompts.of_groups(groups))
-            yield from heard(warn(text) for text in doubts)
+            yield from heard(prompts.warnings(backbone, prompts.of_groups(groups)))
             if some := few(backbone, groups, explains.MOST):
                 yield from heard(explains.check(backbone, some))
             encoded = yield from heard(encode_groups(backbone, groups, config.heldout))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from . import explains
+from . import prompts as doubted
 from .attribution import Attribution, ImageScores, score
 from .backbone import Backbone
 from .config import ElboConfig, MemoryConfig, SampleConfig, UnlearnConfig
@@ -113,6 +114,7 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         )
     counterfactuals.verify(backbone)
     yield from about(backbone, counterfactuals)
+    yield from doubted.warnings(backbone, prompts)
     started = time.monotonic()
     loras = {e.name: counterfactuals.load(e, backbone) for e in counterfactuals.entries}
     latents = request.latents

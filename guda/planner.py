@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import estimate, explains, fit, footprint, warmup
+from . import estimate, explains, fit, footprint, prompts, warmup
 from .counterfactuals import chosen_groups, unfinished
 from .encoded import few
 from .footprint import Footprint
@@ -79,6 +79,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     everything = chosen_groups(request.groups, request.names)
     groups, undrawn, left = _work_left(request)
     yield from about(backbone, request.groups)
+    yield from prompts.warnings(backbone, prompts.of_groups(groups))
     reused = _reused(everything, left, undrawn, sum(len(g.examples) for g in groups))
     if not left:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
@@ -127,6 +128,7 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     found = request.counterfactuals
     found.verify(backbone)
     yield from about(backbone, found)
+    yield from prompts.warnings(backbone, request.prompts)
     loras = [found.load(e, backbone) for e in found.entries]
     latents = request.latents
     shape = None if latents is None else latents.shape[1:]

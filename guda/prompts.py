@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from .backbone import Backbone
-from .backbone.text import MOST_CHUNKS
+from .backbone.protocol import MOST_CHUNKS, Backbone
 from .captions import STYLE
 from .groups import Group, StyleGroups
+from .steps import Steps, warn
 
 MARKUP = {
     r"\([^()]+:\s*[-+]?(?:\d+\.?\d*|\.\d+)\s*\)": (
@@ -46,6 +46,12 @@ def doubts(backbone: Backbone, prompts: Sequence[str]) -> Iterator[str]:
             "text encoder takes at once: their beginning and their end are read, the middle is "
             "cut. Shorten them."
         )
+
+
+def warnings(backbone: Backbone, prompts: Sequence[str]) -> Steps[None]:
+    """The doubts, as steps."""
+    for text in doubts(backbone, prompts):
+        yield warn(text)
 
 
 def of_groups(groups: StyleGroups) -> list[str]:

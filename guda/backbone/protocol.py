@@ -19,6 +19,9 @@ from torch import Tensor
 from ..config import SampleConfig
 from ..schedule import NoiseSchedule
 
+MOST_CHUNKS = 32
+"""Of a prompt; of a longer one the beginning and the end are read, where styles are named."""
+
 
 @dataclass(frozen=True)
 class Conditioning:

@@ -16,10 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from .protocol import Conditioning
-
-MOST_CHUNKS = 32
-"""Of a prompt; of a longer one the beginning and the end are read, where styles are named."""
+from .protocol import MOST_CHUNKS, Conditioning
 
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 
