@@ -128,12 +128,11 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         keys = tuple(picture_key(x) for x in latents)
         fitted = _shown(request.pictures, backbone.decode(latents))
     query = Query(latents, backbone.encode_prompts(prompts), keys)
-    checked = yield from explains.check(backbone, query)
+    yield from explains.check(backbone, query)
     first, most = next(iter(loras.values())), request.config.batch_size
     room = for_scoring(backbone, first, most, latents.shape[1:])
     found = yield from score_queries(backbone, loras, query, request.config, room)
-    seconds = time.monotonic() - started
-    return _assemble(request, prompts, fitted, found, checked, seconds)
+    return _assemble(request, prompts, fitted, found, time.monotonic() - started)
 
 
 def few_asked(request: AttributeRequest, most: int) -> Query:
@@ -162,7 +161,6 @@ def _assemble(
     prompts: Sequence[str],
     fitted: Tensor,
     found: Differences,
-    checked: int,
     seconds: float,
 ) -> Attribution:
     groups = request.counterfactuals.names
@@ -181,7 +179,7 @@ def _assemble(
         strata=found.points.strata,
         full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
         estimate=request.config.as_dict(),
-        unet_evaluations=found.unet_evaluations + checked,
+        unet_evaluations=found.unet_evaluations,
         seconds=seconds,
         version=__version__,
     )

@@ -170,7 +170,7 @@ def test_scoring_is_refused_and_warned_of_as_well(demo, make_lora, make_set, tmp
     small = dataclasses.replace(request.config, evaluations=4)
     request = dataclasses.replace(request, config=small)
     found = drain(attribute(request))
-    assert found.warnings == () and found.unet_evaluations == 2 * 4 + len(LEVELS)
+    assert found.warnings == () and found.unet_evaluations == 2 * 4
     wrong = dataclasses.replace(request, backbone=load("demo", prediction="v_prediction"))
     with pytest.raises(ModelError, match="Load it with prediction epsilon"):
         drain(attribute(wrong))
