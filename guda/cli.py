@@ -22,6 +22,7 @@ from .config import (
 )
 from .errors import ConfigError, GudaError, first_line
 from .steps import Step
+from .stopping import Terminated, terminable
 from .version import __version__
 
 
@@ -32,13 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        return args.run(args)
+        with terminable():
+            return args.run(args)
     except GudaError as error:
         print(f"guda: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 
 def _parser() -> argparse.ArgumentParser:
