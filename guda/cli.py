@@ -53,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--json", action="store_true", help="print the result as JSON")
     demo.set_defaults(run=_demo)
 
+    groups = commands.add_parser("groups", help="what is read of a folder of styles, and what not")
+    groups.add_argument("folder", type=Path, help="folder with one subfolder per style")
+    groups.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
+    groups.add_argument("--json", action="store_true", help="print it as JSON")
+    groups.set_defaults(run=_groups)
+
     unlearn = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
     _common(unlearn)
     source = unlearn.add_mutually_exclusive_group(required=True)
@@ -166,7 +172,19 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _groups(args: argparse.Namespace) -> int:
+    from . import telling
+    from .groups import check_pictures, load_folder
+
+    groups = load_folder(args.folder, template=args.template)
+    check_pictures(groups)
+    told = json.dumps(telling.to_dict(groups), indent=2) if args.json else telling.to_text(groups)
+    print(told)
+    return 0
+
+
 def _unlearn(args: argparse.Namespace) -> int:
+    from . import telling
     from .contents import CONTENTS
     from .groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
     from .pipeline import UnlearnRequest, unlearn
@@ -179,6 +197,7 @@ def _unlearn(args: argparse.Namespace) -> int:
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
+        print(telling.to_text(groups, short=True), file=sys.stderr)
     else:
         template = {"template": args.template} if args.template else {}
         groups = from_prompts(

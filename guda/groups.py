@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import captions, folders, layout, pictures
+from . import captions, folders, layout, looks, pictures
 from .captions import parse_contents, parse_styles
-from .config import digest
+from .config import UnlearnConfig, digest
 from .errors import GroupsError
 from .files import slugify
 from .phrases import CONTENT, STYLE, TEMPLATE
@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 MIN_EXAMPLES = 4
+HELD_OUT = UnlearnConfig().heldout
+"""The share of pictures with which a style is checked, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,12 @@ class StyleGroups:
     def names(self) -> tuple[str, ...]:
         return tuple(g.name for g in self.groups)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the pictures, as far as they were checked."""
+        doubts = self.reading.doubts if self.reading else []
+        return tuple(text for names, text in doubts if set(names) <= set(self.names))
+
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)
 
@@ -158,11 +166,23 @@ def split_heldout(group: Group, share: float) -> tuple[tuple[Example, ...], tupl
 
 
 def check_pictures(groups: StyleGroups) -> None:
-    """Decode every picture fully. Raises ImageError for the first that is damaged."""
+    """Decode every picture fully. Raises ImageError for the first that is damaged.
+
+    Of groups from a folder, what is doubtful about their pictures is added to `reading`.
+    """
+    seen = []
     for group in groups:
-        for example in group.examples:
-            if example.path is not None:
-                pictures.load(example.path)
+        held = {e.id for e in split_heldout(group, HELD_OUT)[1]}
+        for e in group.examples:
+            if e.path is not None:
+                seen.append(looks.Seen(group.name, e.id, e.id in held, looks.look(e.path)))
+    if groups.reading is not None:
+        groups.reading.doubts = looks.doubts(seen)
+        for name, remarks in groups.reading.styles.items():
+            marks = Counter(m for s in seen if s.style == name for m in s.look.marks)
+            for mark, n in marks.items():
+                verb = "picture is" if n == 1 else "pictures are"
+                remarks.guess(f"{n} {verb} {looks.MARKS[mark]}")
 
 
 def from_prompts(
@@ -250,11 +270,14 @@ def _file_hash(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        data = path.read_bytes()
     except OSError as error:
         raise GroupsError(
             f"{path} cannot be read ({error.strerror}); put it back or load the groups again."
         ) from error
+    # Without them, the name is that of versions which did not look for any.
+    read_as = "".join(f" {mark}" for mark in pictures.marks(path))
+    return hashlib.blake2b(data, digest_size=16).hexdigest() + read_as
 
 
 def _refuse_repeats(keyed: Iterable[tuple[str, Group]], problem: str) -> None:
