@@ -23,6 +23,7 @@ from ..errors import ConfigError, GudaError, first_line
 from ..steps import Step
 from ..version import __version__
 from . import options
+from .stopping import Terminated, terminable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,13 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        return args.run(args)
+        with terminable():
+            return args.run(args)
     except GudaError as error:
         print(f"guda: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 
 def _parser() -> argparse.ArgumentParser:
