@@ -18,6 +18,7 @@ from .captions import CONTENT, STYLE, TEMPLATE, parse_contents, parse_styles
 from .config import digest
 from .errors import GroupsError
 from .files import slugify
+from .reading import open_file
 
 __all__ = [
     "MIN_EXAMPLES",
@@ -158,7 +159,7 @@ def check_pictures(groups: StyleGroups) -> None:
     for group in groups:
         for example in group.examples:
             if example.path is not None:
-                pictures.load(example.path)
+                pictures.check(example.path)
 
 
 def from_prompts(
@@ -226,12 +227,16 @@ def load_folder(root: Path, *, template: str | None = None) -> StyleGroups:
 def _file_hash(path: Path | None) -> str:
     if path is None:
         return ""
+    h = hashlib.blake2b(digest_size=16)
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError as error:
+        with open_file(path) as file:
+            while part := file.read(1 << 20):
+                h.update(part)
+    except (OSError, GroupsError) as error:
         raise GroupsError(
-            f"{path} cannot be read ({error.strerror}); put it back or load the groups again."
+            f"{path} cannot be read any more; put it back or load the groups again."
         ) from error
+    return h.hexdigest()
 
 
 def _refuse_repeats(keyed: Iterable[tuple[str, Group]], problem: str) -> None:

@@ -6,18 +6,24 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
-from .errors import ImageError
+from .errors import ImageError, first_line
 from .files import write_bytes
+from .reading import open_file
 
 MIN_PIXELS = 16
 MAX_PIXELS = 2**27
 """Width times height; a larger header is taken for a decompression bomb, as Pillow does."""
+MAX_BYTES = 2**30
+"""Of a picture's file."""
+LARGE, STRIP = 2**24, 2**21
+"""Pixels; of a picture with more than LARGE, at most about STRIP are floats at any time."""
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """The decoders tried. Not all of Pillow's: its EPS reader would start Ghostscript."""
 
@@ -28,19 +34,19 @@ def load(path: Path, size: int | None = None) -> Tensor:
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled, and an
     animation gives its first frame. Raises ImageError for anything that does not decode fully.
     """
-    path = Path(path)
-    with _opened(path) as picture:
-        try:
-            with _no_truncated_pictures():
-                picture.load()
-            pixels = _to_rgb(ImageOps.exif_transpose(picture))
-        except ImageError:
-            raise
-        except Exception as error:  # a decoder raises nearly anything on a damaged file
-            raise ImageError(
-                f"{path} is damaged or cut short ({error}); replace it with a whole copy."
-            ) from error
-    return pixels if size is None else fit(pixels, size)
+    with _decoded(Path(path)) as picture:
+        width, height = picture.size
+        if size is not None and width * height > LARGE:
+            return fit(_shrunk(picture, size), size)
+        plain = _plain(picture)
+        pixels = _floats(plain, _white(plain))
+        return pixels if size is None else fit(pixels, size)
+
+
+def check(path: Path) -> None:
+    """Decode a picture and forget it. Raises ImageError as `load` does."""
+    with _decoded(Path(path)):
+        pass
 
 
 def probe(path: Path) -> tuple[int, int]:
@@ -109,16 +115,37 @@ def save_png(image: Tensor, path: Path) -> None:
 
 
 @contextmanager
+def _decoded(path: Path) -> Iterator[Image.Image]:
+    """The whole picture, upright, as bytes: at most four per pixel."""
+    with _opened(path) as picture:
+        try:
+            with _no_truncated_pictures():
+                picture.load()
+            ImageOps.exif_transpose(picture, in_place=True)
+            if picture.mode == "F":
+                raise ValueError("32-bit floats have no fixed white")
+        except ImageError:
+            raise
+        except Exception as error:  # a decoder raises nearly anything on a damaged file
+            raise ImageError(
+                f"{path} is damaged or cut short ({first_line(error)}); replace it with a whole "
+                "copy."
+            ) from error
+        yield picture
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked, not decoded."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise ImageError(f"{path} was not found; check the name and the folder.") from error
-    except OSError as error:
-        what = "is a folder" if path.is_dir() else f"cannot be opened ({error.strerror})"
-        raise ImageError(f"{path} {what}; give a picture that can be read.") from error
-    with file:
+    with open_file(path, ImageError, "a picture that can be read") as file:
+        length = file.seek(0, 2)
+        file.seek(0)
+        if length > MAX_BYTES:
+            raise ImageError(
+                f"{path} has {length / 1e9:.1f} GB, more than a picture has; give another one, or "
+                "save it as JPEG or PNG."
+            )
+        _check_canvas(path, file)
         try:
             picture = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError as error:
@@ -161,24 +188,64 @@ def _no_truncated_pictures() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _to_rgb(picture: Image.Image) -> Tensor:
-    """(3, H, W) in [0, 1] from any of Pillow's modes."""
-    if picture.mode == "F":
-        raise ValueError("32-bit floats have no fixed white")
+def _plain(picture: Image.Image) -> Image.Image:
+    """The same in mode RGB, RGBA, or one of the 16- and 32-bit greys."""
     if picture.mode.startswith("I"):
-        return _grey16(picture)
+        return picture
     if picture.mode == "La":
         picture = picture.convert("LA")
     mode = "RGBA" if picture.has_transparency_data else "RGB"
-    pixels = np.array(picture.convert(mode), np.float32) / np.float32(255)
-    return as_rgb(torch.from_numpy(pixels).permute(2, 0, 1))
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _grey16(picture: Image.Image) -> Tensor:
-    """Pillow's own conversion to 8 bit clips here instead of scaling."""
-    grey = np.array(picture).astype(np.float64)
-    white = 65535.0 if grey.max() <= 65535 else 2.0**31 - 1
-    pixels = grey / white
-    if isinstance(clear := picture.info.get("transparency"), int):
-        pixels[grey == clear] = 1.0
-    return as_rgb(torch.from_numpy(pixels.astype(np.float32))[None])
+def _floats(picture: Image.Image, white: float) -> Tensor:
+    """(3, H, W) of a picture that `_plain` made."""
+    part = np.asarray(picture)
+    if picture.mode.startswith("I"):  # Pillow's own conversion to 8 bit clips here
+        pixels = (part.astype(np.float64) / white).astype(np.float32)
+        if isinstance(clear := picture.info.get("transparency"), int):
+            pixels[part == clear] = 1.0
+        return as_rgb(torch.from_numpy(pixels)[None])
+    pixels = part.transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels /= np.float32(255)
+    return as_rgb(torch.from_numpy(pixels)) if len(pixels) == 4 else torch.from_numpy(pixels)
+
+
+def _white(picture: Image.Image) -> float:
+    """Of 16-bit grey, which Pillow also gives in 32 bits."""
+    low_high: Any = picture.getextrema() if picture.mode == "I" else (0, 0)
+    return 65535.0 if low_high[1] <= 65535 else 2.0**31 - 1
+
+
+def _shrunk(picture: Image.Image, size: int) -> Tensor:
+    """A large picture's centred square, averaged down to at least three times `size`.
+
+    A strip at a time, so that its floats never lie in memory at once.
+    """
+    width, height = picture.size
+    short = min(width, height)
+    left, top = (width - short) // 2, (height - short) // 2
+    cell = max(1, short // (3 * size))
+    step, white = cell * max(1, STRIP // (cell * short)), _white(picture)
+    small = torch.empty(3, -(-short // cell), -(-short // cell))
+    for start in range(0, short, step):
+        end = min(short, start + step)
+        strip = _plain(picture.crop((left, top + start, left + short, top + end)))
+        rows = slice(start // cell, -(-end // cell))
+        if strip.mode.startswith("I"):
+            grey = Image.fromarray(_floats(strip, white)[0].numpy())
+            small[:, rows] = torch.from_numpy(np.array(grey.reduce(cell)))
+        else:
+            small[:, rows] = _floats(strip.reduce(cell), white)
+    return small
+
+
+def _check_canvas(path: Path, file: BinaryIO) -> None:
+    """WebP's decoder makes room for the canvas when the file is opened, so its size comes first."""
+    head = file.read(30)
+    file.seek(0)
+    if head[:4] != b"RIFF" or head[12:16] != b"VP8X":
+        return
+    width, height = (int.from_bytes(head[i : i + 3], "little") + 1 for i in (24, 27))
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{path} {_too_large(f'{width}x{height}')}")
