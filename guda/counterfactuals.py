@@ -2,7 +2,8 @@
 
 <set>/<group slug>.safetensors        applied by ComfyUI's own "Load LoRA"
 <set>/counterfactuals.json            what was made from what, and each gate's figures
-<set>/<group slug>.checkpoint.safetensors   only while a group is being unlearned
+<set>/<group slug>.resume             only while a group is being unlearned; see `checkpoints`
+<set>/.guda.lock                      only while a run writes to the folder; see `lock`
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from . import checkpoints, reading
+from . import checkpoints, reading, sealed
 from .backbone import Backbone, LoraWeights, tensorfile
 from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
-from .errors import CounterfactualError, first_line
-from .files import slugify, write_bytes, write_text
+from .errors import CounterfactualError, DamagedError, first_line
+from .files import set_aside, slugify, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
+from .lock import Lock, take
 from .reading import field, number, shown
-from .steps import Heard, Step, Steps, about
+from .steps import Heard, Step, Steps, about, warn
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
 from .version import __version__
@@ -154,38 +155,73 @@ def unlearn_set(
     """Unlearn every group (or those in `names`) into `folder`, one after the other.
 
     What is already there and made from the same model, pictures and recipe is kept; an interrupted
-    group continues from its checkpoint. The manifest is written after every group.
+    group continues from its checkpoint. The manifest is written after every group. Another run in
+    the same folder is waited for. Damaged files are set aside, and a step's note says so.
     """
     chosen = chosen_groups(groups, names)
     entries = {e.name: e for e in _existing(folder, backbone)}
+    keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
+    if _is_read_only(folder) and all(
+        _is_finished(folder, entries.get(name), key) for name, key in keys.items()
+    ):
+        return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
+    with (yield from take(folder)) as lock:
+        made = yield from _unlearn_all(
+            backbone, groups, config, lock, chosen, keys, memory or MemoryConfig()
+        )
+        lock.check()
+        for entry in made.entries:
+            if not made.path(entry).is_file():
+                raise CounterfactualError(
+                    f"The counterfactual {made.path(entry)} was deleted while the run went on; run "
+                    "again to make it anew."
+                )
+        return made
+
+
+def _unlearn_all(
+    backbone: Backbone,
+    groups: StyleGroups,
+    config: UnlearnConfig,
+    lock: Lock,
+    chosen: Sequence[Group],
+    keys: Mapping[str, str],
+    memory: MemoryConfig,
+) -> Steps[CounterfactualSet]:
+    folder = lock.folder
+    entries = {e.name: e for e in _existing(folder, backbone)}  # others may have written since
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
     heard = Heard()
     yield from heard(about(backbone, groups))
     for group in chosen:
-        key = recipe_key(backbone, groups, group.name, config)
+        key, kept = keys[group.name], checkpoint_path(folder, group)
         if _is_finished(folder, entries.get(group.name), key):
+            checkpoints.remove(kept)
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
             yield from heard(about(entries[group.name]))
             continue
+        for text in (
+            *_damaged_lora(folder, entries.get(group.name)),
+            *checkpoints.settle(kept, key),
+        ):
+            yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
             encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
-            fit = for_training(backbone, config, memory or MemoryConfig())
+            fit = for_training(backbone, config, memory)
             fit.gate = for_scoring(backbone, None, MOST)
-        kept = checkpoint_path(folder, group)
         result = yield from heard(
             unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
         )
+        lock.check()
         told = (group.name, group.slug, group.style, key, result.gate, result.losses)
         entry = Entry(*told, heard.texts)
         _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
         _save_manifest(_set(folder, backbone, groups, config, tuple(entries.values())))
-        for path in checkpoint_paths(folder, group):
-            path.unlink(missing_ok=True)
-    done = tuple(entries[g.name] for g in chosen)
-    return _set(folder, backbone, groups, config, done)
+        checkpoints.remove(kept)
+    return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
 
 
 def load_set(folder: Path) -> CounterfactualSet:
@@ -253,7 +289,7 @@ def _entry(told: Any) -> Entry:
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
-    """Tensors and metadata of a LoRA file. Raises CounterfactualError.
+    """Tensors and metadata of a LoRA file, as they were written. Raises CounterfactualError.
 
     The tensors are copies: those that map the file would keep Windows from replacing it.
     """
@@ -266,11 +302,10 @@ def read_file(path: Path) -> tuple[dict, dict[str, str]]:
             "again."
         )
 
-    header = tensorfile.read(path, damaged)
+    tensorfile.read(path, damaged)
     try:
-        with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k).clone() for k in header.entries}, header.metadata
-    except (SafetensorError, OSError, AttributeError) as error:
+        return sealed.read(path)
+    except (DamagedError, FileNotFoundError) as error:
         raise damaged(error) from None
 
 
@@ -290,12 +325,7 @@ def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
 
 def checkpoint_path(folder: Path, group: Group) -> Path:
     """Where the state of an unfinished group is kept."""
-    return folder / f"{group.slug}.checkpoint.safetensors"
-
-
-def checkpoint_paths(folder: Path, group: Group) -> list[Path]:
-    """What lies there of it, of every repetition, whatever recipe it is of."""
-    return checkpoints.repetitions(checkpoint_path(folder, group))
+    return folder / f"{group.slug}{checkpoints.ENDING}"
 
 
 def unfinished(
@@ -311,7 +341,7 @@ def unfinished(
     for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
-            paths = checkpoint_paths(folder, group)
+            paths = checkpoints.repetitions(checkpoint_path(folder, group))
             done = sum(min(checkpoints.progress(path, key), config.steps) for path in paths)
             left.append((group, done))
     return left
@@ -330,6 +360,25 @@ def _is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
         return read_file(folder / entry.file)[1].get("guda.key") == key
     except CounterfactualError:
         return False
+
+
+def _damaged_lora(folder: Path, entry: Entry | None) -> list[str]:
+    """Sets the entry's file aside if it is damaged; a sentence that says so, if any."""
+    if entry is None:
+        return []
+    path = folder / entry.file
+    if not os.path.lexists(path):
+        return []
+    try:
+        read_file(path)
+    except CounterfactualError:
+        aside = set_aside(path).name
+        return [f"{path} is damaged and was set aside as {aside}; the style is unlearned anew."]
+    return []
+
+
+def _is_read_only(folder: Path) -> bool:
+    return folder.is_dir() and not os.access(folder, os.W_OK)
 
 
 def _set(
@@ -370,7 +419,8 @@ def _save_manifest(made: CounterfactualSet) -> None:
             for e in made.entries
         ],
     }
-    write_text(made.folder / MANIFEST, json.dumps(data, indent=1, ensure_ascii=False))
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    write_text(made.folder / MANIFEST, text, make_folder=False)
 
 
 def _save_lora(
@@ -382,7 +432,7 @@ def _save_lora(
     groups: StyleGroups,
     config: UnlearnConfig,
 ) -> None:
-    metadata: Mapping[str, Any] = {
+    metadata = {
         "modelspec.title": f"without {group.name}",
         "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
         "ss_network_module": "networks.lora",
@@ -399,7 +449,9 @@ def _save_lora(
         "guda.losses": json.dumps(result.losses),
         "guda.gate": json.dumps(result.gate.as_dict()),
     }
-    write_bytes(path, _ordered(save(to_file_keys(result.lora), dict(metadata))))
+    tensors = to_file_keys(result.lora)
+    data = _ordered(save(tensors, sealed.seal(tensors, metadata)))
+    write_bytes(path, data, make_folder=False)
 
 
 def _ordered(data: bytes) -> bytes:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .errors import ImageError, first_line
 from .files import write_bytes
+from .formats import decoders
 from .reading import open_file
 
 MIN_PIXELS = 16
@@ -24,8 +25,6 @@ MAX_BYTES = 2**30
 """Of a picture's file."""
 LARGE, STRIP = 2**24, 2**21
 """Pixels; of a picture with more than LARGE, at most about STRIP are floats at any time."""
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""The decoders tried. Not all of Pillow's: its EPS reader would start Ghostscript."""
 
 
 def load(path: Path, size: int | None = None) -> Tensor:
@@ -147,7 +146,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             )
         _check_canvas(path, file)
         try:
-            picture = Image.open(file, formats=FORMATS)
+            picture = Image.open(file, formats=decoders())
         except Image.DecompressionBombError as error:
             raise ImageError(f"{path} {_too_large('far too many')}") from error
         except Image.UnidentifiedImageError as error:

@@ -110,7 +110,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         memory,
         ready.checkpointing,
         str(backbone.device),
-        (len(left) + 3) * config.repeats * (lora + (64 << 10))
+        (len(left) + 6) * config.repeats * (lora + (64 << 10))
         + undrawn * 3 * backbone.resolution**2,
         reused,
     )

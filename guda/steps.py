@@ -21,7 +21,7 @@ P = ParamSpec("P")
 class Step:
     """One unit of work is done: `done` of `total` in the stage `stage`."""
 
-    stage: str  # "pictures", "encode", "unlearn", "gate", "score", "warning"
+    stage: str  # "wait", "pictures", "encode", "unlearn", "gate", "score", "warning"
     done: int
     total: int
     group: str = ""
@@ -33,7 +33,8 @@ class Step:
     def __str__(self) -> str:
         if self.warning:
             return f"warning: {self.warning}"
-        text = f"{self.stage} {self.group}".strip() + f" {self.done}/{self.total}"
+        text = f"{self.stage} {self.group}".strip()
+        text += "" if self.stage == "wait" else f" {self.done}/{self.total}"
         return text if self.loss is None else f"{text}, loss {self.loss:.4f}"
 
 
