@@ -10,10 +10,10 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .. import heatmap, wording
-from ..attribution import Attribution
 from ..errors import SaveError
 from ..files import slugify, write_atomically, write_text
+from ..scoring.verdict import Attribution
+from . import heatmap, wording
 from .card import card
 from .charts import bars
 from .html import to_html

@@ -12,9 +12,9 @@ from typing import Any
 
 from PIL import Image
 
-from .. import heatmap, wording
-from ..attribution import NONE, UNDECIDED, Attribution, ImageScores, Score
 from ..config import ElboConfig
+from ..scoring.verdict import NONE, UNDECIDED, Attribution, ImageScores, Score
+from . import heatmap, wording
 from .theme import CSS
 
 POLICY = (

@@ -8,8 +8,8 @@ import math
 import re
 from typing import Any
 
-from .. import wording
-from ..attribution import Attribution, ImageScores, Score
+from ..scoring.verdict import Attribution, ImageScores, Score
+from . import wording
 
 COLUMNS = (
     "image", "prompt", "verdict", "group", "delta", "stderr", "low", "high", "rank", "share",

@@ -1,0 +1,221 @@
+"""Base models from disk. Nothing is ever fetched, and pickles are never opened."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import ModelError
+from ...files.reading import read_json
+from ..stable_diffusion import StableDiffusion
+from .assemble import AUTO, assemble, check_prediction
+from .header import FileTensors, identify, read_header
+
+DEMO = "demo"
+DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo" / "model"
+CHECKPOINTS = {".safetensors", ".sft"}
+_PICKLES = {".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"}
+_PARTS = ("unet", "vae", "text_encoder")
+PIPELINES = {
+    "StableDiffusionPipeline": _PARTS,
+    "StableDiffusionXLPipeline": (*_PARTS, "text_encoder_2"),
+}
+"""The kinds of diffusers folders that are supported, and their parts with weights."""
+
+
+def load(
+    source: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    prediction: str = AUTO,
+    resolution: int = 0,
+    vae: Path | Mapping[str, Tensor] | None = None,
+    tokenizer: Path | str | None = None,
+) -> StableDiffusion:
+    """Load `source`: "demo" (the built-in model), a .safetensors checkpoint, a diffusers folder.
+
+    dtype: of the UNet and the text encoders; the VAE is float32.
+    prediction: what the UNet predicts; "auto" finds out. resolution: pixels, 0 for the model's own.
+    vae: a file or tensors, in place of the model's VAE; tokenizer: a folder, see `tokenizer`; both
+    for checkpoints only. Raises ModelError that names the path and the remedy.
+    """
+    size = _resolution(resolution)
+    if str(source) == DEMO:
+        return _load_folder(DEMO_FOLDER, DEMO, device, dtype, prediction, size)
+    path = Path(source)
+    _check_name(path)
+    if path.is_dir():
+        if vae is not None:
+            raise ModelError(f"The model folder {path} has its own VAE; leave vae out.")
+        return _load_folder(path, path.name, device, dtype, prediction, size)
+    if isinstance(vae, str | Path):
+        vae = _vae_file(Path(vae))
+    with FileTensors(path) as tensors, _quiet():
+        return assemble(
+            tensors,
+            tensors.entries,
+            path.stem,
+            f"The model {path}",
+            device=device,
+            dtype=dtype,
+            prediction=prediction,
+            resolution=size,
+            vae=vae,
+            tokenizer=tokenizer,
+        )
+
+
+def check(source: str | Path) -> None:
+    """Raises ModelError for what `load` will refuse, as far as names and headers tell."""
+    if str(source) == DEMO:
+        return
+    path = Path(source)
+    _check_name(path)
+    if path.is_dir():
+        _check_folder(path)
+    else:
+        identify(read_header(path), f"The model {path}")
+
+
+def _check_name(path: Path) -> None:
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
+        raise ModelError(
+            f"The model {path} is a pickle ({path.suffix}), which can run any code when opened, so "
+            "it is refused. Convert it to .safetensors, or use a diffusers folder."
+        )
+    if not path.exists():
+        raise ModelError(
+            f"The model {path} does not exist; give a .safetensors checkpoint, a diffusers folder, "
+            "or 'demo' for the built-in model."
+        )
+    if path.is_dir():
+        return
+    if suffix == ".gguf":
+        raise ModelError(
+            f"The model {path} is quantized (GGUF), and its weights cannot be trained; use the "
+            "fp16, bf16 or fp32 .safetensors file of the model."
+        )
+    if suffix not in CHECKPOINTS:
+        raise ModelError(
+            f"The model {path} is not a .safetensors file; give a .safetensors checkpoint or a "
+            "diffusers folder (the one that holds model_index.json)."
+        )
+
+
+def _resolution(pixels: int) -> int:
+    if pixels < 0:
+        raise ModelError(f"resolution is {pixels}; give pixels, or 0 for the model's own.")
+    return pixels
+
+
+def _vae_file(path: Path) -> dict[str, Tensor]:
+    if path.suffix.lower() not in CHECKPOINTS:
+        raise ModelError(f"The VAE {path} is not a .safetensors file; convert it or give another.")
+    with FileTensors(path) as tensors:
+        return dict(tensors)
+
+
+def _load_folder(
+    folder: Path,
+    name: str,
+    device: torch.device | str,
+    dtype: torch.dtype,
+    prediction: str,
+    resolution: int,
+) -> StableDiffusion:
+    kind = _check_folder(folder)
+    with _quiet():
+        import diffusers
+
+        extras = ("safety_checker", "feature_extractor", "image_encoder")
+        options: dict[str, Any] = {
+            part: None for part in extras if kind == "StableDiffusionPipeline"
+        }
+        if kind == "StableDiffusionPipeline":
+            options["requires_safety_checker"] = False
+        else:
+            options["add_watermarker"] = False
+        try:
+            local = {"use_safetensors": True, "local_files_only": True}
+            vae = diffusers.AutoencoderKL.from_pretrained(folder, subfolder="vae", **local)  # type: ignore[attr-defined]
+            pipeline = getattr(diffusers, kind).from_pretrained(
+                folder, vae=vae, torch_dtype=dtype, **local, **options
+            )
+        except Exception as error:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
+            raise ModelError(
+                f"The model folder {folder} could not be loaded: {reason} Save the pipeline again "
+                "with save_pretrained(..., safe_serialization=True)."
+            ) from error
+    channels = pipeline.unet.config.in_channels
+    if channels != 4:
+        raise ModelError(
+            f"The model folder {folder} has a UNet that takes {channels} channels, not 4, as "
+            "inpainting models do, which is not supported; use the text-to-image model that it was "
+            "made from."
+        )
+    if prediction != AUTO:
+        check_prediction(prediction)
+        pipeline.scheduler.register_to_config(prediction_type=prediction)
+    return StableDiffusion(pipeline, name, device, resolution=resolution)
+
+
+def _check_folder(folder: Path) -> str:
+    """The name of the folder's pipeline. Raises ModelError when it is not supported."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ModelError(
+            f"The model folder {folder} has no model_index.json; give the folder of a diffusers "
+            "Stable Diffusion pipeline."
+        )
+    parts = read_json(index, kind=ModelError)
+    kind = parts.get("_class_name") if isinstance(parts, dict) else None
+    if not isinstance(kind, str):
+        raise ModelError(
+            f"{index} is not a diffusers pipeline description (no _class_name); save the pipeline "
+            "again."
+        )
+    if kind not in PIPELINES:
+        raise ModelError(
+            f"The model folder {folder} holds a {kind}; only StableDiffusionPipeline (Stable "
+            "Diffusion 1.x and 2.x) and StableDiffusionXLPipeline (SDXL base) are supported."
+        )
+    for part in PIPELINES[kind]:
+        if not any((folder / part).glob("*.safetensors")):
+            raise ModelError(
+                f"The model folder {folder} has no safetensors weights in {part}/; save the "
+                "pipeline again with safe_serialization=True (pickled weights are refused)."
+            )
+    return kind
+
+
+@contextmanager
+def _quiet():
+    """Libraries' loading bars and advice do not belong in a node's log."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    loggers = (diffusers_logging, transformers_logging)
+    levels = [(x, x.get_verbosity()) for x in loggers]
+    bars = [x for x in loggers if x.is_progress_bar_enabled()]
+    try:
+        for x in loggers:
+            x.set_verbosity(logging.ERROR)
+            x.disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for x, level in levels:
+            x.set_verbosity(level)
+        for x in bars:
+            x.enable_progress_bar()
