@@ -26,6 +26,7 @@ from ..files.destination import check_folder
 from ..steps import Step
 from ..version import __version__
 from . import arguments, options
+from .stopping import Terminated, terminable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     args = _parser().parse_args(argv)
     try:
-        code = args.run(args)
+        with terminable():
+            code = args.run(args)
         sys.stdout.flush()  # a full disk is told here, or by the interpreter with a traceback
         return code
     except BrokenPipeError:  # who read the output has seen enough, as `head` has
@@ -48,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"guda: {one_line(told)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 
 def _hush() -> None:
