@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from ..errors import ImageError, first_line
 from ..files import write_bytes
 from ..files.reading import open_file
+from . import profiles
 from .formats import decoders
 
 MIN_PIXELS = 16
@@ -27,18 +29,20 @@ LARGE, STRIP = 2**24, 2**21
 """Pixels; of a picture with more than LARGE, at most about STRIP are floats at any time."""
 
 
-def load(path: Path, size: int | None = None) -> Tensor:
+def load(path: Path, size: int | None = None, most: int = 0) -> Tensor:
     """One picture, (3, H, W) float32 in [0, 1]; with `size`, cut to (3, size, size) by `fit`.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled, and an
+    most: pixels, a larger picture is averaged down to about that; 0: it comes as it is.
+    EXIF orientation is applied, colours of other profiles become sRGB, of transparent pixels the
+    colour counts (as trainers and ComfyUI's LoadImage have it), 16-bit grey is scaled, and an
     animation gives its first frame. Raises ImageError for anything that does not decode fully.
     """
     with _decoded(Path(path)) as picture:
-        width, height = picture.size
-        if size is not None and width * height > LARGE:
-            return fit(_shrunk(picture, size), size)
-        plain = _plain(picture)
-        pixels = _floats(plain, _white(plain))
+        if (size or most) and picture.width * picture.height > (most or LARGE):
+            pixels = _shrunk(picture, size, most)
+        else:
+            plain = _plain(picture)
+            pixels = _floats(plain, _white(plain))
         return pixels if size is None else fit(pixels, size)
 
 
@@ -54,10 +58,27 @@ def probe(path: Path) -> tuple[int, int]:
         return picture.size
 
 
+def marks(path: Path) -> tuple[str, ...]:
+    """What of this picture is not as it is stored: "colour profile", "transparency"."""
+    with _opened(Path(path)) as picture:
+        found = []
+        if profiles.differs(picture):
+            found.append("colour profile")
+        if picture.has_transparency_data and not _is_opaque(picture):
+            found.append("transparency")
+        return tuple(found)
+
+
+def _is_opaque(picture: Image.Image) -> bool:
+    with _no_truncated_pictures():
+        clear = picture.convert("RGBA").getchannel("A").getextrema()
+    return clear == (255, 255)
+
+
 def fit(image: Tensor, size: int) -> Tensor:
     """Scale the short side to `size` (Lanczos, antialiased) and cut the centre, clamped to [0, 1].
 
-    image: float (c, H, W) or (n, c, H, W), c = 3, or 1 (repeated) or 4 (laid on white).
+    image: float (c, H, W) or (n, c, H, W), c = 3, or 1 (repeated) or 4 (the last one dropped).
     Returns float32 on the CPU, (3, size, size) or (n, 3, size, size). Raises ImageError.
     """
     rgb = as_rgb(image)
@@ -76,7 +97,10 @@ def fit(image: Tensor, size: int) -> Tensor:
 
 
 def as_rgb(image: Tensor) -> Tensor:
-    """float32 CPU copy of (c, H, W) or (n, c, H, W) with three channels, clamped to [0, 1]."""
+    """float32 CPU copy of (c, H, W) or (n, c, H, W) with three channels, clamped to [0, 1].
+
+    A fourth one, opacity, is dropped, as ComfyUI's nodes do.
+    """
     shape = tuple(image.shape)
     if image.dim() not in (3, 4) or shape[-3] not in (1, 3, 4):
         raise ImageError(
@@ -94,8 +118,7 @@ def as_rgb(image: Tensor) -> Tensor:
         )
     image = image.clamp(0, 1)
     if shape[-3] == 4:
-        rgb, alpha = image[..., :3, :, :], image[..., 3:, :, :]
-        return rgb * alpha + (1 - alpha)
+        return image[..., :3, :, :].contiguous()
     return image.expand(*shape[:-3], 3, *shape[-2:]).contiguous()
 
 
@@ -188,26 +211,24 @@ def _no_truncated_pictures() -> Iterator[None]:
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """The same in mode RGB, RGBA, or one of the 16- and 32-bit greys."""
+    """The same in RGB of sRGB, or in 16- or 32-bit grey."""
     if picture.mode.startswith("I"):
         return picture
-    if picture.mode == "La":
-        picture = picture.convert("LA")
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    return picture if picture.mode == mode else picture.convert(mode)
+    if (converted := profiles.to_srgb(picture)) is not None:
+        picture = converted
+    if picture.mode in ("La", "RGBa"):
+        picture = picture.convert(picture.mode.upper())
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _floats(picture: Image.Image, white: float) -> Tensor:
     """(3, H, W) of a picture that `_plain` made."""
     part = np.asarray(picture)
     if picture.mode.startswith("I"):  # Pillow's own conversion to 8 bit clips here
-        pixels = (part.astype(np.float64) / white).astype(np.float32)
-        if isinstance(clear := picture.info.get("transparency"), int):
-            pixels[part == clear] = 1.0
-        return as_rgb(torch.from_numpy(pixels)[None])
+        return as_rgb(torch.from_numpy((part.astype(np.float64) / white).astype(np.float32))[None])
     pixels = part.transpose(2, 0, 1).astype(np.float32, order="C")
     pixels /= np.float32(255)
-    return as_rgb(torch.from_numpy(pixels)) if len(pixels) == 4 else torch.from_numpy(pixels)
+    return torch.from_numpy(pixels)
 
 
 def _white(picture: Image.Image) -> float:
@@ -216,20 +237,23 @@ def _white(picture: Image.Image) -> float:
     return 65535.0 if low_high[1] <= 65535 else 2.0**31 - 1
 
 
-def _shrunk(picture: Image.Image, size: int) -> Tensor:
-    """A large picture's centred square, averaged down to at least three times `size`.
+def _shrunk(picture: Image.Image, size: int | None, most: int) -> Tensor:
+    """A large picture averaged down, a strip at a time, so that its floats never are all there.
 
-    A strip at a time, so that its floats never lie in memory at once.
+    With `size` its centred square, to at least three times `size`; else to about `most` pixels.
     """
     width, height = picture.size
-    short = min(width, height)
-    left, top = (width - short) // 2, (height - short) // 2
-    cell = max(1, short // (3 * size))
-    step, white = cell * max(1, STRIP // (cell * short)), _white(picture)
-    small = torch.empty(3, -(-short // cell), -(-short // cell))
-    for start in range(0, short, step):
-        end = min(short, start + step)
-        strip = _plain(picture.crop((left, top + start, left + short, top + end)))
+    left = top = 0
+    cell = math.isqrt(width * height // (most or LARGE)) + 1
+    if size is not None:
+        short = min(width, height)
+        left, top, cell = (width - short) // 2, (height - short) // 2, max(1, short // (3 * size))
+        width = height = short
+    step, white = cell * max(1, STRIP // (cell * width)), _white(picture)
+    small = torch.empty(3, -(-height // cell), -(-width // cell))
+    for start in range(0, height, step):
+        end = min(height, start + step)
+        strip = _plain(picture.crop((left, top + start, left + width, top + end)))
         rows = slice(start // cell, -(-end // cell))
         if strip.mode.startswith("I"):
             grey = Image.fromarray(_floats(strip, white)[0].numpy())
