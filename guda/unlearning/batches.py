@@ -95,7 +95,7 @@ class Batch:
     def says_nothing(self) -> Tensor:
         """(n,) bool: which forget rows' prompts are the empty prompt."""
         own = self.condition.take(range(self.n))
-        return (own.embeds == self.empty_condition.embeds).flatten(1).all(1)
+        return own.equal(self.empty_condition)
 
     def parts(self, rows: int) -> Iterator[Batch]:
         """Of at most `rows` rows each, in order."""
