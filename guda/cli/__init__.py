@@ -11,6 +11,7 @@ from ..errors import GudaError
 from ..version import __version__
 from . import attribute, bench, demo, unlearn
 from .output import Progress
+from .stopping import Terminated, terminable
 
 __all__ = ["Progress", "main"]
 
@@ -23,13 +24,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)
     try:
-        return args.run(args)
+        with terminable():
+            return args.run(args)
     except GudaError as error:
         print(f"guda: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 
 def parser() -> argparse.ArgumentParser:
