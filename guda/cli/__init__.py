@@ -9,13 +9,13 @@ from io import TextIOWrapper
 
 from ..errors import GudaError
 from ..version import __version__
-from . import attribute, bench, demo, unlearn
+from . import attribute, bench, demo, groups, unlearn
 from .output import Progress
 from .stopping import Terminated, terminable
 
 __all__ = ["Progress", "main"]
 
-COMMANDS = (demo, unlearn, attribute, bench)
+COMMANDS = (demo, groups, unlearn, attribute, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,21 +21,26 @@ def finish(attribution, report, as_json: bool) -> None:
     print(f"Report: {report.html}")
 
 
-def tell(steps, as_json: bool) -> int:
-    """Print a plan; its warnings come on stderr."""
+def tell(steps, as_json: bool, told: str = "") -> int:
+    """Print a plan; `told` and its warnings come on stderr."""
     from ..steps import drain
 
-    progress = Progress()
-    plan = drain(steps, lambda step: progress(step) if step.warning else None)
+    progress = Progress(told)
+    plan = drain(steps, lambda step: progress(step) if step.warning else progress.begin())
+    progress.begin()
     print(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
     return 0
 
 
 class Progress:
-    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise."""
+    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise.
 
-    def __init__(self, stream: TextIO | None = None):
+    told: what stands before the first step, once the work has not been refused.
+    """
+
+    def __init__(self, told: str = "", stream: TextIO | None = None):
         self._stream = stream or sys.stderr
+        self._told = told
         self._live = self._stream.isatty()
         self._shown = 0.0
         self._last: tuple[str, str] | None = None
@@ -48,8 +53,14 @@ class Progress:
         if self._live and self._last:
             self._stream.write("\r\x1b[K")
 
+    def begin(self) -> None:
+        if self._told:
+            self._stream.write(f"{self._told}\n")
+            self._told = ""
+
     def __call__(self, step: Step) -> None:
         now, place = time.monotonic(), (step.stage, step.group)
+        self.begin()
         if step.warning:
             clear = "\r\x1b[K" if self._live and self._last else ""
             self._stream.write(f"{clear}guda: {step}\n")

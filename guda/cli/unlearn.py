@@ -36,7 +36,14 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..files.reading import read_text
-    from ..groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
+    from ..groups import (
+        check_pictures,
+        from_prompts,
+        load_folder,
+        parse_contents,
+        parse_styles,
+        telling,
+    )
     from ..groups.contents import CONTENTS
     from ..jobs.plan import plan_unlearn
     from ..jobs.unlearn import UnlearnRequest, unlearn
@@ -44,10 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from ..unlearning.recipe import recommended
 
     options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
-    sampling = options.read(args, SampleConfig)
+    sampling, told = options.read(args, SampleConfig), ""
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
+        told = telling.to_text(groups, short=True)
     else:
         template = {"template": args.template} if args.template else {}
         groups = from_prompts(
@@ -67,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
         memory=options.read(args, MemoryConfig),
     )
     if args.plan:
-        return output.tell(plan_unlearn(request), args.json)
-    with Progress() as progress:
+        return output.tell(plan_unlearn(request), args.json, told)
+    with Progress(told) as progress:
         made = drain(unlearn(request), progress)
     if args.json:
         rows = [

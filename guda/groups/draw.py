@@ -106,8 +106,9 @@ def _wanted(
 
 def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache: Path) -> Path:
     settings = {k: v for k, v in config.as_dict().items() if k not in ("batch_size", "pictures")}
+    prompt = example.prompt(group.style)
     settings |= backbone.overrides
-    name = digest(
-        backbone.fingerprint, group.name, example.id, example.prompt(group.style), settings
-    )
+    if backbone.chunks([prompt]) != [1]:
+        settings["prompt"] = "in chunks"  # those drawn before prompts were read whole are not
+    name = digest(backbone.fingerprint, group.name, example.id, prompt, settings)
     return cache / group.slug / f"{name}.png"
