@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from ..errors import GudaError
+from ..errors import one_line
 from ..version import __version__
-from . import attribute, bench, demo, groups, unlearn
+from . import arguments, attribute, bench, demo, groups, unlearn
 from .output import Progress
 from .stopping import Terminated, terminable
 
@@ -25,18 +27,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         with terminable():
-            return args.run(args)
-    except GudaError as error:
-        print(f"guda: {error}", file=sys.stderr)
+            code = args.run(args)
+        sys.stdout.flush()  # a full disk is told here, or by the interpreter with a traceback
+        return code
+    except BrokenPipeError:  # who read the output has seen enough, as `head` has
+        _hush()
+        return 141
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:
+            _hush()
+        told = arguments.last_word(error)
+        if told is None:
+            raise
+        print(f"guda: {one_line(told)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 
+def _hush() -> None:
+    """Nothing more to stdout, which cannot be written to: the interpreter would try at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser(
+    top = arguments.Parser(
         prog="guda", description="Which style groups did this model learn this image from?"
     )
     top.add_argument("--version", action="version", version=f"guda {__version__}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..config import ElboConfig
-from ..errors import ConfigError
-from . import model, options, output
+from ..files.destination import check_folder
+from . import arguments, model, options, output
 from .output import Progress
 
 
@@ -15,12 +14,17 @@ def add(commands) -> None:
     """The command and its options."""
     parser = commands.add_parser("attribute", help="score pictures against a set")
     model.add(parser)
-    parser.add_argument("--counterfactuals", type=Path, required=True, help="folder of the set")
-    parser.add_argument("--image", type=Path, required=True, nargs="+", help="pictures")
     parser.add_argument(
-        "--prompt", action="append", help="what the picture shows; once for all, or per picture"
+        "--counterfactuals", type=arguments.path, required=True, help="folder of the set"
     )
-    parser.add_argument("--out", type=Path, required=True, help="where the report goes")
+    parser.add_argument("--image", type=arguments.path, required=True, nargs="+", help="pictures")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        type=arguments.text,
+        help="what the picture shows; once for all, or per picture",
+    )
+    parser.add_argument("--out", type=arguments.path, required=True, help="where the report goes")
     options.add(parser, ElboConfig)
     parser.set_defaults(run=run)
 
@@ -34,14 +38,16 @@ def run(args: argparse.Namespace) -> int:
     from ..steps import drain
 
     config = options.read(args, ElboConfig)
-    if args.out.is_file():
-        raise ConfigError(f"out is {args.out}, which is a file; give a folder.")
+    check_folder(args.out, "out")
     found = load_set(args.counterfactuals)
     if args.style:
         found = found.subset(args.style)
-    loaded = [pictures.load(path) for path in args.image]
+    for path in args.image:
+        pictures.check(path)
+    backbone = model.load(args)
+    loaded = [pictures.load(path, backbone.resolution) for path in args.image]
     request = AttributeRequest(
-        model.load(args), found, loaded, [p.name for p in args.image], args.prompt or [""], config
+        backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
     if args.plan:
         return output.tell(plan_attribute(request), args.json)

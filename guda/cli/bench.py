@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..files.destination import check_folder
+from . import arguments
 from .output import Progress
 
 
@@ -14,14 +16,18 @@ def add(commands) -> None:
     """The command and its options."""
     parser = commands.add_parser("bench", help="agreement with retraining, beside the baselines")
     parser.add_argument("name", choices=["digits", "styles"], help="which benchmark")
-    parser.add_argument("--out", type=Path, default=Path("guda-bench"), help="where results go")
+    parser.add_argument(
+        "--out", type=arguments.path, default=Path("guda-bench"), help="where results go"
+    )
     parser.add_argument("--quick", action="store_true", help="small, in at most four minutes")
-    parser.add_argument("--data", type=Path, help="styles: a folder of groups, one per subfolder")
+    parser.add_argument(
+        "--data", type=arguments.path, help="styles: a folder of groups, one per subfolder"
+    )
     parser.add_argument(
         "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
     )
     parser.add_argument(
-        "--clip", type=Path, help="folder of a CLIP, for similarity by its features"
+        "--clip", type=arguments.path, help="folder of a CLIP, for similarity by its features"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
@@ -33,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from ..bench.run import run
     from ..steps import drain
 
+    check_folder(args.out, "out")
     out = args.out / (f"{args.name}-quick" if args.quick else args.name)
     if args.name == "styles":
         bench = styles.benchmark(out, args.quick, args.data)

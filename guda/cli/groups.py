@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+
+from . import arguments
 
 
 def add(commands) -> None:
     """The command and its options."""
     parser = commands.add_parser("groups", help="what is read of a folder of styles, and what not")
-    parser.add_argument("folder", type=Path, help="folder with one subfolder per style")
-    parser.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
+    parser.add_argument("folder", type=arguments.path, help="folder with one subfolder per style")
+    parser.add_argument(
+        "--template",
+        type=arguments.text,
+        help="how a caption is made, e.g. '{content}, by {style}'",
+    )
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run)
 

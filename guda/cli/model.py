@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 
 from ..config import PRECISIONS, PREDICTION_CHOICES
 from ..errors import ConfigError, first_line
+from . import arguments
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
+        type=arguments.text,
         help="a .safetensors checkpoint, a diffusers folder, or 'demo' for the built-in model",
     )
     parser.add_argument(
@@ -24,18 +26,27 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resolution",
-        type=int,
+        type=arguments.resolution,
         default=0,
         metavar="PIXELS",
         help="side of the pictures, less to save time and memory; 0 for the model's own "
         "(default: %(default)s)",
     )
-    parser.add_argument("--vae", type=Path, help="VAE file for a checkpoint without one")
+    parser.add_argument("--vae", type=arguments.path, help="VAE file for a checkpoint without one")
     parser.add_argument(
-        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, for checkpoints"
+        "--tokenizer",
+        type=arguments.path,
+        help="folder with vocab.json and merges.txt, for checkpoints",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
-    parser.add_argument("--style", action="append", help="only this style; may be repeated")
+    parser.add_argument(
+        "--device",
+        type=arguments.text,
+        default="auto",
+        help="auto, cpu, cuda, cuda:1, mps, xpu ...",
+    )
+    parser.add_argument(
+        "--style", action="append", type=arguments.text, help="only this style; may be repeated"
+    )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -53,8 +64,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 def load(args: argparse.Namespace):
     """The model, at work on the device, with the parts that are not at work in main memory."""
     from ..backbone import precision
+    from ..backbone.files.load import DEMO
     from ..backbone.files.load import load as load_file
 
+    for name in ("vae", "tokenizer"):
+        if (given := getattr(args, name)) and (args.model == DEMO or os.path.isdir(args.model)):
+            raise ConfigError(
+                f"{name} is {given}, but the model {args.model} has its own; leave {name} out."
+            )
     device = device_of(args.device)
     backbone = load_file(
         args.model,
@@ -79,7 +96,7 @@ def device_of(name: str):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # not with meta, which holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
             f"device is {name!r}, which cannot be used here ({first_line(error)}); try cpu."

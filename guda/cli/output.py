@@ -44,6 +44,7 @@ class Progress:
         self._live = self._stream.isatty()
         self._shown = 0.0
         self._last: tuple[str, str] | None = None
+        self._said: set[str] = set()
         self._started = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -62,6 +63,9 @@ class Progress:
         now, place = time.monotonic(), (step.stage, step.group)
         self.begin()
         if step.warning:
+            if step.warning in self._said:
+                return
+            self._said.add(step.warning)
             clear = "\r\x1b[K" if self._live and self._last else ""
             self._stream.write(f"{clear}guda: {step}\n")
             return

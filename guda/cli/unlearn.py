@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
-from . import model, options, output
+from ..errors import ConfigError
+from ..files.destination import check_folder
+from . import arguments, model, options, output
 from .output import Progress
 
 
@@ -16,18 +17,24 @@ def add(commands) -> None:
     parser = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
     model.add(parser)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--groups", type=Path, help="folder with one subfolder per style")
+    source.add_argument("--groups", type=arguments.path, help="folder with one subfolder per style")
     source.add_argument(
-        "--styles", type=Path, help="text file of prompt-only styles, 'Name: phrase' per line"
+        "--styles",
+        type=arguments.path,
+        help="text file of prompt-only styles, 'Name: phrase' per line",
     )
     parser.add_argument(
         "--contents",
-        type=Path,
+        type=arguments.path,
         help="text file of what prompt-only groups show, one per line; "
         "without it, everyday subjects",
     )
-    parser.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the set")
+    parser.add_argument(
+        "--template",
+        type=arguments.text,
+        help="how a caption is made, e.g. '{content}, by {style}'",
+    )
+    parser.add_argument("--out", type=arguments.path, required=True, help="folder of the set")
     options.add(parser, UnlearnConfig)
     options.add(parser, SampleConfig, prefix="sample-")
     options.add(parser, MemoryConfig)
@@ -52,6 +59,13 @@ def run(args: argparse.Namespace) -> int:
 
     options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
     sampling, told = options.read(args, SampleConfig), ""
+    memory = options.read(args, MemoryConfig)
+    check_folder(args.out, "out")
+    if args.groups is not None and args.contents is not None:
+        raise ConfigError(
+            f"contents is {args.contents}, but the groups of {args.groups} have pictures; leave it "
+            "out, or give styles in place of groups."
+        )
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
@@ -72,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         options.read(args, UnlearnConfig, recommended(backbone)),
         args.style,
         sampling,
-        memory=options.read(args, MemoryConfig),
+        memory=memory,
     )
     if args.plan:
         return output.tell(plan_unlearn(request), args.json, told)
