@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tools.comfy import panel
-from tools.comfy.browser import ComfyPage
+from tools.comfy.browser import SHOWN, ComfyPage
 from tools.comfy.client import PACK_FOLDER, Comfy
 from tools.comfy.panel import SMALL
 from tools.workflows.blueprint import BLUEPRINT, INPUTS, INSIDE, OUTPUTS
@@ -108,7 +108,7 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
         assert sent[asked["image"][0]]["class_type"] == "LoadImage"
         assert kinds["GudaUnlearn"][1]["set_name"] == "panel"
         page.page.evaluate(LISTEN)
-        entry = page.run(timeout=300)
+        entry = page.run()
         assert entry["status"]["status_str"] == "success", entry["status"]
         (image,) = entry["outputs"][attribute]["guda"][0]["images"]
         assert len(image["scores"]) == panel.STYLES
@@ -131,7 +131,7 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
 def answer(page: ComfyPage) -> list[str]:
     """What the panels in view say, once there is one that says something."""
     verdict = page.locator(".guda-verdict:visible")
-    verdict.first.wait_for(timeout=10_000)
+    verdict.first.wait_for(timeout=SHOWN)
     return verdict.all_inner_texts()
 
 
@@ -139,11 +139,11 @@ def place(page: ComfyPage) -> None:
     """As a user does: the node library's search, and a click; newer ones want a place, too."""
     page.page.evaluate(SIDEBAR)
     search = page.page.locator(".side-bar-panel, .sidebar-content-container").locator("input")
-    search.first.wait_for(timeout=10_000)
+    search.first.wait_for(timeout=SHOWN)
     search.first.fill(NAME)
     page.page.get_by_text(NAME, exact=True).first.click()
     page.page.wait_for_timeout(1000)
     if not page.page.evaluate("() => window.app.graph._nodes.length"):
         page.page.mouse.click(900, 200)
-    page.page.wait_for_function("() => window.app.graph._nodes.length === 1", timeout=10_000)
+    page.page.wait_for_function("() => window.app.graph._nodes.length === 1", timeout=SHOWN)
     page.page.evaluate(SIDEBAR)

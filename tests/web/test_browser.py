@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tools.comfy import panel
-from tools.comfy.browser import ComfyPage
+from tools.comfy.browser import SHOWN, ComfyPage
 from tools.comfy.client import Comfy
 from tools.comfy.panel import STYLES, check, look, questions, seen, set_small, slide
 from tools.workflows.quick_start import WORKFLOW
@@ -33,7 +33,7 @@ def answered(site: tuple[Comfy, str, dict], chromium):
         assert shown.count() == 1 and "Press Run" in shown.inner_text()
         set_small(page)
         asked = questions(page)
-        entry = page.run(timeout=300)
+        entry = page.run()
         assert entry["status"]["status_str"] == "success", entry["status"]
         look(page)
         yield page, name, entry, asked
@@ -143,19 +143,19 @@ def test_tables_are_copied_and_the_report_opens(answered):
     for label, key in {"Copy table": "markdown", "Copy CSV": "csv"}.items():
         page.page.get_by_role("button", name=label, exact=True).click()
         said = page.locator(".guda-said").filter(has_text="Copied")
-        said.wait_for(timeout=5000)
+        said.wait_for(timeout=SHOWN)
         assert page.page.evaluate(clipboard) == payload[key]
-        said.wait_for(state="detached", timeout=10_000)
+        said.wait_for(state="detached", timeout=SHOWN)
     page.page.get_by_role("button", name="Open report").click()
     frame = page.page.frame_locator(".guda-dialog iframe")
-    assert frame.locator("h1").inner_text(timeout=10_000) == "Style attribution"
+    assert frame.locator("h1").inner_text(timeout=SHOWN) == "Style attribution"
     assert frame.locator("section.card").count() == len(payload["images"])
     panel.keep(page, f"report-{name}")
     frame.locator(".overview a").nth(1).click()
     page.page.wait_for_timeout(500)
     assert frame.locator("h1").inner_text() == "Style attribution", "a link left the report"
     page.page.get_by_role("button", name="Close", exact=True).click()
-    page.locator(".guda-dialog").wait_for(state="detached", timeout=5000)
+    page.locator(".guda-dialog").wait_for(state="detached", timeout=SHOWN)
 
 
 @pytest.mark.slow
@@ -172,7 +172,7 @@ def test_a_result_comes_back(answered):
     settings = {"Comfy.VueNodes.Enabled": "nodes2" in name}
     page.reload(settings)
     page.load(saved)
-    page.locator(".guda-verdict").wait_for(timeout=10_000)
+    page.locator(".guda-verdict").wait_for(timeout=SHOWN)
     look(page)
     check(page, payload, 0)
     assert "last run" in page.locator(".guda-note").inner_text()
@@ -222,8 +222,8 @@ def test_cancelling_says_what_is_kept(answered):
     finally:
         page.comfy.interrupt()
     assert page.wait_finished(before)["status"]["status_str"] == "error"
-    page.page.get_by_text(re.compile("^Kept: Noto Blob up to step")).first.wait_for(timeout=10_000)
-    page.page.get_by_text("Stopped. Kept: Noto Blob up to step").first.wait_for(timeout=10_000)
+    page.page.get_by_text(re.compile("^Kept: Noto Blob up to step")).first.wait_for(timeout=SHOWN)
+    page.page.get_by_text("Stopped. Kept: Noto Blob up to step").first.wait_for(timeout=SHOWN)
     panel.keep(page, f"stopped-{name}")
     assert page.errors() == []
 

@@ -19,7 +19,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from .client import PACK_FOLDER, Comfy, ComfyError
+from .client import PACK_FOLDER, PATIENCE, Comfy, ComfyError, Patience
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM_ARGS = [
@@ -32,7 +32,8 @@ CHROMIUM_ARGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",  # /dev/shm is tiny in many containers
 ]
-OPEN_TIMEOUT = 120_000  # milliseconds, as Playwright counts
+OPEN_TIMEOUT = 300_000  # milliseconds, as Playwright counts
+SHOWN = 60_000  # for what a page shows by itself; on an idle machine it takes a moment
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # no first-run template dialog
     "Comfy.Workflow.Persist": False,
@@ -110,6 +111,7 @@ class ComfyPage:
 
         context.route(lambda url: url.startswith("http"), local_only)
         context.add_init_script(DISMISSED)
+        context.set_default_timeout(SHOWN)
         self = cls(context.new_page(), comfy)
         self.reload(settings)
         return self
@@ -153,7 +155,7 @@ class ComfyPage:
             else "w => window.app.loadGraphData(w)"
         )
         self.page.evaluate(call, workflow)
-        self.page.wait_for_function("() => window.app.graph._nodes.length > 0", timeout=10_000)
+        self.page.wait_for_function("() => window.app.graph._nodes.length > 0", timeout=SHOWN)
         self.close_dialogs()
         self.fit()
 
@@ -187,14 +189,16 @@ class ComfyPage:
         assert size is not None
         return size["width"], size["height"]
 
-    def run(self, timeout: float = 120.0) -> dict[str, Any]:
+    def run(self, timeout: float = PATIENCE) -> dict[str, Any]:
         """Queues the graph as the Run button does; returns its history entry once finished."""
         before = set(self.comfy.get("/history"))
         self.page.evaluate("() => window.app.queuePrompt(0)")
         return self.wait_finished(before, timeout)
 
-    def wait_finished(self, before: set[str], timeout: float = 120.0) -> dict[str, Any]:
-        for _ in range(int(timeout * 5)):
+    def wait_finished(self, before: set[str], timeout: float = PATIENCE) -> dict[str, Any]:
+        """The new entry in the history. Raises ComfyError after `timeout` s without progress."""
+        patience = Patience(self.comfy.process, timeout)
+        while not patience.over:
             # The page's clock, so that the page's own events are handled meanwhile.
             self.page.wait_for_timeout(200)
             new = {k: v for k, v in self.comfy.get("/history").items() if k not in before}
@@ -203,7 +207,7 @@ class ComfyPage:
                 self.page.evaluate("() => window.app.graph.setDirtyCanvas(true, true)")
                 self.page.wait_for_timeout(300)
                 return next(iter(new.values()))
-        raise ComfyError(f"the page's prompt did not finish within {timeout:.0f} s")
+        raise ComfyError(f"the page's prompt made no progress for {timeout:.0f} s")
 
     def node(self, node_id: int) -> dict[str, Any]:
         """What the graph holds of one node: type, size and widgets' names, types and values."""

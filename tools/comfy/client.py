@@ -16,16 +16,51 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import websocket
 
 PACK_FOLDER = "comfyui-guda"  # under custom_nodes; what users have: not a Python identifier
-HTTP_TIMEOUT = 60.0  # seconds
+HTTP_TIMEOUT = 300.0  # seconds, for an answer on a busy machine
+PATIENCE = 120.0  # seconds without progress
 BINARY_PREVIEW, BINARY_TEXT, BINARY_PREVIEW_WITH_METADATA = 1, 3, 4
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
 
 
 class ComfyError(Exception):
-    """The server did not start, refused a graph, or did not finish in time."""
+    """The server did not start, refused a graph, or made no progress."""
+
+
+class Patience:
+    """Waits end when progress stops, not by the clock: a busy machine is only slow.
+
+    Progress is `moved()`, or processor time that the server's process takes.
+    """
+
+    def __init__(self, process: subprocess.Popen | None, seconds: float):
+        self.process = process
+        self.seconds = seconds
+        self.worked = 0.0
+        self.moved()
+
+    def moved(self) -> None:
+        self.since = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        worked = self._processor_time()
+        if worked > self.worked + 0.1 * self.seconds:
+            self.worked = worked
+            self.moved()
+        return time.monotonic() - self.since > self.seconds
+
+    def _processor_time(self) -> float:
+        if self.process is None:
+            return 0.0
+        try:
+            times = psutil.Process(self.process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return times.user + times.system
 
 
 @dataclass
@@ -175,13 +210,14 @@ class Comfy:
     def run(
         self,
         graph: dict[str, Any],
-        timeout: float = 120.0,
+        timeout: float = PATIENCE,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> Result:
         """Queues a graph and listens until it succeeded, failed or was interrupted.
 
         `on_event(name, data)` sees each message as it comes, e.g. to interrupt at some step.
-        After `timeout` seconds the prompt is interrupted and ComfyError raised.
+        After `timeout` seconds without any progress (see `Patience`) the prompt is interrupted and
+        ComfyError raised.
         """
         client_id, start = uuid.uuid4().hex, time.monotonic()
         address = self.url.replace("http", "ws", 1) + f"/ws?clientId={client_id}"
@@ -189,12 +225,13 @@ class Comfy:
         try:
             result = Result(self.queue(graph, client_id))
             ws.settimeout(1.0)
+            patience = Patience(self.process, timeout)
             while result.status == "running":
-                if time.monotonic() - start > timeout:
+                if patience.over:
                     self.interrupt()
                     last = [name for name, _ in result.events][-5:]
                     raise ComfyError(
-                        f"the graph ran longer than {timeout:.0f} s; last events {last};"
+                        f"the graph stood still for {timeout:.0f} s; last events {last};"
                         f" log:\n{self.log_tail()}"
                     )
                 try:
@@ -202,6 +239,7 @@ class Comfy:
                 except websocket.WebSocketTimeoutException:
                     self.check_alive()
                     continue
+                patience.moved()
                 self._take(result, message, on_event)
         except websocket.WebSocketConnectionClosedException:
             self.check_alive()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .browser import ComfyPage
+from .browser import SHOWN, ComfyPage
 from .server import PACK_ROOT
 
 ARTIFACTS = PACK_ROOT / "tests" / "artifacts"  # kept by the CI
@@ -104,7 +104,7 @@ def check(page: ComfyPage, payload: dict, index: int) -> None:
     order = sorted(range(STYLES), key=lambda i: abs(image["scores"][i]["delta"]))
     widths = [rows[i]["width"] for i in order]
     assert all(a <= b + 0.5 for a, b in itertools.pairwise(widths)) and widths[-1] > 8
-    page.page.wait_for_function(LOADED, timeout=20_000)
+    page.page.wait_for_function(LOADED, timeout=SHOWN)
     pictures = len(payload["images"])
     assert page.locator(".guda-panel img").count() == pictures + 3 + 2 * STYLES
     named = page.locator(".guda-rows .guda-lead, .guda-rows .guda-tied").count()

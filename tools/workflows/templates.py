@@ -42,7 +42,7 @@ def make(page: ComfyPage, template: Template) -> None:
     text = json.dumps(made, indent=2, ensure_ascii=False)
     template.path.write_text(text + "\n", encoding="utf-8")
     if template.runs:
-        entry = page.run(timeout=900)
+        entry = page.run()
         if entry["status"]["status_str"] != "success":
             raise SystemExit(f"{template.name} failed: {entry['status']}")
     page.frame(*template.shown)
