@@ -11,9 +11,12 @@ from torch import Tensor
 
 from ..config import SampleConfig
 from ..diffusion import Backbone
+from ..files.png import is_whole
+from ..files.temporary import sweep
 from ..settings import digest
-from ..steps import Step, Steps
+from ..steps import Step, Steps, warn
 from . import Example, Group, StyleGroups
+from . import prompts as markup
 from .pictures import save_png
 
 
@@ -23,10 +26,19 @@ def generate_pictures(
     """The same groups with a picture for every example; those already in `cache` are reused.
 
     A picture's file name holds everything it depends on, so a changed prompt or setting makes a
-    new one. Raises SaveError when the cache cannot be written.
+    new one. A damaged one is drawn again, with a warning. Raises SaveError when the cache cannot be
+    written.
     """
     wanted = _wanted(backbone, groups, config, cache)
-    absent = [x for x in wanted if not x[2].is_file()]
+    for folder in {path.parent for *_, path in wanted}:
+        sweep(folder)
+    absent = [x for x in wanted if not is_whole(x[2])]
+    damaged = [path for *_, path in absent if path.exists()]
+    if damaged:
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        yield warn(f"The generated picture {damaged[0]}{more} was damaged and is drawn again.")
+    if absent:
+        yield from markup.warnings(backbone, [e.prompt(g.style) for g, e, _ in wanted])
     done = 0
     for start in range(0, len(absent), config.batch_size):
         part = absent[start : start + config.batch_size]
@@ -62,11 +74,12 @@ def generate_pictures(
 
 def missing(backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache: Path) -> int:
     """How many pictures `generate_pictures` would draw."""
-    return sum(not path.is_file() for *_, path in _wanted(backbone, groups, config, cache))
+    return sum(not is_whole(path) for *_, path in _wanted(backbone, groups, config, cache))
 
 
 def draw(backbone: Backbone, prompts: Sequence[str], config: SampleConfig) -> Steps[Tensor]:
     """One picture per prompt, (n, 3, H, W) in [0, 1]; a repeated prompt gets another picture."""
+    yield from markup.warnings(backbone, prompts)
     seen: Counter[str] = Counter()
     keys = []
     for prompt in prompts:
@@ -97,8 +110,9 @@ def _wanted(
 
 def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache: Path) -> Path:
     settings = {k: v for k, v in config.as_dict().items() if k not in ("batch_size", "pictures")}
+    prompt = example.prompt(group.style)
     settings |= backbone.overrides
-    name = digest(
-        backbone.fingerprint, group.name, example.id, example.prompt(group.style), settings
-    )
+    if backbone.chunks([prompt]) != [1]:
+        settings["prompt"] = "in chunks"  # those drawn before prompts were read whole are not
+    name = digest(backbone.fingerprint, group.name, example.id, prompt, settings)
     return cache / group.slug / f"{name}.png"

@@ -9,19 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...diffusion.schedule import PREDICTIONS
-from ...errors import ModelError
 from ...settings import digest
 from ..stable_diffusion import StableDiffusion
-from . import layout
+from . import layout, scheduler
 from .header import Entry, Kind, identify
 from .parts import build_text, build_unet, build_vae
+from .scheduler import AUTO
 from .tokenizer import clip_tokenizer
+from .values import check_zeros
 
-AUTO = "auto"
 _V_MARK = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _V_SPREAD = 0.09
-_SMALLEST = 4.9e-8  # alpha_bar of the last step where a model's schedule ends in pure noise
 
 
 def assemble(
@@ -59,11 +57,12 @@ def assemble(
         unet=build_unet(tensors, kind, where, dtype, pixels // factor),
         vae=made_vae,
         text=text,
-        scheduler=_scheduler(chosen, "ztsnr" in entries),
+        scheduler=scheduler.of_family(chosen, "ztsnr" in entries),
     )
+    check_zeros({"UNet": pipeline.unet, "VAE": made_vae, "text encoder": text.module}, where)
     own_schedule = True
     if alpha_bar is not None:
-        pipeline.scheduler, own_schedule = _fitting(chosen, alpha_bar)
+        pipeline.scheduler, own_schedule = scheduler.fitting(chosen, alpha_bar, where)
     made = StableDiffusion(pipeline, name, device, resolution=resolution)
     made.overrides |= {"prediction": chosen} if chosen != own else {}
     if alpha_bar is not None and not own_schedule:
@@ -86,42 +85,3 @@ def detect_prediction(tensors: Mapping[str, Tensor], kind: Kind) -> str:
         spread = tensors[mark].float().std(unbiased=False)
         return "v_prediction" if spread > _V_SPREAD else "epsilon"
     return "epsilon"
-
-
-def check_prediction(kind: str) -> None:
-    """Raises ModelError for what is not among `schedule.PREDICTIONS`."""
-    if kind not in PREDICTIONS:
-        allowed = ", ".join((AUTO, *PREDICTIONS))
-        raise ModelError(f"prediction is {kind!r}; choose one of: {allowed}.")
-
-
-def _scheduler(prediction: str, zero_snr: bool) -> Any:
-    from diffusers import DDPMScheduler  # type: ignore[attr-defined]
-
-    check_prediction(prediction)
-    scheduler: Any = DDPMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        prediction_type=prediction,  # type: ignore[arg-type]
-        steps_offset=1,
-        clip_sample=False,
-        rescale_betas_zero_snr=zero_snr,
-    )
-    scheduler.alphas_cumprod = scheduler.alphas_cumprod.clamp(min=_SMALLEST)
-    return scheduler
-
-
-def _fitting(prediction: str, alpha_bar: Tensor) -> tuple[Any, bool]:
-    """The scheduler with this alpha_bar, and whether it is one of the families' own."""
-    alpha_bar = alpha_bar.double().cpu()
-    for zero_snr in (False, True):
-        scheduler = _scheduler(prediction, zero_snr)
-        known = scheduler.alphas_cumprod.double()
-        if known.shape == alpha_bar.shape and torch.allclose(known, alpha_bar, rtol=1e-3):
-            return scheduler, True
-    scheduler = _scheduler(prediction, False)
-    betas = 1 - alpha_bar / torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
-    scheduler.register_to_config(trained_betas=betas.tolist())
-    scheduler.alphas_cumprod = alpha_bar
-    return scheduler, False

@@ -7,27 +7,22 @@ import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...errors import ModelError
-from ...files.reading import read_json
+from ...errors import GudaError, ModelError
 from ..stable_diffusion import StableDiffusion
-from .assemble import AUTO, assemble, check_prediction
+from .assemble import assemble
+from .folder import describe
+from .folder_parts import build
 from .header import FileTensors, identify, read_header
+from .scheduler import AUTO
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo" / "model"
 CHECKPOINTS = {".safetensors", ".sft"}
 _PICKLES = {".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"}
-_PARTS = ("unet", "vae", "text_encoder")
-PIPELINES = {
-    "StableDiffusionPipeline": _PARTS,
-    "StableDiffusionXLPipeline": (*_PARTS, "text_encoder_2"),
-}
-"""The kinds of diffusers folders that are supported, and their parts with weights."""
 
 
 def load(
@@ -80,7 +75,7 @@ def check(source: str | Path) -> None:
     path = Path(source)
     _check_name(path)
     if path.is_dir():
-        _check_folder(path)
+        describe(path)
     else:
         identify(read_header(path), f"The model {path}")
 
@@ -125,77 +120,26 @@ def _vae_file(path: Path) -> dict[str, Tensor]:
 
 
 def _load_folder(
-    folder: Path,
+    path: Path,
     name: str,
     device: torch.device | str,
     dtype: torch.dtype,
     prediction: str,
     resolution: int,
 ) -> StableDiffusion:
-    kind = _check_folder(folder)
+    folder = describe(path)
     with _quiet():
-        import diffusers
-
-        extras = ("safety_checker", "feature_extractor", "image_encoder")
-        options: dict[str, Any] = {
-            part: None for part in extras if kind == "StableDiffusionPipeline"
-        }
-        if kind == "StableDiffusionPipeline":
-            options["requires_safety_checker"] = False
-        else:
-            options["add_watermarker"] = False
         try:
-            local = {"use_safetensors": True, "local_files_only": True}
-            vae = diffusers.AutoencoderKL.from_pretrained(folder, subfolder="vae", **local)  # type: ignore[attr-defined]
-            pipeline = getattr(diffusers, kind).from_pretrained(
-                folder, vae=vae, torch_dtype=dtype, **local, **options
-            )
+            parts = build(folder, dtype, prediction)
+        except GudaError:
+            raise
         except Exception as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
             raise ModelError(
-                f"The model folder {folder} could not be loaded: {reason} Save the pipeline again "
+                f"The model folder {path} could not be loaded: {reason} Save the pipeline again "
                 "with save_pretrained(..., safe_serialization=True)."
             ) from error
-    channels = pipeline.unet.config.in_channels
-    if channels != 4:
-        raise ModelError(
-            f"The model folder {folder} has a UNet that takes {channels} channels, not 4, as "
-            "inpainting models do, which is not supported; use the text-to-image model that it was "
-            "made from."
-        )
-    if prediction != AUTO:
-        check_prediction(prediction)
-        pipeline.scheduler.register_to_config(prediction_type=prediction)
-    return StableDiffusion(pipeline, name, device, resolution=resolution)
-
-
-def _check_folder(folder: Path) -> str:
-    """The name of the folder's pipeline. Raises ModelError when it is not supported."""
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise ModelError(
-            f"The model folder {folder} has no model_index.json; give the folder of a diffusers "
-            "Stable Diffusion pipeline."
-        )
-    parts = read_json(index, kind=ModelError)
-    kind = parts.get("_class_name") if isinstance(parts, dict) else None
-    if not isinstance(kind, str):
-        raise ModelError(
-            f"{index} is not a diffusers pipeline description (no _class_name); save the pipeline "
-            "again."
-        )
-    if kind not in PIPELINES:
-        raise ModelError(
-            f"The model folder {folder} holds a {kind}; only StableDiffusionPipeline (Stable "
-            "Diffusion 1.x and 2.x) and StableDiffusionXLPipeline (SDXL base) are supported."
-        )
-    for part in PIPELINES[kind]:
-        if not any((folder / part).glob("*.safetensors")):
-            raise ModelError(
-                f"The model folder {folder} has no safetensors weights in {part}/; save the "
-                "pipeline again with safe_serialization=True (pickled weights are refused)."
-            )
-    return kind
+    return StableDiffusion(parts, name, device, resolution=resolution)
 
 
 @contextmanager

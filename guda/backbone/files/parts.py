@@ -12,6 +12,7 @@ from ...errors import ModelError, TextEncoderError
 from ..text import Text, TextPart
 from . import layout, text_layout
 from .header import Entry, Kind, entries_of
+from .values import check_values
 
 
 def build_unet(
@@ -149,11 +150,17 @@ def _fill_text(
         if not wanted.issuperset(targets):
             continue
         value = tensors[prefix + key]
+        check_values(value, prefix + key, where, "text encoder")
         if key == "text_projection":
             value = value.T
         state |= dict(zip(targets, value.chunk(len(targets)), strict=True))
-    _assign(encoder, state, where, "text encoder", dtype)
-    for name, buffer in encoder.named_buffers():  # of transformers' embeddings, not in the file
+    assign(encoder, state, where, "text encoder", dtype)
+    place_buffers(encoder)
+
+
+def place_buffers(encoder: nn.Module) -> None:
+    """Fill the positions of transformers' embeddings, which are in no file."""
+    for name, buffer in encoder.named_buffers():
         if buffer.is_meta:
             parent, _, last = name.rpartition(".")
             positions = torch.arange(buffer.shape[-1]).expand(buffer.shape)
@@ -174,13 +181,14 @@ def _fill(
     for key, target in names.items():
         if target in wanted:
             value = tensors[prefix + key]
+            check_values(value, prefix + key, where, what)
             if value.dim() == 4 and wanted[target].dim() == 2:  # a 1 x 1 convolution
                 value = value[:, :, 0, 0]
             state[target] = value
-    _assign(module, state, where, what, dtype)
+    assign(module, state, where, what, dtype)
 
 
-def _assign(
+def assign(
     module: nn.Module, state: dict[str, Tensor], where: str, what: str, dtype: torch.dtype
 ) -> None:
     """Put the tensors in; copies, so that nothing shares memory with a file or another model."""

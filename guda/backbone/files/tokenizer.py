@@ -69,6 +69,15 @@ def _load(path: Path) -> Any:
     return tokenizer
 
 
+def from_folder(path: Path) -> Any:
+    """A diffusers folder's own, by the class that can read the files that are there."""
+    import transformers
+
+    name = "CLIPTokenizer" if _has_files(path) else "CLIPTokenizerFast"
+    kind: Any = getattr(transformers, name, transformers.CLIPTokenizer)
+    return kind.from_pretrained(path, local_files_only=True)
+
+
 @lru_cache(maxsize=1)
 def _from_merges(path: Path) -> Any:
     """From OpenCLIP's list of merges: the vocabulary is the bytes, then the merges, in order."""
