@@ -21,6 +21,7 @@ from .config import (
     UnlearnConfig,
 )
 from .errors import ConfigError, GudaError, first_line
+from .escape import visible
 from .steps import Step
 from .version import __version__
 
@@ -34,11 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except GudaError as error:
-        print(f"guda: {error}", file=sys.stderr)
+        _say(f"guda: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
+        _say("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
         return 130
+
+
+def _say(text: object, file: TextIO | None = None) -> None:
+    """Prints `text`, in which names may stand that would do something to a terminal."""
+    print(visible(str(text)), file=file)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,11 +211,12 @@ def _unlearn(args: argparse.Namespace) -> int:
         rows = [
             {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries
         ]
-        print(json.dumps({"folder": str(made.folder), "groups": rows}, indent=2))
+        _say(json.dumps({"folder": str(made.folder), "groups": rows}, indent=2))
         return 0
     for entry in made.entries:
         state = "passed" if entry.gate.passed else "REFUSED"
-        print(f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}")
+        line = f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}"
+        _say(visible(line, keep=""))
     return 0
 
 
@@ -258,10 +265,10 @@ def _bench(args: argparse.Namespace) -> int:
         result = drain(run(bench, out, args.split), progress)
     path = report.save(result, out / args.split)
     if args.json:
-        print(json.dumps(report.to_dict(result), indent=2))
+        _say(json.dumps(report.to_dict(result), indent=2))
         return 0
-    print(report.to_markdown(result))
-    print(f"Results: {path}")
+    _say(report.to_markdown(result))
+    _say(f"Results: {path}")
     return 0
 
 
@@ -269,10 +276,10 @@ def _finish(attribution, report, as_json: bool) -> None:
     from .report import to_dict, to_markdown
 
     if as_json:
-        print(json.dumps(to_dict(attribution), indent=2))
+        _say(json.dumps(to_dict(attribution), indent=2))
         return
-    print(to_markdown(attribution))
-    print(f"Report: {report.html}")
+    _say(to_markdown(attribution))
+    _say(f"Report: {report.html}")
 
 
 def _read(path: Path) -> str:
@@ -286,7 +293,7 @@ def _tell(steps, as_json: bool) -> int:
     from .steps import drain
 
     plan = drain(steps)
-    print(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
+    _say(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
     return 0
 
 
@@ -329,9 +336,9 @@ class Progress:
         now, place = time.monotonic(), (step.stage, step.group)
         if self._live:
             if now - self._shown > 0.1 or step.done == step.total:
-                self._stream.write(f"\r\x1b[K{step}")
+                self._stream.write(f"\r\x1b[K{visible(str(step), keep='')}")
                 self._stream.flush()
                 self._shown = now
         elif place != self._last:
-            self._stream.write(f"[{now - self._started:5.1f} s] {step}\n")
+            self._stream.write(f"[{now - self._started:5.1f} s] {visible(str(step), keep='')}\n")
         self._last = place

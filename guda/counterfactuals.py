@@ -15,6 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from . import checkpoints
 from .backbone import Backbone, LoraWeights
@@ -22,7 +23,7 @@ from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
 from .errors import CounterfactualError
-from .files import write_bytes, write_text
+from .files import slugify, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
 from .steps import Step, Steps
@@ -44,6 +45,10 @@ class Entry:
     key: str  # what the file was made from; see `recipe_key`
     gate: Gate
     losses: tuple[tuple[int, float, float], ...]
+
+    def __post_init__(self) -> None:
+        if self.slug != slugify(self.slug):  # it names files, and a manifest may be a stranger's
+            raise ValueError(f"{self.slug!r} of {self.name!r} is no slug of a file in this folder")
 
     @property
     def file(self) -> str:
@@ -103,8 +108,9 @@ class CounterfactualSet:
                     "more steps or another lr, or leave the style out."
                 )
 
-    def load(self, entry: Entry, backbone: Backbone) -> LoraWeights:
-        """Read one LoRA. Raises CounterfactualError when it is missing, damaged or foreign."""
+    def read(self, entry: Entry) -> dict[str, Tensor]:
+        """The tensors of one file. Raises CounterfactualError where it is missing, damaged, holds
+        values that are not finite, or is another than the manifest says."""
         path = self.path(entry)
         tensors, metadata = read_file(path)
         if metadata.get("guda.base_fingerprint") != self.fingerprint:
@@ -118,11 +124,23 @@ class CounterfactualSet:
                 "says, as when two runs share one folder; unlearn the style again, or load the "
                 "set again."
             )
+        for key, value in tensors.items():
+            if not value.isfinite().all():
+                raise CounterfactualError(
+                    f"The counterfactual {path} cannot be used: its entry {key} holds values that "
+                    "are not finite. Unlearn the style again."
+                )
+        return tensors
+
+    def load(self, entry: Entry, backbone: Backbone) -> LoraWeights:
+        """Read one LoRA. Raises CounterfactualError as `read` does, or when it is foreign."""
+        tensors = self.read(entry)
         try:
             return backbone.lora_from_file(tensors)
         except CounterfactualError as error:
             raise CounterfactualError(
-                f"The counterfactual {path} cannot be used: {error}. Unlearn the style again."
+                f"The counterfactual {self.path(entry)} cannot be used: {error}. Unlearn the style "
+                "again."
             ) from None
 
 

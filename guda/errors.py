@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from .escape import visible
+
 
 class GudaError(Exception):
-    """Base of every error that is the input's fault rather than the program's."""
+    """Base of every error that is the input's fault rather than the program's.
+
+    The message is one line, and names in it that would do something to a terminal are spelled out.
+    """
+
+    def __init__(self, message: object = ""):
+        super().__init__(visible(str(message), keep=""))
 
 
 class ConfigError(GudaError):

@@ -75,7 +75,7 @@ class GudaAttribute(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, counterfactuals, image=None, prompt="", latent=None, **values):
-        from ..guda import heatmap, report
+        from ..guda import heatmap, report, wording
         from ..guda.pipeline import AttributeRequest, attribute
         from ..guda.planner import plan_attribute
 
@@ -92,7 +92,7 @@ class GudaAttribute(io.ComfyNode):
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])
-        verdicts = "\n".join(i.verdict for i in found.images)
+        verdicts = "\n".join(wording.plain(i.verdict) for i in found.images)
         return io.NodeOutput(
             found,
             report.to_markdown(found),

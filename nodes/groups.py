@@ -32,8 +32,9 @@ class GudaGroupsFromFolder(io.ComfyNode):
                     "folder",
                     default="",
                     placeholder="styles",
-                    tooltip="Folder that holds one folder per style: a full path, or a folder in "
-                    f"ComfyUI's input folder. '{places.EXAMPLE}' is a small one to try.",
+                    tooltip="Folder that holds one folder per style, in ComfyUI's input folder; or "
+                    "a full path in its input, output or models folder, or in one that its owner "
+                    f"allows. '{places.EXAMPLE}' is a small one to try.",
                 ),
                 io.String.Input(
                     "template",
@@ -59,7 +60,7 @@ class GudaGroupsFromFolder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder, template=""):
-        return places.stamps_below(places.group_folder(folder)) if folder else ""
+        return places.seen(places.group_folder(folder)) if folder else ""
 
     @classmethod
     @normal_mode
@@ -150,11 +151,12 @@ def _constants(inputs: dict) -> dict:
 
 def summary(groups) -> str:
     """One line per group."""
+    from ..guda.wording import plain
+
     lines = []
     for group in groups:
         captions = list(dict.fromkeys(e.prompt(group.style) for e in group.examples))[:3]
         shown = ", ".join(f'"{caption}"' for caption in captions)
-        lines.append(
-            f'{group.name} ("{group.style}"): {len(group.examples)} pictures, such as {shown}'
-        )
+        named = f'{group.name} ("{group.style}")'
+        lines.append(plain(f"{named}: {len(group.examples)} pictures, such as {shown}"))
     return "\n".join(lines)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from guda import demo, pictures
-from guda.attribution import Attribution
+from guda.attribution import Attribution, Outcome
 from guda.backbone import Backbone
 from guda.backbone.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
@@ -147,9 +147,12 @@ def first(attribution: Attribution, truth: list[str]) -> str:
     """How often the truth ranks first, and is the verdict, as text."""
     n = len(truth)
     top = sum(i.scores[0].group == t for i, t in zip(attribution.images, truth, strict=True))
-    verdicts = [i.verdict for i in attribution.images]
-    right = sum(v == t for v, t in zip(verdicts, truth, strict=True))
-    named = sum(v in attribution.groups for v in verdicts)
+    told = [i.outcome == Outcome.STYLE for i in attribution.images]
+    right = sum(
+        n and i.scores[0].group == t
+        for i, n, t in zip(attribution.images, told, truth, strict=True)
+    )
+    named = sum(told)
     return f"{top}/{n} = {top / n:.0%} rank first; verdict given for {named}, right for {right}"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from typing import Any
 
 from .. import wording
 from ..attribution import Attribution, ImageScores, Score
+from ..escape import for_cell, for_markdown
 
 COLUMNS = (
     "image", "prompt", "verdict", "group", "delta", "stderr", "low", "high", "rank", "share",
@@ -51,6 +51,7 @@ def _image(attribution: Attribution, index: int) -> dict[str, Any]:
         "image": image.image,
         "prompt": image.prompt,
         "verdict": image.verdict,
+        "outcome": image.outcome.value,
         "elbo": image.elbo,
         "scores": [_score(attribution, index, score) for score in image.scores],
     }
@@ -82,10 +83,10 @@ def to_markdown(attribution: Attribution) -> str:
 def _section(attribution: Attribution, image: ImageScores) -> str:
     unit = wording.unit(attribution)
     decimals = wording.digits_of(image)
-    sentence = wording.verdict_sentence(image, unit, lambda name: f"**{_inline(name)}**")
-    lines = [f"## {_inline(image.image)}", ""]
+    sentence = wording.verdict_sentence(image, unit, lambda name: f"**{for_markdown(name)}**")
+    lines = [f"## {for_markdown(image.image)}", ""]
     if image.prompt.strip():
-        lines += [f"Prompt: *{_inline(image.prompt)}*", ""]
+        lines += [f"Prompt: *{for_markdown(image.prompt)}*", ""]
     lines += [
         sentence,
         "",
@@ -96,13 +97,8 @@ def _section(attribution: Attribution, image: ImageScores) -> str:
         delta = wording.number(score.delta, decimals, signed=True)
         span = wording.span(score.low, score.high, decimals)
         share = wording.percent(score.share)
-        lines.append(f"| {score.rank} | {_inline(score.group)} | {delta} | {span} | {share} |")
+        lines.append(f"| {score.rank} | {for_markdown(score.group)} | {delta} | {span} | {share} |")
     return "\n".join([*lines, "", wording.MEANING])
-
-
-def _inline(text: str) -> str:
-    """`text` on one line, with what Markdown or HTML would read as markup escaped."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", wording.plain(text))
 
 
 def to_csv(attribution: Attribution) -> str:
@@ -111,15 +107,8 @@ def to_csv(attribution: Attribution) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for image in attribution.images:
-        shared = [_cell(text) for text in (image.image, image.prompt, image.verdict)]
+        shared = [for_cell(text) for text in (image.image, image.prompt, image.verdict)]
         for s in image.scores:
             numbers = finite([s.delta, s.stderr, s.low, s.high, s.rank, s.share])
-            writer.writerow([*shared, _cell(s.group), *numbers])
+            writer.writerow([*shared, for_cell(s.group), *numbers])
     return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A text cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")  # csv leaves a bare CR unquoted
-    risky = text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] == "\t"
-    return "'" + text if risky else text

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from guda import estimate
-from guda.attribution import NONE, interval
+from guda.attribution import Outcome, interval
 from guda.config import ElboConfig
 from guda.elbo import Query, chunks, noised, weighted_terms
 from guda.errors import CounterfactualError, ImageError
@@ -70,7 +70,7 @@ def test_untouched_counterfactuals_score_exactly_zero(
         config = ElboConfig(evaluations=8, pilot=4, schedule=schedule)
         found = drain(attribute(request(backbone, made, pictures, config=config)))
         for image in found.images:
-            assert image.verdict == NONE
+            assert image.outcome == Outcome.NONE
             for s in image.scores:
                 assert (s.delta, s.stderr, s.low, s.high, s.share) == (0.0,) * 5
         assert not found.maps.any() and not found.profile.any()
