@@ -76,6 +76,7 @@ class Attribution:
     unet_evaluations: int
     seconds: float
     version: str
+    warnings: tuple[str, ...] = ()  # to be read before the scores
 
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""

@@ -211,7 +211,8 @@ def _unlearn(args: argparse.Namespace) -> int:
         rows = [
             {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries
         ]
-        _say(json.dumps({"folder": str(made.folder), "groups": rows}, indent=2))
+        told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
+        _say(json.dumps(told, indent=2))
         return 0
     for entry in made.entries:
         state = "passed" if entry.gate.passed else "REFUSED"
@@ -283,16 +284,17 @@ def _finish(attribution, report, as_json: bool) -> None:
 
 
 def _read(path: Path) -> str:
-    from .captions import read_text
+    from .reading import read_text
 
     return read_text(path)
 
 
 def _tell(steps, as_json: bool) -> int:
-    """Print a plan."""
+    """Print a plan; its warnings come on stderr."""
     from .steps import drain
 
-    plan = drain(steps)
+    progress = Progress()
+    plan = drain(steps, lambda step: progress(step) if step.warning else None)
     _say(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
     return 0
 
@@ -334,6 +336,10 @@ class Progress:
 
     def __call__(self, step: Step) -> None:
         now, place = time.monotonic(), (step.stage, step.group)
+        if step.warning:
+            clear = "\r\x1b[K" if self._live and self._last else ""
+            self._stream.write(f"{clear}guda: {visible(str(step), keep='')}\n")
+            return
         if self._live:
             if now - self._shown > 0.1 or step.done == step.total:
                 self._stream.write(f"\r\x1b[K{visible(str(step), keep='')}")

@@ -2,31 +2,34 @@
 
 <set>/<group slug>.safetensors        applied by ComfyUI's own "Load LoRA"
 <set>/counterfactuals.json            what was made from what, and each gate's figures
-<set>/<group slug>.checkpoint.safetensors   only while a group is being unlearned
+<set>/<group slug>.resume             only while a group is being unlearned; see `checkpoints`
+<set>/.guda.lock                      only while a run writes to the folder; see `lock`
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from . import checkpoints
-from .backbone import Backbone, LoraWeights
+from . import checkpoints, reading, sealed
+from .backbone import Backbone, LoraWeights, tensorfile
 from .backbone.lora import to_file_keys
 from .config import MemoryConfig, UnlearnConfig, digest
 from .encoded import EncodedGroup, encode_groups
-from .errors import CounterfactualError
-from .files import slugify, write_bytes, write_text
+from .errors import CounterfactualError, DamagedError, first_line
+from .files import set_aside, slugify, write_bytes, write_text
 from .fit import Fit, for_scoring, for_training
 from .groups import Group, StyleGroups
-from .steps import Step, Steps
+from .lock import Lock, take
+from .reading import field, number, shown
+from .steps import Heard, Step, Steps, about, warn
 from .unlearn import Unlearned, unlearn_group
 from .unlearn.gate import MOST, Gate
 from .version import __version__
@@ -45,10 +48,7 @@ class Entry:
     key: str  # what the file was made from; see `recipe_key`
     gate: Gate
     losses: tuple[tuple[int, float, float], ...]
-
-    def __post_init__(self) -> None:
-        if self.slug != slugify(self.slug):  # it names files, and a manifest may be a stranger's
-            raise ValueError(f"{self.slug!r} of {self.name!r} is no slug of a file in this folder")
+    warnings: tuple[str, ...] = ()  # of the run that made it
 
     @property
     def file(self) -> str:
@@ -69,6 +69,11 @@ class CounterfactualSet:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(e.name for e in self.entries)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was said when its counterfactuals were made."""
+        return tuple(dict.fromkeys(w for e in self.entries for w in e.warnings))
 
     @property
     def id(self) -> str:
@@ -164,34 +169,73 @@ def unlearn_set(
     """Unlearn every group (or those in `names`) into `folder`, one after the other.
 
     What is already there and made from the same model, pictures and recipe is kept; an interrupted
-    group continues from its checkpoint. The manifest is written after every group.
+    group continues from its checkpoint. The manifest is written after every group. Another run in
+    the same folder is waited for. Damaged files are set aside, and a step's note says so.
     """
     chosen = chosen_groups(groups, names)
     entries = {e.name: e for e in _existing(folder, backbone)}
+    keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
+    if _is_read_only(folder) and all(
+        _is_finished(folder, entries.get(name), key) for name, key in keys.items()
+    ):
+        return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
+    with (yield from take(folder)) as lock:
+        made = yield from _unlearn_all(
+            backbone, groups, config, lock, chosen, keys, memory or MemoryConfig()
+        )
+        lock.check()
+        for entry in made.entries:
+            if not made.path(entry).is_file():
+                raise CounterfactualError(
+                    f"The counterfactual {made.path(entry)} was deleted while the run went on; run "
+                    "again to make it anew."
+                )
+        return made
+
+
+def _unlearn_all(
+    backbone: Backbone,
+    groups: StyleGroups,
+    config: UnlearnConfig,
+    lock: Lock,
+    chosen: Sequence[Group],
+    keys: Mapping[str, str],
+    memory: MemoryConfig,
+) -> Steps[CounterfactualSet]:
+    folder = lock.folder
+    entries = {e.name: e for e in _existing(folder, backbone)}  # others may have written since
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
+    heard = Heard()
+    yield from heard(about(backbone, groups))
     for group in chosen:
-        key = recipe_key(backbone, groups, group.name, config)
+        key, kept = keys[group.name], checkpoint_path(folder, group)
         if _is_finished(folder, entries.get(group.name), key):
+            checkpoints.remove(kept)
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
+            yield from heard(about(entries[group.name]))
             continue
+        for text in (
+            *_damaged_lora(folder, entries.get(group.name)),
+            *checkpoints.settle(kept, key),
+        ):
+            yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
-            encoded = yield from encode_groups(backbone, groups, config.heldout)
+            encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
-            fit = for_training(backbone, config, memory or MemoryConfig())
+            fit = for_training(backbone, config, memory)
             fit.gate = for_scoring(backbone, None, MOST)
-        result = yield from unlearn_group(
-            backbone, groups, encoded, group.name, config, checkpoint_path(folder, group), key, fit
+        result = yield from heard(
+            unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
         )
-        entry = Entry(group.name, group.slug, group.style, key, result.gate, result.losses)
+        lock.check()
+        told = (group.name, group.slug, group.style, key, result.gate, result.losses)
+        entry = Entry(*told, heard.texts)
         _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
         entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
-        kept = tuple(entries.values())
-        _save_manifest(_set(folder, backbone, groups, config, kept))
-        for path in checkpoint_paths(folder, group):
-            path.unlink(missing_ok=True)
-    done = tuple(entries[g.name] for g in chosen)
-    return _set(folder, backbone, groups, config, done)
+        _save_manifest(_set(folder, backbone, groups, config, tuple(entries.values())))
+        checkpoints.remove(kept)
+    return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
 
 
 def load_set(folder: Path) -> CounterfactualSet:
@@ -213,53 +257,70 @@ def load_set(folder: Path) -> CounterfactualSet:
 def read_manifest(folder: Path) -> CounterfactualSet | None:
     """The set that `folder`'s manifest describes, None without one. Raises CounterfactualError."""
     path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return None
+    text = reading.read_bytes(path, reading.TABLE, CounterfactualError)
     try:
-        data = json.loads(path.read_text("utf-8"))
-        entries = tuple(
-            Entry(
-                e["name"],
-                e["slug"],
-                e["style"],
-                e["key"],
-                Gate.from_dict(e["gate"]),
-                tuple((int(s), float(f), float(r)) for s, f, r in e["losses"]),
-            )
-            for e in data["groups"]
-        )
+        data = reading.loads(text)
+        entries = tuple(map(_entry, field(data, "groups", list)))
+        for names in ([e.name for e in entries], [e.slug for e in entries]):
+            if len(set(names)) < len(names):
+                raise ValueError("a group stands there twice")
         return CounterfactualSet(
             folder,
-            data["base_model"],
-            data["fingerprint"],
-            data["groups_hash"],
-            data["recipe"],
+            field(data, "base_model", str),
+            field(data, "fingerprint", str),
+            field(data, "groups_hash", str),
+            field(data, "recipe", dict),
             entries,
         )
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
-            f"{path} cannot be read ({error!r}); delete it and unlearn the styles again."
+            f"{path} cannot be read ({first_line(error)}); delete it and unlearn the styles again."
         ) from None
+
+
+def _entry(told: Any) -> Entry:
+    name, slug, style, key = (field(told, k, str) for k in ("name", "slug", "style", "key"))
+    if not name.strip() or slug != slugify(slug):
+        raise ValueError(f"a group has the name {shown(name)} and the slug {shown(slug)}")
+    losses = tuple(
+        (int(number(s, "losses")), number(f, "losses"), number(r, "losses"))
+        for s, f, r in field(told, "losses", list)
+    )
+    warnings = field(told, "warnings", list) if "warnings" in told else []
+    if not all(isinstance(w, str) for w in warnings):
+        raise ValueError(f'"warnings" is {shown(warnings, 40)}, no list of text')
+    return Entry(
+        name,
+        slug,
+        style,
+        key,
+        Gate.from_dict(field(told, "gate", dict)),
+        losses,
+        tuple(warnings),
+    )
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
-    """Tensors and metadata of a LoRA file. Raises CounterfactualError.
+    """Tensors and metadata of a LoRA file, as they were written. Raises CounterfactualError.
 
     The tensors are copies: those that map the file would keep Windows from replacing it.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            names = file.keys()
-            return {k: file.get_tensor(k).clone() for k in names}, file.metadata() or {}
-    except FileNotFoundError:
-        raise CounterfactualError(
-            f"The counterfactual {path} is missing; unlearn the style again."
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise CounterfactualError(
-            f"The counterfactual {path} is damaged ({error}); delete it and unlearn the style "
+    if not os.path.lexists(path):
+        raise CounterfactualError(f"The counterfactual {path} is missing; unlearn the style again.")
+
+    def damaged(reason: object) -> CounterfactualError:
+        return CounterfactualError(
+            f"The counterfactual {path} is damaged ({reason}); delete it and unlearn the style "
             "again."
-        ) from None
+        )
+
+    tensorfile.read(path, damaged)
+    try:
+        return sealed.read(path)
+    except (DamagedError, FileNotFoundError) as error:
+        raise damaged(error) from None
 
 
 def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
@@ -278,12 +339,7 @@ def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
 
 def checkpoint_path(folder: Path, group: Group) -> Path:
     """Where the state of an unfinished group is kept."""
-    return folder / f"{group.slug}.checkpoint.safetensors"
-
-
-def checkpoint_paths(folder: Path, group: Group) -> list[Path]:
-    """What lies there of it, of every repetition, whatever recipe it is of."""
-    return checkpoints.repetitions(checkpoint_path(folder, group))
+    return folder / f"{group.slug}{checkpoints.ENDING}"
 
 
 def unfinished(
@@ -299,7 +355,7 @@ def unfinished(
     for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
-            paths = checkpoint_paths(folder, group)
+            paths = checkpoints.repetitions(checkpoint_path(folder, group))
             done = sum(min(checkpoints.progress(path, key), config.steps) for path in paths)
             left.append((group, done))
     return left
@@ -318,6 +374,25 @@ def _is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
         return read_file(folder / entry.file)[1].get("guda.key") == key
     except CounterfactualError:
         return False
+
+
+def _damaged_lora(folder: Path, entry: Entry | None) -> list[str]:
+    """Sets the entry's file aside if it is damaged; a sentence that says so, if any."""
+    if entry is None:
+        return []
+    path = folder / entry.file
+    if not os.path.lexists(path):
+        return []
+    try:
+        read_file(path)
+    except CounterfactualError:
+        aside = set_aside(path).name
+        return [f"{path} is damaged and was set aside as {aside}; the style is unlearned anew."]
+    return []
+
+
+def _is_read_only(folder: Path) -> bool:
+    return folder.is_dir() and not os.access(folder, os.W_OK)
 
 
 def _set(
@@ -353,11 +428,13 @@ def _save_manifest(made: CounterfactualSet) -> None:
                 "key": e.key,
                 "gate": e.gate.as_dict(),
                 "losses": e.losses,
+                "warnings": e.warnings,
             }
             for e in made.entries
         ],
     }
-    write_text(made.folder / MANIFEST, json.dumps(data, indent=1, ensure_ascii=False))
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    write_text(made.folder / MANIFEST, text, make_folder=False)
 
 
 def _save_lora(
@@ -369,7 +446,7 @@ def _save_lora(
     groups: StyleGroups,
     config: UnlearnConfig,
 ) -> None:
-    metadata: Mapping[str, Any] = {
+    metadata = {
         "modelspec.title": f"without {group.name}",
         "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
         "ss_network_module": "networks.lora",
@@ -386,7 +463,9 @@ def _save_lora(
         "guda.losses": json.dumps(result.losses),
         "guda.gate": json.dumps(result.gate.as_dict()),
     }
-    write_bytes(path, _ordered(save(to_file_keys(result.lora), dict(metadata))))
+    tensors = to_file_keys(result.lora)
+    data = _ordered(save(tensors, sealed.seal(tensors, metadata)))
+    write_bytes(path, data, make_folder=False)
 
 
 def _ordered(data: bytes) -> bytes:

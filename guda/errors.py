@@ -39,6 +39,10 @@ class CounterfactualError(GudaError):
     """A counterfactual LoRA or set that is damaged, foreign or refused by its gate."""
 
 
+class DamagedError(GudaError):
+    """A file does not hold what was written; the message is the reason alone, for the caller's."""
+
+
 class DivergedError(GudaError):
     """Unlearning produced a loss that is not finite."""
 
@@ -49,6 +53,10 @@ class OutOfMemoryError(GudaError):
 
 class SaveError(GudaError):
     """A file could not be written."""
+
+
+class BusyError(SaveError):
+    """Another run works in the folder, and waiting for it would have no end."""
 
 
 def first_line(error: BaseException) -> str:

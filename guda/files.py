@@ -8,10 +8,10 @@ import hashlib
 import os
 import re
 import unicodedata
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from . import temporary as temporaries
 from .errors import SaveError
 
 SLUG_LENGTH = 80
@@ -34,21 +34,34 @@ REMEDIES = {
     errno.ENOTDIR: "a part of the path is a file: choose another folder",
     errno.EISDIR: "a folder has this name: choose another name",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "the folder vanished in the meantime: run again",
 }
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(
+    path: Path,
+    write: Callable[[Path], None],
+    *,
+    previous: Path | None = None,
+    make_folder: bool = True,
+) -> None:
     """Make `path` by `write(temporary)` and a move, so that readers see the old file or the new.
 
-    Missing folders are made. The temporary file lies in the same folder, has the same suffix, and
-    is removed when anything goes wrong. Raises SaveError for an OSError, or for safetensors'
-    account of one; any other exception of `write` passes through.
+    The new contents are on the disk before the move, so that a power cut leaves no empty file. The
+    temporary file lies in the same folder, and is removed when anything goes wrong.
+    previous: where the old file goes. make_folder: make missing folders, instead of failing.
+    Raises SaveError for an OSError, or for safetensors' account of one; any other exception of
+    `write` passes through.
     """
     path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
+    temporary = temporaries.beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
+        _sync(temporary)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(temporary, path)
     except Exception as error:
         system = _system_error(error)
@@ -59,15 +72,29 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise SaveError(f"{path} could not be written ({reason}): {remedy}.") from error
     finally:
         _remove(temporary)
+    _sync_folder(path.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    write_atomically(path, lambda temporary: _write(temporary, data))
+def write_bytes(path: Path, data: bytes, *, make_folder: bool = True) -> None:
+    write_atomically(path, lambda temporary: _write(temporary, data), make_folder=make_folder)
 
 
-def write_text(path: Path, text: str) -> None:
+def set_aside(path: Path) -> Path:
+    """Move a damaged file out of the way, to where no list of models shows it; returns where."""
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        raise SaveError(
+            f"{path} is damaged and could not be set aside ({error.strerror}): delete it, and "
+            "check that the folder can be written to."
+        ) from error
+    return aside
+
+
+def write_text(path: Path, text: str, *, make_folder: bool = True) -> None:
     """UTF-8 with the line ends as given, the same bytes on every platform."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), make_folder=make_folder)
 
 
 def slugify(name: str) -> str:
@@ -97,8 +124,27 @@ def _system_error(error: Exception) -> OSError | None:
 def _write(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut after the move can leave an empty file
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # not offered here
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    """So that the move lasts, too. Not offered on Windows, and no error where it fails."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -10,14 +10,16 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import captions, folders, pictures
-from .captions import CONTENT, STYLE, TEMPLATE, parse_contents, parse_styles
+from . import captions, folders, layout, pictures
+from .captions import parse_contents, parse_styles
 from .config import digest
 from .errors import GroupsError
 from .files import slugify
+from .phrases import CONTENT, STYLE, TEMPLATE
+from .remarks import Reading, Remarks
 
 __all__ = [
     "MIN_EXAMPLES",
@@ -81,6 +83,8 @@ class StyleGroups:
     groups: tuple[Group, ...]
     source: str
     """ "folder" or "prompts"."""
+    reading: Reading | None = field(default=None, compare=False, repr=False)
+    """Of a folder: what was read, guessed and left out."""
 
     def __post_init__(self) -> None:
         if len(self.groups) < 2:
@@ -115,7 +119,7 @@ class StyleGroups:
         raise GroupsError(f'there is no group "{name}"; choose one of: {", ".join(self.names)}.')
 
     def subset(self, names: Sequence[str]) -> StyleGroups:
-        return StyleGroups(tuple(self[n] for n in dict.fromkeys(names)), self.source)
+        return StyleGroups(tuple(self[n] for n in dict.fromkeys(names)), self.source, self.reading)
 
     def others(self, name: str) -> tuple[Group, ...]:
         """The groups of D_-k when `name` is k."""
@@ -203,24 +207,43 @@ def from_prompts(
 def load_folder(root: Path, *, template: str | None = None) -> StyleGroups:
     """`<root>/<Group>/**/<picture>` with captions; see the README for the forms they may have.
 
-    Folders whose names start with "." or "_" are left out. Reads the header of every picture;
+    Folders whose names start with "." or "_" are left out, and so is what other programs leave
+    beside pictures; `reading` of the result says what. Reads the header of every picture;
     `check_pictures` reads the rest. Raises GroupsError or ImageError naming the file.
     """
     root = Path(root)
-    paths = folders.subfolders(root)
-    names = [captions.nfc(path.name) for path in paths]
-    phrases = captions.read_phrases(root / "groups.json", names)
     if template is not None:
         captions.check_template(template, "the template")
+    remarks = Remarks()
+    styles = layout.style_folders(root, captions.phrase_names(root / "groups.json"), remarks)
+    names = [style.name for style in styles]
+    phrases = captions.read_phrases(root / "groups.json", names)
     template = template or phrases.template or TEMPLATE
+    own = [Remarks() for _ in styles]
+    scans = [
+        [(before, folders.scan(path, said)) for before, path in style.parts]
+        for style, said in zip(styles, own, strict=True)
+    ]
+    tables = folders.Tables(
+        folders.tables_above(root, styles) + [t for s in scans for _, one in s for t in one.tables],
+        [p for s in scans for _, one in s for p in (*one.pictures.values(), *one.left)],
+        remarks,
+    )
     groups = []
-    for name, path in zip(names, paths, strict=True):
-        style = phrases.styles.get(name) or captions.spaced(name.lower())
-        found = folders.read_group(path, style, template)
+    for style, scanned, said in zip(styles, scans, own, strict=True):
+        phrase = phrases.styles.get(style.name) or captions.phrase_of(style.name, style.repeats)
+        also = (style.name,) if style.name.casefold() != phrase else ()
+        found = folders.read_group(scanned, tables, (phrase, *also), template, said)
+        if len(found) < MIN_EXAMPLES and (left := said.lines_left_out()):
+            raise GroupsError(
+                f'group "{style.name}" has {len(found)} pictures; give at least {MIN_EXAMPLES}. '
+                f"Left out: {'; '.join(left)}."
+            )
         examples = tuple(Example(f.key, *f.caption, f.path) for f in found)
-        described = phrases.descriptors.get(name, ())
-        groups.append(Group(name, slugify(name), style, described, examples))
-    return StyleGroups(tuple(groups), "folder")
+        described = phrases.descriptors.get(style.name, ())
+        groups.append(Group(style.name, slugify(style.name), phrase, described, examples))
+    by_name = dict(zip(names, own, strict=True))
+    return StyleGroups(tuple(groups), "folder", Reading(root, remarks, by_name))
 
 
 def _file_hash(path: Path | None) -> str:

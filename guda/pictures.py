@@ -14,12 +14,11 @@ from torch import Tensor
 
 from .errors import ImageError
 from .files import write_bytes
+from .formats import decoders
 
 MIN_PIXELS = 16
 MAX_PIXELS = 2**27
 """Width times height; a larger header is taken for a decompression bomb, as Pillow does."""
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""The decoders tried. Not all of Pillow's: its EPS reader would start Ghostscript."""
 
 
 def load(path: Path, size: int | None = None) -> Tensor:
@@ -120,7 +119,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise ImageError(f"{path} {what}; give a picture that can be read.") from error
     with file:
         try:
-            picture = Image.open(file, formats=FORMATS)
+            picture = Image.open(file, formats=decoders())
         except Image.DecompressionBombError as error:
             raise ImageError(f"{path} {_too_large('far too many')}") from error
         except Image.UnidentifiedImageError as error:

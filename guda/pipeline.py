@@ -23,7 +23,7 @@ from .noise import picture_key
 from .pictures import fit
 from .recipe import recommended
 from .scoring import Differences, score_queries
-from .steps import Step, Steps
+from .steps import Step, Steps, about, keeps_warnings
 from .version import __version__
 
 
@@ -87,6 +87,7 @@ def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
     )
 
 
+@keeps_warnings
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
     """The scores of every picture. Raises GudaError before anything is computed on bad input."""
     backbone, counterfactuals = request.backbone, request.counterfactuals
@@ -110,6 +111,7 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
             f"The counterfactual set {counterfactuals.folder} holds no style; unlearn some first."
         )
     counterfactuals.verify(backbone)
+    yield from about(backbone, counterfactuals)
     started = time.monotonic()
     loras = {e.name: counterfactuals.load(e, backbone) for e in counterfactuals.entries}
     latents = request.latents

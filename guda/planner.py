@@ -16,7 +16,7 @@ from .footprint import Footprint
 from .generate import generate_pictures, missing
 from .groups import Group, StyleGroups, split_heldout
 from .pipeline import AttributeRequest, UnlearnRequest
-from .steps import Step, Steps, drain
+from .steps import Step, Steps, about, drain, keeps_warnings
 from .unlearn.gate import LEVELS, MOST
 from .unlearn.operators import EVALUATIONS
 
@@ -35,6 +35,7 @@ class Plan:
     device: str
     disk: int  # bytes, at most
     reused: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -51,6 +52,7 @@ class Plan:
             "device": self.device,
             "disk_bytes": self.disk,
             "reused": self.reused,
+            "warnings": self.warnings,
         }
 
     def __str__(self) -> str:
@@ -68,11 +70,13 @@ class Plan:
         return "; ".join(parts) + (f". {self.reused}." if self.reused else ".")
 
 
+@keeps_warnings
 def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     """What `pipeline.unlearn` will take; raises what it would raise on bad input."""
     backbone, config = request.backbone, request.recipe
     everything = chosen_groups(request.groups, request.names)
     groups, undrawn, left = _work_left(request)
+    yield from about(backbone, request.groups)
     reused = _reused(everything, left, undrawn, sum(len(g.examples) for g in groups))
     if not left:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
@@ -106,17 +110,19 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         memory,
         ready.checkpointing,
         str(backbone.device),
-        (len(left) + 3) * config.repeats * (lora + (64 << 10))
+        (len(left) + 6) * config.repeats * (lora + (64 << 10))
         + undrawn * 3 * backbone.resolution**2,
         reused,
     )
 
 
+@keeps_warnings
 def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     """What `pipeline.attribute` will take."""
     backbone, config = request.backbone, request.config
     found = request.counterfactuals
     found.verify(backbone)
+    yield from about(backbone, found)
     loras = [found.load(e, backbone) for e in found.entries]
     latents = request.latents
     shape = None if latents is None else latents.shape[1:]

@@ -1,35 +1,96 @@
 """Progress of long work: generators yield small frozen records and return their result.
 
-The caller owns display, logging and stopping: to cancel, stop iterating.
+The caller owns display, logging and stopping: to cancel, stop iterating. What whoever asked for
+the work has to see, but is no reason to refuse it, is a step as well: `yield warn("...")` anywhere
+in the work. The command line, the nodes and, through `keeps_warnings`, the result show it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from .escape import visible
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
 class Step:
     """One unit of work is done: `done` of `total` in the stage `stage`."""
 
-    stage: str  # "pictures", "encode", "unlearn", "gate", "score"
+    stage: str  # "wait", "pictures", "encode", "unlearn", "gate", "score", "warning"
     done: int
     total: int
     group: str = ""
     loss: float | None = None  # forget + preserve_weight * preserve
     forget: float | None = None
     preserve: float | None = None
+    warning: str = ""  # whole sentences; such a step is no progress
 
     def __str__(self) -> str:
-        text = f"{self.stage} {self.group}".strip() + f" {self.done}/{self.total}"
+        if self.warning:
+            return f"warning: {self.warning}"
+        text = f"{self.stage} {self.group}".strip()
+        text += "" if self.stage == "wait" else f" {self.done}/{self.total}"
         return text if self.loss is None else f"{text}, loss {self.loss:.4f}"
 
 
 Steps = Generator[Step, None, T]
+
+
+def warn(text: str) -> Step:
+    """A warning: whole sentences that name what is doubtful, its value and the remedy."""
+    return Step("warning", 0, 0, warning=visible(text, keep=""))
+
+
+def about(*things: Any) -> Steps[None]:
+    """The warnings that models, groups or sets carry in an attribute `warnings`, if they do."""
+    for thing in things:
+        for text in getattr(thing, "warnings", ()):
+            yield warn(text)
+
+
+class Heard:
+    """Passes steps on, every warning once, and keeps the warnings' texts in `texts`."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, None] = {}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(self._texts)
+
+    def __call__(self, steps: Steps[T]) -> Steps[T]:
+        try:
+            while True:
+                try:
+                    step = next(steps)
+                except StopIteration as end:
+                    return end.value
+                if step.warning in self._texts:
+                    continue
+                if step.warning:
+                    self._texts[step.warning] = None
+                yield step
+        finally:
+            steps.close()
+
+
+def keeps_warnings(work: Callable[P, Steps[T]]) -> Callable[P, Steps[T]]:
+    """For a generator function: its result, a dataclass with a field `warnings`, has them all."""
+
+    @functools.wraps(work)
+    def heard(*args: P.args, **kwargs: P.kwargs) -> Steps[T]:
+        ear = Heard()
+        result: Any = yield from ear(work(*args, **kwargs))
+        return dataclasses.replace(result, warnings=ear.texts)
+
+    return heard
 
 
 def drain(steps: Steps[T], on_step: Callable[[Step], None] | None = None) -> T:

@@ -38,6 +38,8 @@ class Watch:
 
 def describe(step: Step) -> str:
     """For example "Drawing pictures of Twemoji, 12 of 60"."""
+    if step.stage == "wait":
+        return f"Waiting {step.group}"
     text = VERBS.get(step.stage, step.stage) + (f" of {step.group}" if step.group else "")
     text += f", {step.done} of {step.total}" if step.total else ""
     return text if step.loss is None else f"{text}, loss {step.loss:.3g}"

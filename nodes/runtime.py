@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from comfy_execution.utils import get_executing_context
 
 from ..guda.config import digest
 from ..guda.errors import GudaError
-from ..guda.escape import for_page
+from ..guda.escape import for_page, visible
 from ..guda.pace import Clock, time_left
 from ..guda.steps import Step, Steps, drain
 from .places import stamps
@@ -59,6 +60,9 @@ class _Display:
         self._started = time.monotonic()
 
     def __call__(self, step: Step) -> None:
+        if step.warning:
+            self._warn(step.warning)
+            return
         place, self._begun = self._watch.place(step), True
         mm.throw_exception_if_processing_interrupted()
         if place is not None:
@@ -75,6 +79,13 @@ class _Display:
                 words = self._watch.words(step) + time_left(self._left)
                 send_text(f"{words}\n{self._note}".rstrip())
 
+    def _warn(self, text: str) -> None:
+        """In ComfyUI's log, as a message on the page, and under the node until it runs again."""
+        if (line := warning(text)) not in self._note.splitlines():
+            logging.warning("GUDA: %s", visible(text, keep=""))
+            send_event("guda.warning", {"text": text})
+            self._note = f"{line}\n{self._note}".rstrip()
+
     def end(self) -> None:
         done = f"Done in {time.monotonic() - self._started:.0f} s"
         send_text(f"{done}\n{self._note}".rstrip())
@@ -83,7 +94,8 @@ class _Display:
         if not self._begun:
             return  # refused at once: the error says it all
         title, kept = "Failed" if failed else "Stopped", self._watch.kept()
-        send_text(f"{title}. {kept}")
+        doubts = [line for line in self._note.splitlines() if line.startswith(warning(""))]
+        send_text("\n".join([f"{title}. {kept}", *doubts]))
         send_event("guda.stopped", {"title": title, "text": kept, "failed": failed})
 
 
@@ -102,6 +114,11 @@ class _Throttle:
         if self._due:
             now = time.monotonic()
             self._next = now + max(self._interval, 20 * (now - self._entered))
+
+
+def warning(text: str) -> str:
+    """As it stands under a node."""
+    return f"Warning: {visible(text, keep='')}"
 
 
 def send_text(text: str) -> None:
@@ -128,7 +145,9 @@ def send_event(name: str, data: dict[str, str | bool]) -> None:
 
 def plan(steps: Steps[Plan]) -> str:
     """Measure what a job will take, and say so before it begins."""
-    text = f"Planned: {drain(steps, _Display(Planning()))}"
+    show = _Display(Planning())
+    planned = drain(steps, show)
+    text = "\n".join([f"Planned: {planned}", *map(warning, planned.warnings)])
     send_text(text)
     return text
 

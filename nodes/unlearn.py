@@ -8,7 +8,7 @@ from ..guda.config import MemoryConfig, UnlearnConfig
 from . import places, settings
 from .convert import to_batch
 from .progress import Unlearning
-from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run
+from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run, warning
 from .types import CATEGORY, Counterfactuals, groups_input, model_input
 
 LORAS = Written()
@@ -131,13 +131,14 @@ class GudaLoadCounterfactuals(io.ComfyNode):
 
 
 def gate_summary(made) -> str:
-    """One line per style."""
+    """One line per style, then one per warning."""
     from ..guda.wording import plain
 
-    return "\n".join(
+    lines = [
         f"{plain(e.name)}: {'passed' if e.gate.passed else 'FAILED'}, {e.gate.reason}"
         for e in made.entries
-    )
+    ]
+    return "\n".join([*lines, *map(warning, made.warnings)])
 
 
 def _constants(inputs: dict) -> dict:

@@ -163,7 +163,17 @@ function listen() {
       if (isSource(detail.node, node, source)) panel.take(detail.output)
     }
   })
-  // A run that ended early, and what of it is kept: from nodes/runtime.py, which escapes it all.
+  // What a run doubts: from nodes/runtime.py, which keeps it under the node as well, and which
+  // escapes all of its texts for the page.
+  api.addEventListener("guda.warning", ({ detail }) => {
+    app.extensionManager?.toast?.add?.({
+      severity: "warn",
+      summary: titleOf(detail.node),
+      detail: unescaped(detail.text),
+      life: LONG,
+    })
+  })
+  // A run that ended early, and what of it is kept: escaped as well.
   api.addEventListener("guda.stopped", ({ detail }) => {
     const text = `${detail.title}. ${detail.text}`
     for (const panel of panelsOf(detail.node)) panel.say(unescaped(text))

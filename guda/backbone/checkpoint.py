@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from ..errors import ModelError
-from . import layout
+from . import layout, tensorfile
 from .layout import Shape, UnetShape
+from .tensorfile import Entry
 
 FAMILIES = ("sd1", "sd2", "sdxl")
 _FLOATS = {"F16", "BF16", "F32", "F64"}
@@ -33,13 +34,6 @@ _OTHERS = {  # a name that only this architecture has, below any prefix
     "blocks.0.self_attn.": "Wan or another video model",
 }
 SUPPORTED = "use Stable Diffusion 1.x, 2.x or SDXL base"
-
-
-class Entry(NamedTuple):
-    """The type, in safetensors' words ("F16"), and shape of one tensor."""
-
-    dtype: str
-    shape: Shape
 
 
 @dataclass(frozen=True)
@@ -67,27 +61,13 @@ def family(name: str) -> dict[str, Any]:
 
 def read_header(path: Path) -> dict[str, Entry]:
     """Names, types and shapes of a safetensors file. Raises ModelError when it is none."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if not 2 <= size <= 100_000_000:
-                raise ValueError("its first bytes are not a header's length")
-            header = json.loads(file.read(size))
-        whole = path.stat().st_size - 8 - size
-        header.pop("__metadata__", None)
-        found = {n: Entry(e["dtype"], tuple(e["shape"])) for n, e in header.items()}
-        needed = max((e["data_offsets"][1] for e in header.values()), default=0)
-        if needed > whole:
-            raise ValueError(f"{needed - whole} bytes are missing at its end")
-    except OSError as error:
-        raise ModelError(
-            f"The model {path} cannot be read ({error.strerror}); check the file and its rights."
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"{path} is not a whole safetensors file ({error}); download or copy it again."
-        ) from error
-    return found
+    return tensorfile.read(path, lambda reason: _damaged(path, reason)).entries
+
+
+def _damaged(path: Path, reason: object) -> ModelError:
+    return ModelError(
+        f"{path} is not a whole safetensors file ({reason}); download or copy it again."
+    )
 
 
 def entries_of(tensors: Mapping[str, Tensor]) -> dict[str, Entry]:
@@ -202,9 +182,12 @@ class FileTensors(Mapping[str, Tensor]):
         self._path = path
 
     def __enter__(self) -> FileTensors:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        self._file = safe_open(self._path, "pt")
+        try:
+            self._file = safe_open(self._path, "pt")
+        except (SafetensorError, OSError) as error:
+            raise _damaged(self._path, error) from error
         self._file.__enter__()
         return self
 
@@ -212,7 +195,14 @@ class FileTensors(Mapping[str, Tensor]):
         self._file.__exit__(*args)
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._file.get_tensor(name)
+        from safetensors import SafetensorError
+
+        if name not in self.entries:
+            raise KeyError(name)
+        try:
+            return self._file.get_tensor(name)
+        except (SafetensorError, OSError, AttributeError) as error:  # a type that torch lacks
+            raise _damaged(self._path, f"{name}: {error}") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ModelError
+from ..reading import read_json
 
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -35,7 +35,7 @@ def clip_features(folder: Path, device: torch.device | str = "cpu") -> Callable[
     model = model.eval().requires_grad_(False).to(device)
     side = model.config.image_size
     path = Path(folder) / "preprocessor_config.json"
-    told = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    told = read_json(path, kind=ModelError) if path.exists() else {}
     mean = torch.tensor(told.get("image_mean", _MEAN), device=device).view(3, 1, 1)
     std = torch.tensor(told.get("image_std", _STD), device=device).view(3, 1, 1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModelError
+from ..reading import read_json
 from .assemble import AUTO, assemble, check_prediction
 from .checkpoint import FileTensors, identify, read_header
 from .stable_diffusion import StableDiffusion
@@ -177,13 +177,13 @@ def _check_folder(folder: Path) -> str:
             f"The model folder {folder} has no model_index.json; give the folder of a diffusers "
             "Stable Diffusion pipeline."
         )
-    try:
-        parts = json.loads(index.read_text("utf-8"))
-        kind = parts["_class_name"]
-    except (ValueError, KeyError, TypeError) as error:
+    parts = read_json(index, kind=ModelError)
+    kind = parts.get("_class_name") if isinstance(parts, dict) else None
+    if not isinstance(kind, str):
         raise ModelError(
-            f"{index} is not a diffusers pipeline description ({error}); save the pipeline again."
-        ) from None
+            f"{index} is not a diffusers pipeline description (no _class_name); save the pipeline "
+            "again."
+        )
     if kind not in PIPELINES:
         raise ModelError(
             f"The model folder {folder} holds a {kind}; only StableDiffusionPipeline (Stable "

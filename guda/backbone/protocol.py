@@ -90,9 +90,11 @@ class Backbone(Protocol):
 
     conditional: whether prompts matter; an unconditional model gives them rows without content.
     overrides: settings, other than the model's own, that change what is computed with it.
+    warnings: whole sentences on what is doubtful about the model, said with every job that it does.
     """
 
     name: str
+    warnings: Sequence[str]
     conditional: bool
     fingerprint: str
 

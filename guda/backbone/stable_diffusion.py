@@ -30,6 +30,7 @@ class StableDiffusion:
     """
 
     conditional = True
+    warnings: Sequence[str] = ()
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ class Unconditional:
     """
 
     conditional = False
+    warnings: Sequence[str] = ()
     overrides: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(

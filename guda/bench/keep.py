@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import reading
+from ..errors import GudaError
 from ..files import write_text
 from ..steps import Steps
 from .meter import Cost
@@ -18,11 +20,11 @@ def kept(
 ) -> Steps[tuple[np.ndarray, Cost, str]]:
     """The scores in `path` if they were made from `key`; else those of `work`, written there."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = reading.read_json(path, reading.TABLE)
         if data["key"] == key:
             work.close()
             return np.array(data["scores"]), Cost(**data["cost"]), data["remark"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (GudaError, ValueError, KeyError, TypeError):
         pass  # absent or damaged
     scores, cost, remark = yield from work
     data = {

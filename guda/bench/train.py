@@ -122,7 +122,7 @@ def train(
     backbone.refresh()
     tensors = {n: p.detach().contiguous() for n, p in parameters.items()}
     write_bytes(path, save(tensors, {"key": key}))
-    checkpoint.unlink(missing_ok=True)
+    checkpoints.remove(checkpoint)
 
 
 def _loss(

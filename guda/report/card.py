@@ -25,7 +25,7 @@ def card(attribution: Attribution, image_index: int) -> Image.Image:
     drawn, scale = heatmap.overlays(attribution, image_index, top=MAPS, size=tile)
     maps_top = PAD + head + TITLE
     foot = maps_top + max(o.image.height for o in drawn) + 36
-    canvas = Canvas(WIDTH, foot + 92)
+    canvas = Canvas(WIDTH, foot + 92 + (18 if attribution.warnings else 0))
     canvas.frame()
     canvas.picture(photo, PAD, PAD, photo.width, photo.height)
     left = PAD + PHOTO + PAD
@@ -93,3 +93,6 @@ def _foot(canvas: Canvas, attribution: Attribution, scale: float, top: float) ->
         canvas.text(PAD, y, line, 13, FAINT)
         y += 18
     canvas.text(PAD, y, f"model {name}, GUDA {attribution.version}", 13, FAINT)
+    if attribution.warnings:
+        said = f"Warning: {' '.join(attribution.warnings)}"
+        canvas.text(PAD, y + 18, said, 13, INK, bold=True, room=WIDTH - 2 * PAD)

@@ -29,12 +29,14 @@ PHOTO = 440  # longer side of a picture, pixels: twice its width on the page
 def to_html(attribution: Attribution, *, top: int = 4) -> str:
     """The whole page; `top` leading groups get a heat map and a profile."""
     count, groups = len(attribution.images), len(attribution.groups)
+    warnings = attribution.warnings
     model = _text(attribution.full_model.get("name", "the model"))
     pictures = "picture" if count == 1 else "pictures"
     body = [
         "<h1>Style attribution</h1>",
         f'<p class="soft">{count} {pictures}, {groups} tested styles, model {model}</p>',
         f'<p class="meaning">{escape(wording.MEANING)}</p>',
+        *(f'<p class="meaning warning"><b>Warning:</b> {_text(w)}</p>' for w in warnings),
         _overview(attribution) if count > 1 else "",
         *(_section(attribution, i, top) for i in range(count)),
         _details(attribution),

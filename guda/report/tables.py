@@ -41,6 +41,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
             "seconds": attribution.seconds,
             "version": attribution.version,
             "note": wording.MEANING,
+            "warnings": attribution.warnings,
         }
     )
 
@@ -76,8 +77,9 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
 
 def to_markdown(attribution: Attribution) -> str:
     """One section per picture: verdict, table, and what the score means."""
+    warnings = [f"> **Warning:** {for_markdown(text)}" for text in attribution.warnings]
     sections = [_section(attribution, image) for image in attribution.images]
-    return "\n\n".join(["# Style attribution", *sections]) + "\n"
+    return "\n\n".join(["# Style attribution", *warnings, *sections]) + "\n"
 
 
 def _section(attribution: Attribution, image: ImageScores) -> str:

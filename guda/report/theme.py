@@ -17,6 +17,7 @@ h3{font-size:17px;margin:32px 0 4px}
 p{margin:0 0 8px}.soft{color:var(--soft)}.small{font-size:14px}
 .meaning{background:var(--tint);border-left:4px solid var(--lead);border-radius:0 10px 10px 0;
 padding:12px 18px;margin:22px 0 28px;max-width:760px}
+.warning{border-color:var(--pos);background:var(--card);margin-top:0;overflow-wrap:anywhere}
 .card{background:var(--card);border:1px solid var(--line);border-radius:16px;padding:28px;
 margin:0 0 28px;box-shadow:var(--shade)}
 .overview{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:14px;

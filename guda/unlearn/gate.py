@@ -11,6 +11,7 @@ from ..backbone import Backbone, Conditioning, LoraWeights
 from ..encoded import EncodedGroup
 from ..memory import Room
 from ..noise import draw
+from ..reading import number
 
 LEVELS = (5, 20, 60, 150, 300, 500, 700, 900)
 """Noise levels of the gate, in thousandths of the schedule's length."""
@@ -56,7 +57,11 @@ class Gate:
 
     @classmethod
     def from_dict(cls, values: dict) -> Gate:
-        return cls(**{k: float(values[k]) for k in cls.__dataclass_fields__})
+        """Raises ValueError for anything but positive errors."""
+        read = {k: number(values.get(k), k) for k in cls.__dataclass_fields__}
+        if min(read["forget_full"], read["retain_full"]) <= 0:
+            raise ValueError("a gate's error is not positive")
+        return cls(**read)
 
 
 def measure(

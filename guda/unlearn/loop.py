@@ -164,19 +164,26 @@ def _train(
             loss = forget + config.preserve_weight * preserve
             norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)
             if not math.isfinite(loss + norm.item()):
-                raise DivergedError(
-                    f"Unlearning {name!r} stopped at step {before + step + 1}: the loss is {loss}, "
-                    f"its gradient norm {norm.item()}. Lower lr (it is {config.lr:g}) and run "
-                    "again; what was finished before is kept."
-                )
+                what = f"the loss is {loss}, its gradient norm {norm.item()}"
+                raise _diverged(name, before + step, what, config)
             optimizer.step()
             optimizer.zero_grad()
             losses.append((step, forget, preserve))
-            if checkpoint is not None and _is_due(step + 1, config):
-                checkpoints.save(checkpoint, key, parameters, optimizer, losses)
+            if _is_due(step + 1, config):
+                if not all(p.isfinite().all() for p in parameters.values()):
+                    raise _diverged(name, before + step, "its weights are not finite", config)
+                if checkpoint is not None:
+                    checkpoints.save(checkpoint, key, parameters, optimizer, losses)
             done = before + step + 1
             yield Step("unlearn", done, config.total_steps, name, loss, forget, preserve)
         return lora.weights(), losses
+
+
+def _diverged(name: str, step: int, what: str, config: UnlearnConfig) -> DivergedError:
+    return DivergedError(
+        f"Unlearning {name!r} stopped at step {step + 1}: {what}. Lower lr (it is {config.lr:g}) "
+        "and run again; what was finished before is kept."
+    )
 
 
 def learning_rate(step: int, config: UnlearnConfig) -> float:

@@ -48,7 +48,7 @@ def test_what_is_continued_from_holds_no_file(tmp_path):
     optimizer = torch.optim.AdamW([parameter])
     parameter.square().sum().backward()
     optimizer.step()
-    path, one = tmp_path / "x.checkpoint.safetensors", {"x": parameter}
+    path, one = tmp_path / "x.resume", {"x": parameter}
     checkpoints.save(path, "key", one, optimizer, [(0, 1.0, 2.0)])
     assert checkpoints.restore(path, "key", one, optimizer) == [(0, 1.0, 2.0)]
     overwrite(path)
@@ -97,7 +97,7 @@ def test_fewer_repetitions_leave_none_of_the_others_checkpoints(backbone, groups
             break
     running.close()
     slug = groups[groups.names[0]].slug
-    assert f"1.{slug}.checkpoint.safetensors" in os.listdir(folder)
+    assert f"1.{slug}.resume" in os.listdir(folder)
     made, _ = make(backbone, groups, brief, folder)
     assert sorted(os.listdir(folder)) == sorted([MANIFEST, *(e.file for e in made.entries)])
 
@@ -135,6 +135,7 @@ def test_the_files_and_what_they_say(backbone, groups, brief, tmp_path):
             "guda.recipe": json.dumps(brief.as_dict()),
             "guda.losses": json.dumps(entry.losses),
             "guda.gate": json.dumps(entry.gate.as_dict()),
+            "guda.digest": metadata["guda.digest"],
         }
     assert load_set(tmp_path / "set") == made
 
@@ -289,10 +290,10 @@ def test_a_write_that_fails_keeps_the_earlier_groups(backbone, groups, brief, tm
             break
     with small_files_only(), pytest.raises(SaveError) as caught:
         drain(steps)
-    failed = "stripes.checkpoint.safetensors" if stage == "checkpoint" else "stripes.safetensors"
+    failed = "stripes.resume" if stage == "checkpoint" else "stripes.safetensors"
     assert str(caught.value).startswith(f"{tmp_path / failed} could not be written (")
     kept = {MANIFEST, "dots.safetensors"}
-    kept |= {"stripes.checkpoint.safetensors"} if stage == "lora" else set()
+    kept |= {"stripes.resume"} if stage == "lora" else set()
     assert set(os.listdir(tmp_path)) == kept
     found = load_set(tmp_path)
     assert found.names == ("dots",)
@@ -301,7 +302,7 @@ def test_a_write_that_fails_keeps_the_earlier_groups(backbone, groups, brief, tm
     expected = {"waves"} if stage == "lora" else {"stripes", "waves"}
     assert {s.group for s in trained} == expected
     assert made.names == groups.names
-    assert not list(tmp_path.glob("*checkpoint*"))
+    assert not list(tmp_path.glob("*.resume*"))
 
 
 def test_a_folder_that_cannot_be_made(backbone, groups, brief, tmp_path):

@@ -24,11 +24,10 @@ def test_writes_and_overwrites(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_temporary_file_is_a_neighbour_with_the_same_suffix(tmp_path: Path):
+def test_the_temporary_file_is_a_hidden_neighbour_that_no_list_of_models_shows(tmp_path: Path):
     seen = []
     write_atomically(tmp_path / "a.safetensors", lambda t: (seen.append(t), t.touch())[0])
-    assert seen[0].parent == tmp_path and seen[0].suffix == ".safetensors"
-    assert seen[0].name != "a.safetensors"
+    assert seen[0].parent == tmp_path and seen[0].suffix == ".tmp" and seen[0].name[0] == "."
 
 
 def test_another_error_passes_through_and_leaves_the_old_file(tmp_path: Path):

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from guda import groups as g
-from guda.captions import split_caption
 from guda.errors import GroupsError, ImageError
+from guda.phrases import split_caption
 
 TEMPLATE = "{content}, in {style} style"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from guda import pictures
+from guda import formats
 from guda.errors import ImageError, SaveError
 from guda.pictures import fit, load, probe, save_png
 
@@ -260,4 +260,4 @@ def test_save_png_errors(tmp_path: Path):
 
 def test_the_list_of_formats_is_known_to_pillow():
     Image.init()
-    assert set(pictures.FORMATS) <= set(Image.OPEN)
+    assert set(formats.FORMATS) <= set(formats.decoders()) <= set(Image.OPEN)

@@ -287,10 +287,22 @@ def _losses(path):
 
 
 @pytest.mark.parametrize("damage", [_truncate, _empty, _garbage, _lacking, _losses])
-def test_a_damaged_checkpoint_starts_anew(run, quick, whole, tmp_path, damage):
-    path = tmp_path / "c.safetensors"
+def test_after_a_damaged_checkpoint_the_one_before_it_is_continued(
+    run, quick, whole, tmp_path, damage
+):
+    path = tmp_path / "c.resume"
     run(quick, path, stop=4)
     damage(path)
+    steps, result = run(quick, path)
+    assert steps[0].done == 3
+    assert same(result, whole)
+
+
+def test_where_every_checkpoint_is_damaged_training_starts_anew(run, quick, whole, tmp_path):
+    path = tmp_path / "c.resume"
+    run(quick, path, stop=4)
+    for file in list(tmp_path.iterdir()):
+        _garbage(file)
     steps, result = run(quick, path)
     assert steps[0].done == 1
     assert same(result, whole)

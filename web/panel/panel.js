@@ -110,6 +110,8 @@ export class Panel {
     })
     const parts = [make("div", "guda-top", "", this.viewer.element, words), list]
     if (this.images.length > 1) parts.unshift(this.pictures())
+    const warnings = this.payloads.flatMap((p) => p?.warnings ?? [])
+    parts.unshift(...warnings.map((text) => make("p", "guda-warning", text)))
     parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
     this.body.replaceChildren(...parts)
     this.choose(image, chosen)
