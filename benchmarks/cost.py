@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from guda.backbone import lora
 from guda.bench import digits
 from guda.bench.train import train
-from guda.elbo import Query
-from guda.encoded import encode_groups
-from guda.recipe import STABLE_DIFFUSION
-from guda.scoring import score_queries
+from guda.groups.encode import encode_groups
+from guda.scoring.differences import score_queries
+from guda.scoring.elbo import Query
 from guda.steps import drain
-from guda.unlearn.loop import unlearn_group
+from guda.unlearning.recipe import STABLE_DIFFUSION
+from guda.unlearning.train import unlearn_group
 
 STEPS = 20
 

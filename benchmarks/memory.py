@@ -22,13 +22,13 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guda import fit, footprint
-from guda.backbone import Conditioning, LoraWeights, checkpointed, training_attention
-from guda.backbone.load import DEMO, load
+from guda.backbone.files.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
 from guda.bench.meter import metered
+from guda.budget import footprint
 from guda.config import ElboConfig
-from guda.recipe import STABLE_DIFFUSION
+from guda.diffusion import Conditioning, LoraWeights, checkpointed, training_attention
+from guda.unlearning.recipe import STABLE_DIFFUSION
 
 GB = 1e9
 TRAINED: dict[str, Any] = {
@@ -106,15 +106,15 @@ def planned(name: str, unlearn: float, score: float) -> None:
     def train(n: int, again: bool) -> footprint.Footprint:
         return footprint.training(backbone, STABLE_DIFFUSION, n, checkpointing=again)
 
-    free = unlearn * GB * fit.MARGIN
+    free = unlearn * GB * rows.MARGIN
     again = train(1, False).total > free
-    n = fit.largest(lambda n: train(n, again), whole, free)
+    n = rows.largest(lambda n: train(n, again), whole, free)
     print(f"\nPlanned with {unlearn:g} GB for unlearning and {score:g} GB for scoring:")
     row(f"unlearning, {n}{', gradient checkpointing' if again else ''}", train(n, again))
-    n = fit.largest(
+    n = rows.largest(
         lambda n: footprint.scoring(backbone, weights, n),
         ElboConfig().batch_size,
-        score * GB * fit.MARGIN,
+        score * GB * rows.MARGIN,
     )
     row(f"scoring, {n}", footprint.scoring(backbone, weights, n))
 

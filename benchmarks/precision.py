@@ -18,13 +18,13 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guda.backbone import LoraWeights
-from guda.backbone.load import DEMO, load
+from guda.backbone.files.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
 from guda.config import ElboConfig, UnlearnConfig
-from guda.elbo import Query
-from guda.noise import generator
-from guda.scoring import score_queries
+from guda.diffusion import LoraWeights
+from guda.diffusion.noise import generator
+from guda.scoring.differences import score_queries
+from guda.scoring.elbo import Query
 from guda.steps import drain
 
 SIZES = (0.01, 0.02, 0.04)

@@ -19,10 +19,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from guda import demo
-from guda.backbone.load import DEMO, load
+from guda.backbone.files.load import DEMO, load
 from guda.config import ElboConfig, UnlearnConfig
-from guda.elbo import Query
-from guda.scoring import score_queries
+from guda.scoring.differences import score_queries
+from guda.scoring.elbo import Query
 from guda.steps import drain
 
 

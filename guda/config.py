@@ -6,86 +6,10 @@ help, default and range are written once, here.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from .errors import ConfigError
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    advanced: bool = True,
-    step: float | None = None,
-    before: Any = None,
-    large: Any = None,
-) -> Any:
-    """A dataclass field with its documentation and its bounds (inclusive) attached.
-
-    step: what a field on a form moves by and rounds to; None means 1, or 0.01 for a float.
-    before: for a setting that came later, the value with which everything is as it was before.
-    large: what suits Stable Diffusion, where the default suits small models.
-    """
-    return field(
-        default=default,
-        metadata={
-            "help": help,
-            "low": low,
-            "high": high,
-            "choices": choices,
-            "advanced": advanced,
-            "step": step,
-            "before": before,
-            "large": large,
-        },
-    )
-
-
-class Settings:
-    """Checks every field of a dataclass made of `setting` fields when one is built."""
-
-    def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            value, meta = getattr(self, f.name), f.metadata
-            kind = type(f.default)
-            if kind is float and type(value) is int:
-                object.__setattr__(self, f.name, float(value))
-            elif type(value) is not kind:
-                raise ConfigError(f"{f.name} is {value!r}; give a {kind.__name__}.")
-            if meta["choices"] and value not in meta["choices"]:
-                allowed = ", ".join(meta["choices"])
-                raise ConfigError(f"{f.name} is {value!r}; choose one of: {allowed}.")
-            if kind is float and not math.isfinite(value):
-                raise ConfigError(f"{f.name} is {value}; give a finite number.")
-            low, high = meta["low"], meta["high"]
-            if low is not None and value < low:
-                raise ConfigError(f"{f.name} is {value}; the least allowed is {low:g}.")
-            if high is not None and value > high:
-                raise ConfigError(f"{f.name} is {value}; the most allowed is {high:g}.")
-
-    def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)  # type: ignore[call-overload]
-
-    def as_key(self) -> dict[str, Any]:
-        """What names the results: later settings are left out where they change nothing.
-
-        So what was made before they came is still found.
-        """
-        before = {f.name: f.metadata["before"] for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {k: v for k, v in self.as_dict().items() if before[k] is None or v != before[k]}
-
-    def replace(self, **changes: Any):
-        """A validated copy with some settings changed."""
-        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
-
+from .settings import Settings, setting
 
 ANCHORS = ("awss", "uniform", "style_removed", "matched_retain")
 OPERATORS = (
@@ -311,9 +235,3 @@ class MemoryConfig(Settings):
         "picture fits without it.",
         choices=CHECKPOINTING,
     )
-
-
-def digest(*parts: Any) -> str:
-    """A short stable hash of JSON-like values, for cache keys and fingerprints."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()

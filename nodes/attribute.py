@@ -75,9 +75,10 @@ class GudaAttribute(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, counterfactuals, image=None, prompt="", latent=None, **values):
-        from ..guda import heatmap, report, wording
-        from ..guda.pipeline import AttributeRequest, attribute
-        from ..guda.planner import plan_attribute
+        from ..guda import report
+        from ..guda.jobs.attribute import AttributeRequest, attribute
+        from ..guda.jobs.plan import plan_attribute
+        from ..guda.report import heatmap, wording
 
         pictures, latents = asked(model, image, latent)
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..guda.drawing import PAPER
 from ..guda.files import slugify, write_atomically, write_text
+from ..guda.report.drawing import PAPER
 
 
 def from_batch(image: Tensor) -> list[Tensor]:

@@ -48,7 +48,7 @@ class GudaGeneratePictures(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, prompts, **values):
-        from ..guda.generate import draw
+        from ..guda.groups.draw import draw
 
         wanted = [line for line in lines(prompts) if line] or [""]
         with on_device(model):

@@ -21,8 +21,8 @@ def base_model(
     model, clip, vae, name: str, resolution: int = 0, dtype: torch.dtype = torch.float32
 ):
     """The `guda.backbone` of what a graph uses, a copy in `dtype`. Raises ModelError."""
-    from ..guda.backbone.assemble import assemble
-    from ..guda.backbone.checkpoint import entries_of
+    from ..guda.backbone.files.assemble import assemble
+    from ..guda.backbone.files.header import entries_of
 
     for part, what in ((model, "model"), (getattr(clip, "patcher", clip), "text encoder")):
         if "gguf" in type(part).__name__.lower():

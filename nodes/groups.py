@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..guda.captions import TEMPLATE
 from ..guda.config import SampleConfig
+from ..guda.groups.captions import TEMPLATE
 from . import places, settings
 from .progress import Drawing
 from .runtime import Written, normal_mode, on_device, problem, run
@@ -75,8 +75,8 @@ class GudaGroupsFromFolder(io.ComfyNode):
 class GudaGroupsFromPrompts(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        from ..guda.contents import CONTENTS as SUBJECTS
         from ..guda.demo import CONTENTS, STYLES
+        from ..guda.groups.contents import CONTENTS as SUBJECTS
 
         return io.Schema(
             node_id="GudaGroupsFromPrompts",
@@ -128,9 +128,9 @@ class GudaGroupsFromPrompts(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, styles, contents, template=TEMPLATE, **values):
-        from ..guda.contents import CONTENTS
-        from ..guda.generate import generate_pictures
         from ..guda.groups import from_prompts, parse_contents, parse_styles
+        from ..guda.groups.contents import CONTENTS
+        from ..guda.groups.draw import generate_pictures
         from .sheets import contact_sheet
 
         config = settings.read(SampleConfig, values)
@@ -151,7 +151,7 @@ def _constants(inputs: dict) -> dict:
 
 def summary(groups) -> str:
     """One line per group."""
-    from ..guda.wording import plain
+    from ..guda.report.wording import plain
 
     lines = []
     for group in groups:

@@ -81,7 +81,7 @@ def chosen_maps(attribution, group: str, picture: int) -> list[tuple[int, str]]:
 
 def draw(attribution, index: int, group: str, opacity: float):
     """Overlay with legend (Pillow) and mask (H, W), on the scale of the report's sheet."""
-    from ..guda import heatmap, wording
+    from ..guda.report import heatmap, wording
 
     _, scale = heatmap.overlays(attribution, index, size=64)
     heat, picture = attribution.map_of(index, group), attribution.pictures[index]

@@ -83,13 +83,13 @@ class GudaLoadModel(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model):
-        from ..guda.backbone.load import check
+        from ..guda.backbone.files.load import check
 
         return problem(lambda: model is None or check(places.model_source(model)))
 
     @classmethod
     def fingerprint_inputs(cls, model, **others):
-        from ..guda.backbone.load import DEMO_FOLDER
+        from ..guda.backbone.files.load import DEMO_FOLDER
 
         source = places.model_source(model)
         return places.seen(DEMO_FOLDER if source == "demo" else Path(source))
@@ -98,7 +98,7 @@ class GudaLoadModel(io.ComfyNode):
     @normal_mode
     def execute(cls, model, prediction="auto", resolution=0, vae=None, precision="auto"):
         from ..guda.backbone import precision as formats
-        from ..guda.backbone.load import load
+        from ..guda.backbone.files.load import load
 
         loaded = load(
             places.model_source(model),

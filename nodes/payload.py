@@ -19,7 +19,8 @@ def payload(attribution) -> dict[str, Any]:
     that it points at), "picture", "scale" (nats at full colour) and "heatmaps": for every style a
     transparent PNG in the picture's shape, to be laid over it. Files are what /view takes.
     """
-    from ..guda import heatmap, report, wording
+    from ..guda import report
+    from ..guda.report import heatmap, wording
 
     folder, unit = places.temp_folder(), wording.unit(attribution)
     data = report.to_dict(attribution)

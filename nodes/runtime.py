@@ -14,16 +14,16 @@ import torch
 from comfy.utils import ProgressBar
 from comfy_execution.utils import get_executing_context
 
-from ..guda.config import digest
+from ..guda.budget.pace import Clock, time_left
 from ..guda.errors import GudaError
 from ..guda.escape import for_page, visible
-from ..guda.pace import Clock, time_left
+from ..guda.settings import digest
 from ..guda.steps import Step, Steps, drain
 from .places import stamps
 from .progress import Planning, Watch
 
 if TYPE_CHECKING:
-    from ..guda.planner import Plan
+    from ..guda.jobs.plan import Plan
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
-from ..guda.config import Settings
+from ..guda.settings import Settings
 
 S = TypeVar("S", bound=Settings)
 

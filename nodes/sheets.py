@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..guda import pictures
-from ..guda.drawing import INK, Canvas
-from ..guda.groups import StyleGroups
-from ..guda.heatmap import to_image
+from ..guda.groups import StyleGroups, pictures
+from ..guda.report.drawing import INK, Canvas
+from ..guda.report.heatmap import to_image
 from .convert import to_batch
 
 COLUMNS, TILE, PAD, TITLE = 8, 96, 8, 24

@@ -66,10 +66,10 @@ class GudaUnlearn(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, groups, set_name, **values):
-        from ..guda.pipeline import UnlearnRequest, unlearn
-        from ..guda.planner import plan_unlearn
-        from ..guda.recipe import recommended
+        from ..guda.jobs.plan import plan_unlearn
+        from ..guda.jobs.unlearn import UnlearnRequest, unlearn
         from ..guda.report import loss_curve
+        from ..guda.unlearning.recipe import recommended
 
         config = settings.read(UnlearnConfig, values, recommended(model))
         folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
@@ -122,8 +122,8 @@ class GudaLoadCounterfactuals(io.ComfyNode):
 
     @classmethod
     def execute(cls, set_name, styles=""):
-        from ..guda.captions import parse_contents
         from ..guda.counterfactuals import load_set
+        from ..guda.groups.captions import parse_contents
 
         found = load_set(places.set_folder(set_name))
         chosen = parse_contents(styles)
@@ -132,7 +132,7 @@ class GudaLoadCounterfactuals(io.ComfyNode):
 
 def gate_summary(made) -> str:
     """One line per style, then one per warning."""
-    from ..guda.wording import plain
+    from ..guda.report.wording import plain
 
     lines = [
         f"{plain(e.name)}: {'passed' if e.gate.passed else 'FAILED'}, {e.gate.reason}"

@@ -24,16 +24,18 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guda import demo, pictures
-from guda.attribution import Attribution, Outcome
-from guda.backbone import Backbone
-from guda.backbone.load import DEMO, load
+from guda import demo
+from guda.backbone.files.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
 from guda.config import ElboConfig, SampleConfig
 from guda.counterfactuals import CounterfactualSet
 from guda.demo.run import draw
-from guda.heatmap import to_image
-from guda.pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn
+from guda.diffusion import Backbone
+from guda.groups import pictures
+from guda.jobs.attribute import AttributeRequest, attribute
+from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.report.heatmap import to_image
+from guda.scoring.verdict import Attribution, Outcome
 from guda.steps import drain
 
 STYLES = demo.STYLES

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import torch
 
-from ..noise import seed_of
-from ..schedule import NoiseSchedule
-from .load import DEMO, load
+from ..diffusion.noise import seed_of
+from ..diffusion.schedule import NoiseSchedule
+from .files.load import DEMO, load
 from .stable_diffusion import StableDiffusion
 from .unconditional import Unconditional
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from .protocol import LoraWeights
+from ..diffusion.protocol import LoraWeights
 
 
 class FullTuning:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from ..diffusion.room import is_out_of_memory, release
 from ..errors import OutOfMemoryError, first_line
-from ..memory import is_out_of_memory, release
 
 
 def bring(

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ..config import SampleConfig
+from ..diffusion import lora_keys
+from ..diffusion.noise import generator
+from ..diffusion.protocol import Conditioning, LoraWeights, TrainableLora
+from ..diffusion.room import Room
+from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
 from ..errors import ImageError, ModelError
-from ..memory import Room
-from ..noise import generator
-from ..schedule import PREDICTIONS, NoiseSchedule
 from . import lora, placement, precision
-from .protocol import Conditioning, LoraWeights, TrainableLora
 from .text import Text
 
 VAE_PIXELS = 16 * 128**2  # that go through the VAE at once
@@ -245,8 +246,8 @@ class StableDiffusion:
         return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
-        """See `lora.from_file_keys`."""
-        return lora.from_file_keys(tensors, self.unet)
+        """See `lora_keys.from_file_keys`."""
+        return lora_keys.from_file_keys(tensors, self.unet)
 
 
 @torch.no_grad()

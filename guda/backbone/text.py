@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .protocol import Conditioning
+from ..diffusion.protocol import Conditioning
 
 
 @dataclass(frozen=True)

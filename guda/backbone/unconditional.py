@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import SampleConfig
-from ..noise import generator
-from ..schedule import NoiseSchedule
+from ..diffusion import lora_keys
+from ..diffusion.noise import generator
+from ..diffusion.protocol import Conditioning, LoraWeights, TrainableLora
+from ..diffusion.schedule import NoiseSchedule
 from . import lora
-from .protocol import Conditioning, LoraWeights, TrainableLora
 from .stable_diffusion import fingerprint
 
 
@@ -121,5 +122,5 @@ class Unconditional:
         return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
-        """See `lora.from_file_keys`."""
-        return lora.from_file_keys(tensors, self.unet)
+        """See `lora_keys.from_file_keys`."""
+        return lora_keys.from_file_keys(tensors, self.unet)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ..backbone import Backbone, Conditioning
-from ..baselines import Corpus
 from ..config import ElboConfig, UnlearnConfig
-from ..elbo import Query
-from ..encoded import EncodedGroup
+from ..diffusion import Backbone, Conditioning
 from ..groups import StyleGroups
+from ..groups.encode import EncodedGroup
+from ..scoring.elbo import Query
 from ..steps import Steps
+from .baselines import Corpus
 from .train import TrainConfig
 
 BUDGETS = (8, 16, 32, 64, 128)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import metrics
+from . import agreement
 from .benchmark import Questions
 from .meter import Cost
 
@@ -53,37 +53,37 @@ def compare(
     rest = [np.delete(logo, s, 0).mean(0) for s in range(len(logo))]
     ceiling = {
         name: np.mean([f(one, other) for one, other in zip(logo, rest, strict=True)], 0)
-        for name, f in metrics.METRICS.items()
+        for name, f in agreement.METRICS.items()
     }
     ceiling_others = np.mean(
-        [metrics.others(one, r, questions.named) for one, r in zip(logo, rest, strict=True)], 0
+        [agreement.others(one, r, questions.named) for one, r in zip(logo, rest, strict=True)], 0
     )
     top = ceiling["Top-1"]
     rows = [
         Row(
             CEILING,
-            {name: metrics.bootstrap(v) for name, v in ceiling.items()},
+            {name: agreement.bootstrap(v) for name, v in ceiling.items()},
             by_kind(top, questions),
-            metrics.bootstrap(ceiling_others),
+            agreement.bootstrap(ceiling_others),
             (1.0, 1.0, 1.0),
             logo_cost,
             f"mean of {len(logo)} seeds, each against the others",
         )
     ]
-    lead = metrics.top1(scored[0].scores, mean) if scored else None
+    lead = agreement.top1(scored[0].scores, mean) if scored else None
     for one in scored:
-        values = {name: f(one.scores, mean) for name, f in metrics.METRICS.items()}
-        fair = np.mean([metrics.top1(one.scores, other) for other in rest], 0)
+        values = {name: f(one.scores, mean) for name, f in agreement.METRICS.items()}
+        fair = np.mean([agreement.top1(one.scores, other) for other in rest], 0)
         rows.append(
             Row(
                 one.method,
-                {name: metrics.bootstrap(v) for name, v in values.items()},
+                {name: agreement.bootstrap(v) for name, v in values.items()},
                 by_kind(values["Top-1"], questions),
-                metrics.bootstrap(metrics.others(one.scores, mean, questions.named)),
+                agreement.bootstrap(agreement.others(one.scores, mean, questions.named)),
                 ratio(fair, top),
                 one.cost,
                 one.remark,
-                metrics.paired_bootstrap(lead, values["Top-1"]) if lead is not None else None,
+                agreement.paired_bootstrap(lead, values["Top-1"]) if lead is not None else None,
             )
         )
     return rows
@@ -91,7 +91,7 @@ def compare(
 
 def by_kind(values: np.ndarray, questions: Questions) -> dict[str, Figure]:
     kinds = np.array(questions.kinds)
-    return {k: metrics.bootstrap(values[kinds == k]) for k in dict.fromkeys(questions.kinds)}
+    return {k: agreement.bootstrap(values[kinds == k]) for k in dict.fromkeys(questions.kinds)}
 
 
 def ratio(a: np.ndarray, b: np.ndarray, resamples: int = 2000, seed: int = 0) -> Figure:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..attribution import interval
-from ..backbone import Backbone, LoraWeights
 from ..config import ElboConfig
-from ..elbo import Query
-from ..scoring import score_queries
+from ..diffusion import Backbone, LoraWeights
+from ..scoring.differences import score_queries
+from ..scoring.elbo import Query
+from ..scoring.verdict import interval
 from ..steps import Steps
 
 

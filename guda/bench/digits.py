@@ -16,11 +16,11 @@ from torch import Tensor
 
 from ..backbone import build
 from ..config import ElboConfig, SampleConfig, UnlearnConfig
+from ..diffusion.noise import generator, picture_key
 from ..errors import ConfigError
-from ..generate import draw
 from ..groups import Example, Group, StyleGroups
-from ..noise import generator, picture_key
-from ..pictures import save_png
+from ..groups.draw import draw
+from ..groups.pictures import save_png
 from ..steps import Steps
 from .benchmark import BUDGETS, Benchmark, Method, Model, Questions
 from .train import TrainConfig

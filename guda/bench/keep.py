@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import reading
 from ..errors import GudaError
-from ..files import write_text
+from ..files import reading, write_text
 from ..steps import Steps
 from .meter import Cost
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import estimate
-from ..backbone import Backbone
-from ..config import ElboConfig, digest
-from ..elbo import Points, Query, chunks, noised, weighted_terms
-from ..encoded import EncodedGroup
+from ..config import ElboConfig
+from ..diffusion import Backbone
+from ..groups.encode import EncodedGroup
+from ..scoring import allocation
+from ..scoring.elbo import Points, Query, chunks, noised, weighted_terms
+from ..settings import digest
 from ..steps import Step, Steps
 from .benchmark import Benchmark, Model, Questions
 from .keep import kept
@@ -44,7 +45,7 @@ def logo(
 
     key: names the full model and the questions. folder: where the deltas of each model are kept.
     """
-    points = estimate.points(bench.reference, full.backbone.schedule.length)
+    points = allocation.points(bench.reference, full.backbone.schedule.length)
     with_group = yield from elbo(full.backbone, questions, points, bench.reference)
     deltas = np.zeros((len(bench.seeds), len(questions), len(bench.groups)))
     total = Cost()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure as Canvas
 
-from ..drawing import BLUE, FAINT, INK, VERMILION
+from ..report.drawing import BLUE, FAINT, INK, VERMILION
 from .compare import CEILING, Row
 from .studies import Budget, by_schedule
 

@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from .. import pictures
-from ..backbone import Backbone
 from ..backbone.clip import clip_features
-from ..baselines import SCORERS
-from ..config import digest
-from ..encoded import EncodedGroup, encode_groups
+from ..diffusion import Backbone
 from ..files import slugify
-from ..groups import StyleGroups
-from ..pipeline import UnlearnRequest, unlearn
-from ..scoring import score_queries
+from ..groups import StyleGroups, pictures
+from ..groups.encode import EncodedGroup, encode_groups
+from ..jobs.unlearn import UnlearnRequest, unlearn
+from ..scoring.differences import score_queries
+from ..settings import digest
 from ..steps import Step, Steps
+from .baselines import SCORERS
 from .benchmark import Benchmark, Method, Model, Questions, corpus
 from .compare import Row, Scored, compare
 from .coverage import Coverage

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import metrics
-from ..backbone import LoraWeights
-from ..config import SCHEDULES, digest
+from ..config import SCHEDULES
 from ..counterfactuals import load_set
-from ..elbo import Query
-from ..scoring import score_queries
+from ..diffusion import LoraWeights
+from ..scoring.differences import score_queries
+from ..scoring.elbo import Query
+from ..settings import digest
 from ..steps import Steps
+from . import agreement
 from .benchmark import Benchmark, Method, Model, Questions
 from .compare import Figure
 from .coverage import Coverage, coverage
@@ -71,8 +72,8 @@ def budgets(
             made_from = digest(key, method.as_key(), config.as_dict(), bench.groups.names)
             path = folder / "budgets" / f"{schedule}-{n}.json"
             found, *_ = yield from kept(path, made_from, scores())
-            top1 = metrics.top1(found, logo.mean(0)[some])
-            rows.append(Budget(schedule, n, metrics.bootstrap(top1)))
+            top1 = agreement.top1(found, logo.mean(0)[some])
+            rows.append(Budget(schedule, n, agreement.bootstrap(top1)))
     return rows
 
 

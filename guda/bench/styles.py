@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import pictures
 from ..backbone import build
-from ..backbone.load import DEMO, load
-from ..config import ElboConfig, SampleConfig, UnlearnConfig, digest
+from ..backbone.files.load import DEMO, load
+from ..config import ElboConfig, SampleConfig, UnlearnConfig
 from ..demo import CONTENTS, STYLES
+from ..diffusion.noise import picture_key
 from ..errors import ConfigError
-from ..generate import draw, generate_pictures
-from ..groups import Example, StyleGroups, from_prompts, load_folder
-from ..noise import picture_key
+from ..groups import Example, StyleGroups, from_prompts, load_folder, pictures
+from ..groups.draw import draw, generate_pictures
+from ..settings import digest
 from ..steps import Steps, drain
 from .benchmark import BUDGETS, Benchmark, Method, Model, Questions
 from .train import TrainConfig

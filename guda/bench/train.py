@@ -16,14 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from .. import checkpoints
-from ..backbone import Backbone, Conditioning, training_attention
-from ..config import Settings, digest, setting
-from ..encoded import EncodedGroup
+from ..diffusion import Backbone, Conditioning, training_attention
+from ..diffusion.noise import generator
 from ..errors import DivergedError
 from ..files import write_bytes
-from ..noise import generator
+from ..groups.encode import EncodedGroup
+from ..settings import Settings, digest, setting
 from ..steps import Step, Steps
+from ..unlearning import resume
 
 Condition = Callable[[Sequence[str]], Conditioning]
 """Prompts -> conditioning, with gradients if the text encoder is trained too."""
@@ -97,7 +97,7 @@ def train(
     for module in modules.values():
         module.requires_grad_(True).train()
     try:
-        losses = checkpoints.restore(checkpoint, key, parameters, optimizer)
+        losses = resume.restore(checkpoint, key, parameters, optimizer)
         for step in range(len(losses), config.steps):
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * _rate(step, config)
@@ -114,7 +114,7 @@ def train(
             optimizer.zero_grad()
             losses.append((step, loss.item(), 0.0))
             if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
-                checkpoints.save(checkpoint, key, parameters, optimizer, losses)
+                resume.save(checkpoint, key, parameters, optimizer, losses)
             yield Step("train", step + 1, config.steps, label, loss.item())
     finally:
         for module in modules.values():
@@ -122,7 +122,7 @@ def train(
     backbone.refresh()
     tensors = {n: p.detach().contiguous() for n, p in parameters.items()}
     write_bytes(path, save(tensors, {"key": key}))
-    checkpoints.remove(checkpoint)
+    resume.remove(checkpoint)
 
 
 def _loss(

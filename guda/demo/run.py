@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import report
-from ..attribution import Attribution
-from ..backbone.load import DEMO, load
+from ..backbone.files.load import DEMO, load
 from ..config import ElboConfig, SampleConfig
-from ..generate import draw
-from ..pictures import save_png
-from ..pipeline import AttributeRequest, UnlearnRequest, attribute, unlearn
+from ..groups.draw import draw
+from ..groups.pictures import save_png
+from ..jobs.attribute import AttributeRequest, attribute
+from ..jobs.unlearn import UnlearnRequest, unlearn
+from ..scoring.verdict import Attribution
 from ..steps import Step, drain
 from . import groups, prompts
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PIL import Image
 
-from .. import heatmap, wording
-from ..attribution import Attribution, ImageScores
-from ..drawing import FAINT, INK, Canvas
+from ..scoring.verdict import Attribution, ImageScores
+from . import heatmap, wording
 from .charts import Axis, bar
+from .drawing import FAINT, INK, Canvas
 
 WIDTH, PAD, PHOTO = 1280, 40, 380  # pixels
 BARS, ROW, TITLE = 136, 44, 68  # where the bars begin, a style's row, the maps' heading

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from .. import wording
-from ..attribution import Attribution, ImageScores, Score
-from ..drawing import BLUE, FAINT, HAIRLINE, INK, QUIET, SKY, Canvas
-from ..heatmap import to_image
+from ..scoring.verdict import Attribution, ImageScores, Score
+from . import wording
+from .drawing import BLUE, FAINT, HAIRLINE, INK, QUIET, SKY, Canvas
+from .heatmap import to_image
 
 WIDTH = 512  # logical pixels; a wider chart is the same drawing, enlarged
 HEADER, FOOTER, PAD = 92, 52, 20

@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from .. import heatmap, wording
-from ..attribution import Attribution, ImageScores, Outcome, Score
 from ..config import ElboConfig
 from ..escape import visible
+from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
+from . import heatmap, wording
 from .theme import CSS
 
 POLICY = (

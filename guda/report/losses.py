@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from ..drawing import BLUE, FAINT, HAIRLINE, INK, VERMILION, Canvas
-from ..wording import digits, number
+from .drawing import BLUE, FAINT, HAIRLINE, INK, VERMILION, Canvas
+from .wording import digits, number
 
 Curve = Sequence[tuple[int, float, float]]  # (step, forget loss, retain loss)
 SERIES = (("forget", VERMILION), ("retain", BLUE))

@@ -7,9 +7,9 @@ import io
 import math
 from typing import Any
 
-from .. import wording
-from ..attribution import Attribution, ImageScores, Score
 from ..escape import for_cell, for_markdown
+from ..scoring.verdict import Attribution, ImageScores, Score
+from . import wording
 
 COLUMNS = (
     "image", "prompt", "verdict", "group", "delta", "stderr", "low", "high", "rank", "share",

@@ -37,10 +37,12 @@ import torch  # noqa: E402
 from diffusers import UNet2DConditionModel  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from guda.backbone import Conditioning, LoraWeights, layout  # noqa: E402
-from guda.backbone.checkpoint import Entry, identify  # noqa: E402
-from guda.backbone.load import load  # noqa: E402
-from guda.backbone.lora import TARGETS, to_file_keys  # noqa: E402
+from guda.backbone.files import layout  # noqa: E402
+from guda.backbone.files.header import Entry, identify  # noqa: E402
+from guda.backbone.files.load import load  # noqa: E402
+from guda.backbone.lora import TARGETS  # noqa: E402
+from guda.diffusion import Conditioning, LoraWeights  # noqa: E402
+from guda.diffusion.lora_keys import to_file_keys  # noqa: E402
 
 sys.modules["pack"] = pack = importlib.util.module_from_spec(
     importlib.util.spec_from_file_location(

@@ -17,15 +17,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from guda.backbone import LoraWeights
-from guda.backbone.load import DEMO_FOLDER, load
-from guda.backbone.lora import to_file_keys
+from guda.backbone.files.load import DEMO_FOLDER, load
 from guda.config import UnlearnConfig
 from guda.counterfactuals import load_set
+from guda.diffusion import LoraWeights
+from guda.diffusion.lora_keys import to_file_keys
+from guda.diffusion.noise import generator
 from guda.files import slugify
 from guda.groups import load_folder
-from guda.noise import generator
-from guda.unlearn.gate import Gate
+from guda.unlearning.gate import Gate
 
 # Two OpenMP threads that wait for each other on a busy machine make a tiny UNet 100 times slower.
 torch.set_num_threads(1)

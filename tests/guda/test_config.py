@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from guda.config import ElboConfig, SampleConfig, UnlearnConfig, digest
+from guda.config import ElboConfig, SampleConfig, UnlearnConfig
 from guda.errors import ConfigError
-from guda.recipe import LARGE, recommended
+from guda.settings import digest
+from guda.unlearning.recipe import LARGE, recommended
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Checkpoints on disk: told apart, refused with the remedy, or loaded. Nothing is ever fetched."""

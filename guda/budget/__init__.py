@@ -1,0 +1,1 @@
+"""What a job costs on this machine: memory counted, time measured, pictures at once."""

@@ -1,0 +1,14 @@
+"""What the method asks of a diffusion model: pure torch, and `Backbone`, the Protocol it sees."""
+
+from .attention import training_attention
+from .protocol import Backbone, Conditioning, LoraWeights, TrainableLora
+from .recompute import checkpointed
+
+__all__ = [
+    "Backbone",
+    "Conditioning",
+    "LoraWeights",
+    "TrainableLora",
+    "checkpointed",
+    "training_attention",
+]

@@ -1,0 +1,292 @@
+"""Style groups: pictures, or prompts for pictures to be made, that share a style.
+
+Notation: D_k is the forget set, the examples of one group; D_-k are those of all the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import GroupsError
+from ..files import slugify
+from ..settings import digest
+from . import captions, folders, layout, pictures
+from .captions import parse_contents, parse_styles
+from .phrases import CONTENT, STYLE, TEMPLATE
+from .remarks import Reading, Remarks
+
+__all__ = [
+    "MIN_EXAMPLES",
+    "TEMPLATE",
+    "Example",
+    "Group",
+    "StyleGroups",
+    "check_pictures",
+    "from_prompts",
+    "load_folder",
+    "parse_contents",
+    "parse_styles",
+    "slugify",
+    "split_heldout",
+]
+
+MIN_EXAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture of a group with its caption cut into content and template."""
+
+    id: str
+    """Unique in its group and the same everywhere: "fox/1.png", or "a fox #2" without a file."""
+    content: str
+    """What is shown, without the style."""
+    template: str
+    """The caption with the literal marker "{style}" where the style is named."""
+    path: Path | None = None
+    """None until the picture of a prompt-only example has been made."""
+
+    def prompt(self, style: str) -> str:
+        return self.template.replace(STYLE, style)
+
+    def styleless(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True)
+class Group:
+    """One style. An empty slug is made from the name; empty descriptors are the style phrase."""
+
+    name: str
+    slug: str
+    style: str
+    """The phrase that prompts use."""
+    descriptors: tuple[str, ...]
+    """Up to three phrases that describe the style, to compare styles by."""
+    examples: tuple[Example, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slug", self.slug or slugify(self.name))
+        object.__setattr__(self, "descriptors", tuple(self.descriptors) or (self.style,))
+
+
+@dataclass(frozen=True)
+class StyleGroups:
+    """Two or more groups that can be told apart. Raises GroupsError when they cannot."""
+
+    groups: tuple[Group, ...]
+    source: str
+    """ "folder" or "prompts"."""
+    reading: Reading | None = field(default=None, compare=False, repr=False)
+    """Of a folder: what was read, guessed and left out."""
+
+    def __post_init__(self) -> None:
+        if len(self.groups) < 2:
+            have = f'only "{self.groups[0].name}"' if self.groups else "no groups"
+            raise GroupsError(
+                f"there is {have}: unlearning one group needs other groups to keep; "
+                "add a second folder or style."
+            )
+        named = ((captions.nfc(g.name).casefold(), g) for g in self.groups)
+        _refuse_repeats(named, "have the same name but for upper and lower case; rename one")
+        slugs = ((g.slug, g) for g in self.groups)
+        _refuse_repeats(slugs, "would share the file name {}; rename one")
+        for group in self.groups:
+            _check_group(group)
+        styles = ((" ".join(g.style.casefold().split()), g) for g in self.groups)
+        _refuse_repeats(styles, "have the same style phrase {}; give each its own")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(g.name for g in self.groups)
+
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, name: str) -> Group:
+        for group in self.groups:
+            if group.name == name:
+                return group
+        raise GroupsError(f'there is no group "{name}"; choose one of: {", ".join(self.names)}.')
+
+    def subset(self, names: Sequence[str]) -> StyleGroups:
+        return StyleGroups(tuple(self[n] for n in dict.fromkeys(names)), self.source, self.reading)
+
+    def others(self, name: str) -> tuple[Group, ...]:
+        """The groups of D_-k when `name` is k."""
+        forget = self[name]
+        return tuple(g for g in self.groups if g is not forget)
+
+    @functools.cached_property
+    def manifest_hash(self) -> str:
+        """Of names, phrases, captions and files; not of their order or of where the files lie."""
+        rows = [
+            (
+                g.name,
+                g.style,
+                g.descriptors,
+                sorted((e.id, e.content, e.template, _file_hash(e.path)) for e in g.examples),
+            )
+            for g in self.groups
+        ]
+        return digest("groups", sorted(rows))
+
+
+def split_heldout(group: Group, share: float) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """(train, heldout): `share` of the examples, at least 1 held out and 2 not, by their ids' hash.
+
+    The order of the examples does not matter, and a larger share holds out a superset. As the
+    hash leaves the group out, pictures with the same id are held out in all groups alike.
+    """
+    if len(group.examples) < 3:
+        raise GroupsError(
+            f'group "{group.name}" has {len(group.examples)} examples; give at least '
+            f"{MIN_EXAMPLES}, as some are held out."
+        )
+    ranked = sorted(group.examples, key=lambda e: digest("heldout", e.id))
+    n = min(max(1, round(share * len(ranked))), len(ranked) - 2)
+    return tuple(ranked[n:]), tuple(ranked[:n])
+
+
+def check_pictures(groups: StyleGroups) -> None:
+    """Decode every picture fully. Raises ImageError for the first that is damaged."""
+    for group in groups:
+        for example in group.examples:
+            if example.path is not None:
+                pictures.load(example.path)
+
+
+def from_prompts(
+    styles: Mapping[str, str | Sequence[str]],
+    contents: Sequence[str],
+    *,
+    pictures: int,
+    template: str = TEMPLATE,
+) -> StyleGroups:
+    """Groups without pictures yet: `pictures` prompts each, going round the contents.
+
+    styles: group name to style phrase, or to (style phrase, descriptor, ...).
+    """
+    captions.check_template(template, "the template")
+    if not styles:
+        raise GroupsError("there are no styles; give at least two, one per line.")
+    contents = [c.strip() for c in contents]
+    if not contents:
+        raise GroupsError("there are no contents; give at least one thing to show, one per line.")
+    if not all(contents):
+        raise GroupsError(f"content {contents.index('') + 1} is blank; write it or leave it out.")
+    repeated, times = Counter(contents).most_common(1)[0]
+    if times > 1:
+        raise GroupsError(f'the content "{repeated}" is listed {times} times; list it once.')
+    if pictures < MIN_EXAMPLES:
+        raise GroupsError(f"pictures is {pictures}; the least allowed is {MIN_EXAMPLES}.")
+    numbered = ((n, content) for n in itertools.count(1) for content in contents)
+    examples = tuple(
+        Example(f"{content} #{n}", content, template.replace(CONTENT, content))
+        for n, content in itertools.islice(numbered, pictures)
+    )
+    groups = []
+    for name, given in styles.items():
+        phrases = [p.strip() for p in ([given] if isinstance(given, str) else given)]
+        if not name.strip() or not phrases or not all(phrases):
+            raise GroupsError(f'style "{name}" has a blank name or phrase; write it.')
+        described = captions.check_descriptors(phrases[1:], f'style "{name}"')
+        groups.append(Group(name, slugify(name), phrases[0], described, examples))
+    return StyleGroups(tuple(groups), "prompts")
+
+
+def load_folder(root: Path, *, template: str | None = None) -> StyleGroups:
+    """`<root>/<Group>/**/<picture>` with captions; see the README for the forms they may have.
+
+    Folders whose names start with "." or "_" are left out, and so is what other programs leave
+    beside pictures; `reading` of the result says what. Reads the header of every picture;
+    `check_pictures` reads the rest. Raises GroupsError or ImageError naming the file.
+    """
+    root = Path(root)
+    if template is not None:
+        captions.check_template(template, "the template")
+    remarks = Remarks()
+    styles = layout.style_folders(root, captions.phrase_names(root / "groups.json"), remarks)
+    names = [style.name for style in styles]
+    phrases = captions.read_phrases(root / "groups.json", names)
+    template = template or phrases.template or TEMPLATE
+    own = [Remarks() for _ in styles]
+    scans = [
+        [(before, folders.scan(path, said)) for before, path in style.parts]
+        for style, said in zip(styles, own, strict=True)
+    ]
+    tables = folders.Tables(
+        folders.tables_above(root, styles) + [t for s in scans for _, one in s for t in one.tables],
+        [p for s in scans for _, one in s for p in (*one.pictures.values(), *one.left)],
+        remarks,
+    )
+    groups = []
+    for style, scanned, said in zip(styles, scans, own, strict=True):
+        phrase = phrases.styles.get(style.name) or captions.phrase_of(style.name, style.repeats)
+        also = (style.name,) if style.name.casefold() != phrase else ()
+        found = folders.read_group(scanned, tables, (phrase, *also), template, said)
+        if len(found) < MIN_EXAMPLES and (left := said.lines_left_out()):
+            raise GroupsError(
+                f'group "{style.name}" has {len(found)} pictures; give at least {MIN_EXAMPLES}. '
+                f"Left out: {'; '.join(left)}."
+            )
+        examples = tuple(Example(f.key, *f.caption, f.path) for f in found)
+        described = phrases.descriptors.get(style.name, ())
+        groups.append(Group(style.name, slugify(style.name), phrase, described, examples))
+    by_name = dict(zip(names, own, strict=True))
+    return StyleGroups(tuple(groups), "folder", Reading(root, remarks, by_name))
+
+
+def _file_hash(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except OSError as error:
+        raise GroupsError(
+            f"{path} cannot be read ({error.strerror}); put it back or load the groups again."
+        ) from error
+
+
+def _refuse_repeats(keyed: Iterable[tuple[str, Group]], problem: str) -> None:
+    seen: dict[str, Group] = {}
+    for key, group in keyed:
+        if key in seen:
+            problem = problem.format(f"'{key}'")
+            raise GroupsError(f"groups '{seen[key].name}' and '{group.name}' {problem}.")
+        seen[key] = group
+
+
+def _check_group(group: Group) -> None:
+    if not group.style.strip():
+        raise GroupsError(f'group "{group.name}" has no style phrase; give one in groups.json.')
+    captions.check_descriptors(group.descriptors, f'group "{group.name}"')
+    if group.slug != slugify(group.slug):
+        raise GroupsError(
+            f'group "{group.name}" has the slug "{group.slug}"; use slugify to make it portable.'
+        )
+    if len(group.examples) < MIN_EXAMPLES:
+        raise GroupsError(
+            f'group "{group.name}" has {len(group.examples)} pictures; give at least '
+            f"{MIN_EXAMPLES}."
+        )
+    repeated, times = Counter(e.id for e in group.examples).most_common(1)[0]
+    if times > 1:
+        raise GroupsError(f'group "{group.name}" has "{repeated}" {times} times; keep one.')
+    try:
+        for e in group.examples:
+            "\n".join((group.name, e.id, e.content, e.template)).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise GroupsError(
+            f"group {group.name!a}: {error.object!a} holds characters that are not Unicode text; "
+            "rename the file or correct the caption."
+        ) from error

@@ -1,0 +1,183 @@
+"""Pictures in and out: files and tensors to RGB (3, H, W), float32 in [0, 1]."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageFile, ImageOps
+from torch import Tensor
+
+from ..errors import ImageError
+from ..files import write_bytes
+from .formats import decoders
+
+MIN_PIXELS = 16
+MAX_PIXELS = 2**27
+"""Width times height; a larger header is taken for a decompression bomb, as Pillow does."""
+
+
+def load(path: Path, size: int | None = None) -> Tensor:
+    """One picture, (3, H, W) float32 in [0, 1]; with `size`, cut to (3, size, size) by `fit`.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled, and an
+    animation gives its first frame. Raises ImageError for anything that does not decode fully.
+    """
+    path = Path(path)
+    with _opened(path) as picture:
+        try:
+            with _no_truncated_pictures():
+                picture.load()
+            pixels = _to_rgb(ImageOps.exif_transpose(picture))
+        except ImageError:
+            raise
+        except Exception as error:  # a decoder raises nearly anything on a damaged file
+            raise ImageError(
+                f"{path} is damaged or cut short ({error}); replace it with a whole copy."
+            ) from error
+    return pixels if size is None else fit(pixels, size)
+
+
+def probe(path: Path) -> tuple[int, int]:
+    """(width, height) as stored, from the header alone. Raises ImageError as `load` does."""
+    with _opened(Path(path)) as picture:
+        return picture.size
+
+
+def fit(image: Tensor, size: int) -> Tensor:
+    """Scale the short side to `size` (Lanczos, antialiased) and cut the centre, clamped to [0, 1].
+
+    image: float (c, H, W) or (n, c, H, W), c = 3, or 1 (repeated) or 4 (laid on white).
+    Returns float32 on the CPU, (3, size, size) or (n, 3, size, size). Raises ImageError.
+    """
+    rgb = as_rgb(image)
+    h, w = rgb.shape[-2:]
+    if min(h, w) < MIN_PIXELS:
+        raise ImageError(f"the picture {_too_small(w, h)}")
+    # The box cuts at sub-pixel accuracy and lets the filter see the pixels beyond it, so this is
+    # resize-then-crop without the intermediate picture (huge for a very long one).
+    short, left, top = min(h, w), (w - min(h, w)) / 2, (h - min(h, w)) / 2
+    box = (left, top, left + short, top + short)
+    scaled = np.empty((rgb.shape[:-2].numel(), size, size), np.float32)
+    for i, channel in enumerate(rgb.reshape(-1, h, w).numpy()):
+        resized = Image.fromarray(channel).resize((size, size), Image.Resampling.LANCZOS, box)
+        scaled[i] = np.asarray(resized)
+    return torch.from_numpy(scaled).reshape(*rgb.shape[:-2], size, size).clamp_(0, 1)
+
+
+def as_rgb(image: Tensor) -> Tensor:
+    """float32 CPU copy of (c, H, W) or (n, c, H, W) with three channels, clamped to [0, 1]."""
+    shape = tuple(image.shape)
+    if image.dim() not in (3, 4) or shape[-3] not in (1, 3, 4):
+        raise ImageError(
+            f"the picture is a tensor of shape {shape}; give (channels, height, width) or "
+            "(n, channels, height, width) with 1, 3 or 4 channels."
+        )
+    if not image.is_floating_point():
+        raise ImageError(f"the picture holds {image.dtype}; give floats between 0 and 1.")
+    image = image.detach().to("cpu", torch.float32)
+    if not image.isfinite().all():
+        bad = int((~image.isfinite()).sum())
+        raise ImageError(
+            f"the picture holds {bad} values that are not finite (NaN or infinity); "
+            "check the node or model that made it."
+        )
+    image = image.clamp(0, 1)
+    if shape[-3] == 4:
+        rgb, alpha = image[..., :3, :, :], image[..., 3:, :, :]
+        return rgb * alpha + (1 - alpha)
+    return image.expand(*shape[:-3], 3, *shape[-2:]).contiguous()
+
+
+def save_png(image: Tensor, path: Path) -> None:
+    """Write (3, H, W) in [0, 1] as an 8-bit PNG, whole or not at all. Raises SaveError."""
+    if image.dim() != 3:
+        raise ImageError(
+            f"{path}: a tensor of shape {tuple(image.shape)} is not one picture; "
+            "give (channels, height, width)."
+        )
+    pixels = as_rgb(image).mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+    # Encoded in memory: Pillow's own writing hides the reason when the disk is full.
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture with its header read and its size checked, not decoded."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise ImageError(f"{path} was not found; check the name and the folder.") from error
+    except OSError as error:
+        what = "is a folder" if path.is_dir() else f"cannot be opened ({error.strerror})"
+        raise ImageError(f"{path} {what}; give a picture that can be read.") from error
+    with file:
+        try:
+            picture = Image.open(file, formats=decoders())
+        except Image.DecompressionBombError as error:
+            raise ImageError(f"{path} {_too_large('far too many')}") from error
+        except Image.UnidentifiedImageError as error:
+            empty = path.stat().st_size == 0
+            what = "is empty (0 bytes)" if empty else "is not a picture in a known format"
+            raise ImageError(f"{path} {what}; give a PNG, JPEG or WebP file.") from error
+        except Exception as error:
+            raise ImageError(
+                f"{path} has a damaged header ({error}); replace it with a whole copy."
+            ) from error
+        w, h = picture.size
+        if w * h > MAX_PIXELS:
+            raise ImageError(f"{path} {_too_large(f'{w}x{h}')}")
+        if min(w, h) < MIN_PIXELS:
+            raise ImageError(f"{path} {_too_small(w, h)}")
+        yield picture
+
+
+def _too_small(w: int, h: int) -> str:
+    return f"is {w}x{h} pixels; give one of at least {MIN_PIXELS}x{MIN_PIXELS}."
+
+
+def _too_large(pixels: str) -> str:
+    return (
+        f"is {pixels} pixels by its header, as a decompression bomb would be; "
+        f"scale it down below {MAX_PIXELS / 1e6:.0f} million pixels."
+    )
+
+
+@contextmanager
+def _no_truncated_pictures() -> Iterator[None]:
+    """Other ComfyUI nodes turn this Pillow flag on, after which a cut file loads half grey."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _to_rgb(picture: Image.Image) -> Tensor:
+    """(3, H, W) in [0, 1] from any of Pillow's modes."""
+    if picture.mode == "F":
+        raise ValueError("32-bit floats have no fixed white")
+    if picture.mode.startswith("I"):
+        return _grey16(picture)
+    if picture.mode == "La":
+        picture = picture.convert("LA")
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    pixels = np.array(picture.convert(mode), np.float32) / np.float32(255)
+    return as_rgb(torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def _grey16(picture: Image.Image) -> Tensor:
+    """Pillow's own conversion to 8 bit clips here instead of scaling."""
+    grey = np.array(picture).astype(np.float64)
+    white = 65535.0 if grey.max() <= 65535 else 2.0**31 - 1
+    pixels = grey / white
+    if isinstance(clear := picture.info.get("transparency"), int):
+        pixels[grey == clear] = 1.0
+    return as_rgb(torch.from_numpy(pixels.astype(np.float32))[None])

@@ -1,0 +1,1 @@
+"""The two jobs, unlearning and attribution, and their plans."""

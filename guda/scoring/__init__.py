@@ -1,0 +1,1 @@
+"""From noise levels to a verdict: where the evaluations go, ELBO terms, their differences."""

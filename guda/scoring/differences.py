@@ -1,0 +1,105 @@
+"""GUDA's scorer: paired ELBO differences of pictures, with and without each group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import ElboConfig
+from ..diffusion import Backbone, LoraWeights
+from ..diffusion.room import Room
+from ..steps import Step, Steps
+from . import allocation
+from .elbo import Points, Query, chunks, noised, weighted_terms
+
+
+@dataclass(frozen=True)
+class Differences:
+    """I pictures, K groups, P points; everything in nats (with weighting "kl")."""
+
+    contributions: np.ndarray  # (I, K, P) float64; sums to ELBO(full) - ELBO(without_group)
+    maps: Tensor  # (I, K, h, w) float32; sums to the same
+    elbo: np.ndarray  # (I,) the full model's, without its constant parts
+    points: Points
+    unet_evaluations: int
+
+
+def score_queries(
+    backbone: Backbone,
+    loras: Mapping[str, LoraWeights],
+    query: Query,
+    config: ElboConfig,
+    room: Room | None = None,
+) -> Steps[Differences]:
+    """Differences for every picture and group; yields once per UNet call.
+
+    room: how many noisy pictures go through the UNet at once; by default `config.batch_size`.
+    """
+    spent = 0
+    if config.schedule == "importance":
+        pilot = allocation.log(config.pilot, backbone.schedule.length, config.seed)
+        first = yield from differences(backbone, loras, query, pilot, config, room)
+        points = _from_pilot(first, config, backbone.schedule.length)
+        spent = first.unet_evaluations
+    else:
+        points = allocation.points(config, backbone.schedule.length)
+    found = yield from differences(backbone, loras, query, points, config, room)
+    return Differences(
+        found.contributions, found.maps, found.elbo, points, spent + found.unet_evaluations
+    )
+
+
+def differences(
+    backbone: Backbone,
+    loras: Mapping[str, LoraWeights],
+    query: Query,
+    points: Points,
+    config: ElboConfig,
+    room: Room | None = None,
+) -> Steps[Differences]:
+    """The full model's terms once, then each counterfactual's on the same noise."""
+    images, groups, n = len(query), len(loras), len(points)
+    h, w = query.latents.shape[-2:]
+    contributions = np.zeros((images, groups, n))
+    maps = torch.zeros(images, groups, h, w)
+    elbo = np.zeros(images)
+    done, total = 0, images * n * (groups + 1)
+    room = room or Room(config.batch_size, backbone.device)
+    parts = chunks(images, n, query.latents[0].numel())
+    for rows in parts:
+        work = noised(query.part(rows), points, backbone.schedule, config.seed, config.weighting)
+        size = len(range(images)[rows])
+        full: list[Tensor] = []
+        for terms in weighted_terms(backbone, work, room):
+            full.append(terms)
+            done += len(terms)
+            yield Step("score", done, total, "full model")
+        full_terms = torch.cat(full)
+        elbo[rows] = -full_terms.double().sum((1, 2)).view(size, n).sum(1).numpy()
+        for k, (name, lora) in enumerate(loras.items()):
+            with backbone.counterfactual(lora):
+                without: list[Tensor] = []
+                for terms in weighted_terms(backbone, work, room):
+                    without.append(terms)
+                    done += len(terms)
+                    yield Step("score", done, total, name)
+            gap = torch.cat(without).sub_(full_terms).view(size, n, h, w)
+            contributions[rows, k] = gap.double().sum((2, 3)).numpy()
+            maps[rows, k] = gap.sum(1)
+    return Differences(contributions, maps, elbo, points, total)
+
+
+def _from_pilot(pilot: Differences, config: ElboConfig, length: int) -> Points:
+    """Strata from the root mean square of the pilot's differences per timestep."""
+    points = pilot.points
+    per_step = pilot.contributions / points.weight.numpy()  # (I, K, P)
+    pairs = per_step.reshape(*per_step.shape[:2], -1, 2)
+    scale = np.sqrt((pairs**2).mean(axis=(1, 3), keepdims=True)) + 1e-30
+    spread = np.sqrt(((pairs / scale.mean(axis=2, keepdims=True)) ** 2).mean(axis=(0, 1, 3)))
+    centres = np.array([(first * last) ** 0.5 for first, last in points.strata])
+    centres, index = np.unique(centres, return_index=True)
+    return allocation.from_profile(centres, spread[index], config.evaluations, length, config.seed)

@@ -1,0 +1,178 @@
+"""What every step trains on, as a function of (seed, group, step) alone.
+
+Nothing here depends on what ran before, so an interrupted run continues exactly where it stopped,
+and no random state needs saving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config import UnlearnConfig
+from ..diffusion import Conditioning
+from ..diffusion.noise import generator
+from ..diffusion.schedule import NoiseSchedule
+from ..groups import Example
+from ..groups.encode import EncodedGroup, PromptTable
+from .anchors import STRATEGIES, AnchorContext
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Indices, timesteps and prompts of one step: n forget rows, then m retain rows.
+
+    The student's captions may be dropped, the teacher's are whole: the forget rows' anchors, the
+    retain rows' own. A retain picture whose caption is dropped thus shows what the model answers
+    to that prompt when only the retain groups exist, the mean over their captions, and not what
+    the full model answers to it, which the forgotten group is a part of.
+    """
+
+    forget: tuple[int, ...]
+    retain: tuple[tuple[str, int], ...]
+    prompts: tuple[str, ...]  # (n + m,)
+    teacher_prompts: tuple[str, ...]  # (n + m,)
+    t: Tensor  # (n + m,)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The tensors of one step; the first n rows are to be forgotten, the rest preserved."""
+
+    n: int
+    x0: Tensor
+    eps: Tensor
+    x_t: Tensor
+    t: Tensor
+    condition: Conditioning
+    teacher_condition: Conditioning  # anchors for the first n rows, whole captions for the rest
+    empty_condition: Conditioning  # (n,) the empty prompt
+    neighbours: Tensor | None  # (n, K, c, h, w) nearest retain latents, if the operator asks
+    schedule: NoiseSchedule
+    conditional: bool = True  # whether prompts mean anything to the model
+    whole: Batch | None = None  # what this is a part of
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @property
+    def forgotten(self) -> Tensor:
+        """x0 of the step's forget rows, of all of them in a part too."""
+        batch = self.whole or self
+        return batch.x0[: batch.n]
+
+    def parts(self, rows: int) -> Iterator[Batch]:
+        """Of at most `rows` rows each, in order."""
+        if rows >= len(self):
+            yield self
+            return
+        for start in range(0, len(self), rows):
+            index = list(range(start, min(start + rows, len(self))))
+            own = [i for i in index if i < self.n]
+            yield Batch(
+                n=len(own),
+                x0=self.x0[index],
+                eps=self.eps[index],
+                x_t=self.x_t[index],
+                t=self.t[index],
+                condition=self.condition.take(index),
+                teacher_condition=self.teacher_condition.take(index),
+                empty_condition=self.empty_condition.take(own),
+                neighbours=None if self.neighbours is None else self.neighbours[own],
+                schedule=self.schedule,
+                conditional=self.conditional,
+                whole=self,
+            )
+
+
+def timesteps(n: int, length: int, kind: str, rng: torch.Generator) -> Tensor:
+    """n timesteps in 1 ... length-1, one from each of n even slices so that a batch covers them."""
+    u = (torch.randperm(n, generator=rng) + torch.rand(n, generator=rng)) / n
+    t = (length - 1) ** u if kind == "low" else 1 + u * (length - 1)
+    return t.long().clamp(1, length - 1)
+
+
+def caption(example: Example, style: str, dropout: float, rng: torch.Generator) -> str:
+    """The example's prompt; for a share `dropout` nothing or, as often, its content alone."""
+    u = torch.rand((), generator=rng).item() if dropout else 1.0
+    if u >= dropout:
+        return example.prompt(style)
+    return "" if u < dropout / 2 else example.styleless()
+
+
+def plan_step(
+    step: int,
+    encoded: dict[str, EncodedGroup],
+    context: AnchorContext,
+    schedule: NoiseSchedule,
+    config: UnlearnConfig,
+) -> StepPlan:
+    rng = generator("step", config.seed, context.group.name, step)
+    own = encoded[context.group.name]
+    strategy = STRATEGIES[config.anchor]
+    forget = torch.randint(len(own.train), (config.batch_size,), generator=rng).tolist()
+    examples = [own.train[i] for i in forget]
+    retain = []
+    for k in torch.randint(len(context.others), (config.retain_batch_size,), generator=rng):
+        other = encoded[context.others[int(k)].name]
+        i = int(torch.randint(len(other.train), (1,), generator=rng))
+        retain.append((other.group.name, i))
+    anchors = [strategy(context, e, rng) for e in examples]
+    kept = [(encoded[name].train[i], encoded[name].group.style) for name, i in retain]
+    asked = [*((e, own.group.style) for e in examples), *kept]
+    return StepPlan(
+        forget=tuple(forget),
+        retain=tuple(retain),
+        prompts=tuple(caption(e, style, config.caption_dropout, rng) for e, style in asked),
+        teacher_prompts=(*anchors, *(e.prompt(style) for e, style in kept)),
+        t=torch.cat(
+            [
+                timesteps(n, schedule.length, config.timesteps, rng)
+                for n in (config.batch_size, config.retain_batch_size)
+            ]
+        ),
+    )
+
+
+def make_batch(
+    step: int,
+    plan: StepPlan,
+    encoded: dict[str, EncodedGroup],
+    prompts: PromptTable,
+    group: str,
+    schedule: NoiseSchedule,
+    seed: int,
+    neighbours: Tensor | None = None,
+) -> Batch:
+    """neighbours: (own pictures, K, c, h, w), see `nearest_retain`."""
+    x0 = torch.cat(
+        [
+            encoded[group].latents[list(plan.forget)],
+            torch.stack([encoded[name].latents[i] for name, i in plan.retain]),
+        ]
+    )
+    eps = torch.randn(x0.shape, generator=generator("unlearn noise", seed, group, step))
+    return Batch(
+        n=len(plan.forget),
+        x0=x0,
+        eps=eps,
+        x_t=schedule.add_noise(x0, eps, plan.t),
+        t=plan.t,
+        condition=prompts[plan.prompts],
+        teacher_condition=prompts[plan.teacher_prompts],
+        empty_condition=prompts[[""] * len(plan.forget)],
+        neighbours=None if neighbours is None else neighbours[list(plan.forget)],
+        schedule=schedule,
+        conditional=prompts.conditional,
+    )
+
+
+def nearest_retain(encoded: dict[str, EncodedGroup], group: str, k: int) -> Tensor:
+    """(own pictures, K, c, h, w): the K retain latents nearest to each latent of `group`."""
+    own = encoded[group].latents
+    retain = torch.cat([encoded[name].latents for name in sorted(encoded) if name != group])
+    distance = torch.cdist(own.flatten(1), retain.flatten(1))
+    return retain[distance.topk(min(k, len(retain)), largest=False).indices]

@@ -1,0 +1,197 @@
+"""The training loop of one counterfactual, resumable at any step."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..budget.rows import Fit
+from ..config import UnlearnConfig
+from ..diffusion import Backbone, LoraWeights, checkpointed
+from ..diffusion.noise import seed_of
+from ..diffusion.room import Room
+from ..errors import ConfigError, DivergedError, OutOfMemoryError
+from ..groups import StyleGroups
+from ..groups.encode import EncodedGroup, PromptTable
+from ..steps import Step, Steps
+from . import resume
+from .anchors import AnchorContext
+from .anchors import context as anchor_context
+from .batches import make_batch, nearest_retain, plan_step
+from .gate import Gate, measure
+from .gradient import LossScale, gradient
+from .operators import NEED_NEIGHBOURS, NEED_PROMPTS, OPERATORS
+from .resume import Loss
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """The LoRA of one group, how its losses went, and what its gate measured."""
+
+    lora: LoraWeights
+    losses: tuple[Loss, ...]
+    gate: Gate
+
+
+def unlearn_group(
+    backbone: Backbone,
+    groups: StyleGroups,
+    encoded: dict[str, EncodedGroup],
+    name: str,
+    config: UnlearnConfig,
+    checkpoint: Path | None = None,
+    key: str = "",
+    fit: Fit | None = None,
+) -> Steps[Unlearned]:
+    """Unlearn the group `name`, `config.repeats` times; yields once per step.
+
+    checkpoint: where to keep the state every `config.checkpoint_every` steps, each repetition in a
+    file of its own (`resume.repetition`); one whose key is `key` is continued from, any other
+    is ignored. Raises DivergedError when a loss is not finite; the last good checkpoint stays on
+    disk.
+
+    fit: how many pictures go through the UNet at once, by default all of a step. The gradients of
+    the parts add up to that of the whole, and when memory runs out the parts become smaller.
+    """
+    if config.operator in NEED_PROMPTS and not backbone.conditional:
+        raise ConfigError(
+            f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
+            "takes none; choose retrack."
+        )
+    fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
+    anchors = anchor_context(backbone, groups, groups[name], config)
+    neighbours = None
+    if config.operator in NEED_NEIGHBOURS:
+        neighbours = nearest_retain(encoded, name, config.neighbours)
+    parts: list[LoraWeights] = []
+    losses: list[Loss] = []
+    for i in range(config.repeats):
+        kept = checkpoint and resume.repetition(checkpoint, i)
+        own = config.replace(seed=(config.seed + i) % (2**53 + 1))
+        weights, curve = yield from _train(
+            backbone, encoded, anchors, neighbours, own, kept, key, fit, i * config.steps
+        )
+        parts.append(weights)
+        losses += [(step + i * config.steps, forget, preserve) for step, forget, preserve in curve]
+    mean = LoraWeights.mean(parts)
+    yield Step("gate", 0, 1, name)
+    gate = measure(
+        backbone,
+        encoded,
+        name,
+        mean,
+        seed=config.seed,
+        margin=config.gate_margin,
+        room=fit.gate,
+    )
+    yield Step("gate", 1, 1, name)
+    return Unlearned(mean, tuple(losses), gate)
+
+
+def _train(
+    backbone: Backbone,
+    encoded: dict[str, EncodedGroup],
+    anchors: AnchorContext,
+    neighbours: Tensor | None,
+    config: UnlearnConfig,
+    checkpoint: Path | None,
+    key: str,
+    fit: Fit,
+    before: int,
+) -> Steps[tuple[LoraWeights, list[Loss]]]:
+    """One repetition, after `before` steps of others."""
+    name = anchors.group.name
+    plans = [plan_step(s, encoded, anchors, backbone.schedule, config) for s in range(config.steps)]
+    prompts = PromptTable(backbone, (p for x in plans for p in (*x.prompts, *x.teacher_prompts)))
+    operator = OPERATORS[config.operator]
+    losses: list[Loss] = []
+    scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
+    with ExitStack() as stack:
+        lora = stack.enter_context(
+            backbone.training_lora(
+                modules=config.modules,
+                rank=config.rank,
+                alpha=config.lora_alpha,
+                seed=seed_of("lora", config.seed, name),
+            )
+        )
+        if fit.checkpointing:
+            stack.enter_context(checkpointed(backbone.unet))
+        parameters = lora.parameters()
+        optimizer = torch.optim.AdamW(
+            parameters.values(),
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            foreach=False if config.modules == "full" else None,  # else it takes another copy
+        )
+        if checkpoint is not None:
+            losses = resume.restore(checkpoint, key, parameters, optimizer)
+
+        def full(x_t, t, condition):
+            with lora.off():
+                return backbone.predict_eps(x_t, t, condition)
+
+        def work(batch):
+            p = parameters.values()
+            return gradient(operator, full, backbone, batch, config, p, fit.room, scale)
+
+        for step in range(len(losses), config.steps):
+            batch = make_batch(
+                step,
+                plans[step],
+                encoded,
+                prompts,
+                name,
+                backbone.schedule,
+                config.seed,
+                neighbours,
+            )
+            for param_group in optimizer.param_groups:
+                param_group["lr"] = config.lr * learning_rate(step, config)
+            try:
+                forget, preserve = work(batch)
+            except OutOfMemoryError:
+                if not fit.automatic:
+                    raise
+                fit.checkpointing, fit.automatic = True, False
+                stack.enter_context(checkpointed(backbone.unet))
+                forget, preserve = work(batch)
+            loss = forget + config.preserve_weight * preserve
+            norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)
+            if not math.isfinite(loss + norm.item()):
+                what = f"the loss is {loss}, its gradient norm {norm.item()}"
+                raise _diverged(name, before + step, what, config)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append((step, forget, preserve))
+            if _is_due(step + 1, config):
+                if not all(p.isfinite().all() for p in parameters.values()):
+                    raise _diverged(name, before + step, "its weights are not finite", config)
+                if checkpoint is not None:
+                    resume.save(checkpoint, key, parameters, optimizer, losses)
+            done = before + step + 1
+            yield Step("unlearn", done, config.total_steps, name, loss, forget, preserve)
+        return lora.weights(), losses
+
+
+def _diverged(name: str, step: int, what: str, config: UnlearnConfig) -> DivergedError:
+    return DivergedError(
+        f"Unlearning {name!r} stopped at step {step + 1}: {what}. Lower lr (it is {config.lr:g}) "
+        "and run again; what was finished before is kept."
+    )
+
+
+def learning_rate(step: int, config: UnlearnConfig) -> float:
+    """Share of `config.lr` at `step`: linear warm-up, then a cosine down to a tenth."""
+    rise = min(1.0, (step + 1) / max(1, config.warmup))
+    done = step / max(1, config.steps)
+    return rise * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _is_due(step: int, config: UnlearnConfig) -> bool:
+    return step % config.checkpoint_every == 0 or step == config.steps

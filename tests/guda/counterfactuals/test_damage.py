@@ -1,0 +1,237 @@
+"""Damage on disk is found, set aside with a word, and made good."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from guda.counterfactuals import load_set, unlearn_set
+from guda.counterfactuals.set import read_file, unfinished
+from guda.errors import CounterfactualError, DamagedError, DivergedError
+from guda.files import sealed
+from guda.steps import drain
+from guda.unlearning import resume
+
+FLIPS = 20
+LISTED = {".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"}
+"""What ComfyUI lists below models/loras."""
+
+
+@pytest.fixture
+def brief(quick):
+    return quick.replace(steps=4, checkpoint_every=1)
+
+
+def flip(path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def half_of_zeros(path) -> None:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(bytes(size - size // 2))
+
+
+def not_a_number(path) -> None:
+    """As an earlier version may have saved it."""
+    with safe_open(path, "pt") as file:
+        metadata = {k: v for k, v in file.metadata().items() if k != sealed.DIGEST}
+    tensors = {k: v.clone() for k, v in load_file(path).items()}
+    name = min(k for k, v in tensors.items() if v.is_floating_point() and v.numel() > 1)
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, path, metadata)
+
+
+def without_digest(path) -> None:
+    """The file as versions up to 0.1.0 wrote it."""
+    with safe_open(path, "pt") as file:
+        metadata = {k: v for k, v in file.metadata().items() if k != sealed.DIGEST}
+    save_file({k: v.clone() for k, v in load_file(path).items()}, path, metadata)
+
+
+def make(backbone, groups, config, folder, names=("dots",)):
+    steps = []
+    made = drain(unlearn_set(backbone, groups, config, folder, names), steps.append)
+    return made, steps
+
+
+def interrupt(backbone, groups, config, folder, after: int):
+    """A run that ends after so many steps of its first group."""
+    running = unlearn_set(backbone, groups, config, folder, ("dots",))
+    for step in running:
+        if (step.stage, step.done) == ("unlearn", after):
+            break
+    running.close()
+
+
+def trained(steps) -> list[int]:
+    return [s.done for s in steps if s.stage == "unlearn"]
+
+
+def places(path, seed: int) -> list[int]:
+    """Bits of a file, half of them in its header, the digest's name and the padding among them."""
+    data, rng = path.read_bytes(), random.Random(seed)
+    header = 8 + int.from_bytes(data[:8], "little")
+    bits = [rng.randrange(8 * header) for _ in range(FLIPS // 2 - 2)]
+    bits += [8 * data.index(b"guda.digest") + 3, 8 * (header - 1)]
+    return bits + [rng.randrange(8 * header, 8 * len(data)) for _ in range(FLIPS // 2)]
+
+
+def test_every_flipped_bit_in_a_lora_is_found(backbone, groups, brief, tmp_path):
+    made, _ = make(backbone, groups, brief, tmp_path)
+    path = made.path(made.entries[0])
+    for bit in (bits := places(path, 1)):
+        flip(path, bit)
+        with pytest.raises(CounterfactualError, match="is damaged"):
+            made.load(made.entries[0], backbone)
+        flip(path, bit)
+    assert len(bits) == FLIPS
+    made.load(made.entries[0], backbone)
+
+
+def test_every_flipped_bit_in_a_resume_file_is_found(backbone, groups, brief, tmp_path):
+    interrupt(backbone, groups, brief, tmp_path, 2)
+    path = tmp_path / "dots.resume"
+    whole = path.read_bytes()
+    for bit in (bits := places(path, 2)):
+        flip(path, bit)
+        with pytest.raises(DamagedError):
+            sealed.read(path)
+        path.write_bytes(whole)
+    assert len(bits) == FLIPS
+    sealed.read(path)
+
+
+@pytest.mark.parametrize("damage", [lambda p: flip(p, 8 * 9000), half_of_zeros, not_a_number])
+def test_a_damaged_lora_is_set_aside_and_made_again(backbone, groups, brief, tmp_path, damage):
+    made, _ = make(backbone, groups, brief, tmp_path)
+    path = made.path(made.entries[0])
+    whole = path.read_bytes()
+    damage(path)
+    harmed = path.read_bytes()
+    again, steps = make(backbone, groups, brief, tmp_path)
+    note = next(s.warning for s in steps if s.warning)
+    assert str(path) in note and "was set aside as dots.safetensors.damaged" in note
+    assert path.read_bytes() == whole and again == made
+    assert (tmp_path / "dots.safetensors.damaged").read_bytes() == harmed
+
+
+@pytest.mark.parametrize("damage", [lambda p: flip(p, 8 * 9000), half_of_zeros, not_a_number])
+def test_training_goes_on_from_the_last_good_state(backbone, groups, brief, tmp_path, damage):
+    straight, _ = make(backbone, groups, brief, tmp_path / "straight")
+    folder = tmp_path / "set"
+    interrupt(backbone, groups, brief, folder, 3)
+    damage(folder / "dots.resume")
+    assert unfinished(backbone, groups, brief, folder, ["dots"]) == [(groups["dots"], 2)]
+    made, steps = make(backbone, groups, brief, folder)
+    note = next(s.warning for s in steps if s.warning)
+    assert "was set aside as dots.resume.damaged; training goes on after step 2." in note
+    assert trained(steps) == [3, 4]
+    assert [s.warning for s in steps if s.warning] == [note]
+    entry = made.entries[0]
+    assert made.path(entry).read_bytes() == straight.path(entry).read_bytes()
+    assert not list(folder.glob("*.resume*"))
+
+
+def test_weights_that_are_not_finite_are_never_saved(backbone, groups, brief, tmp_path):
+    """A run that saved them would end each later run with the same error."""
+    running = unlearn_set(backbone, groups, brief, tmp_path, ("dots",))
+    for step in running:
+        if (step.stage, step.done) == ("unlearn", 2):
+            break
+    kept = (tmp_path / "dots.resume").read_bytes()
+
+    def to_infinity(optimizer, *_):
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                p.data.fill_(float("inf"))
+
+    hook = register_optimizer_step_post_hook(to_infinity)
+    try:
+        with pytest.raises(
+            DivergedError, match=r"at step 3: its weights are not finite\. Lower lr"
+        ):
+            drain(running)
+    finally:
+        hook.remove()
+    assert (tmp_path / "dots.resume").read_bytes() == kept
+    assert trained(make(backbone, groups, brief, tmp_path)[1]) == [3, 4]
+
+
+def test_nothing_but_loras_is_listed_while_a_run_goes_on(backbone, groups, brief, tmp_path):
+    running = unlearn_set(backbone, groups, brief.replace(repeats=2), tmp_path, ("dots", "waves"))
+    seen = set()
+    for _ in running:
+        seen |= {name for _, _, names in os.walk(tmp_path) for name in names}
+    assert "dots.resume" in seen and "1.waves.resume" in seen
+    seen |= set(os.listdir(tmp_path))
+    listed = {name for name in seen if os.path.splitext(name)[1] in LISTED}
+    assert listed == {"dots.safetensors", "waves.safetensors"}
+
+
+def test_what_an_earlier_version_wrote_is_continued_and_reused(backbone, groups, brief, tmp_path):
+    straight, _ = make(backbone, groups, brief, tmp_path / "straight")
+    folder, twice = tmp_path / "set", brief.replace(repeats=2)
+    for config, numbers in ((brief, [""]), (twice, ["", "1."])):
+        interrupt(backbone, groups, config, folder, config.total_steps - 1)
+        for number in numbers:
+            state = folder / f"{number}dots.resume"
+            without_digest(state)
+            state.rename(folder / f"{number}dots.checkpoint.safetensors")
+            state.with_name(f"{number}dots.resume.old").unlink()
+        left = unfinished(backbone, groups, config, folder, ["dots"])
+        assert left == [(groups["dots"], config.total_steps - 1)]
+        made, steps = make(backbone, groups, config, folder)
+        assert trained(steps) == [config.total_steps] and not any(s.warning for s in steps)
+        assert sorted(os.listdir(folder)) == ["counterfactuals.json", "dots.safetensors"]
+        if config is brief:
+            entry = straight.entries[0]
+            assert made.path(entry).read_bytes() == straight.path(entry).read_bytes()
+    path = made.path(made.entries[0])
+    without_digest(path)
+    earlier = path.read_bytes()
+    load_set(folder).load(made.entries[0], backbone)
+    assert sealed.DIGEST not in read_file(path)[1]
+    assert trained(make(backbone, groups, twice, folder)[1]) == [twice.total_steps]
+    assert path.read_bytes() == earlier, "it is made of the same things, and whole"
+
+
+def test_the_digest_is_of_every_part(tmp_path):
+    tensors = {"a": torch.ones(3), "b": torch.tensor(2, dtype=torch.bfloat16), "c": torch.ones(0)}
+    sealed_ = sealed.seal(tensors, {"key": "k"})
+    save_file(tensors, tmp_path / "x", sealed_)
+    found, metadata = sealed.read(tmp_path / "x")
+    assert metadata == {"key": "k"} and found.keys() == tensors.keys()
+    others = [
+        ({**tensors, "a": torch.zeros(3)}, sealed_),
+        ({**tensors, "a": torch.ones(3).int()}, sealed_),
+        ({**tensors, "a": torch.ones(1, 3)}, sealed_),
+        ({"d": tensors["a"], **{k: tensors[k] for k in "bc"}}, sealed_),
+        ({k: tensors[k] for k in "ab"}, sealed_),
+        (tensors, {**sealed_, "key": "l"}),
+        (tensors, {**sealed_, "more": ""}),
+        (tensors, {("gudb.digest" if k == sealed.DIGEST else k): v for k, v in sealed_.items()}),
+    ]
+    for changed, about in others:
+        save_file(changed, tmp_path / "x", about)
+        with pytest.raises(DamagedError):
+            sealed.read(tmp_path / "x")
+
+
+def test_a_state_of_another_recipe_is_neither_lost_nor_called_damaged(
+    backbone, groups, brief, tmp_path
+):
+    interrupt(backbone, groups, brief, tmp_path, 2)
+    other = brief.replace(seed=5)
+    assert resume.progress(tmp_path / "dots.resume", "another key") == 0
+    interrupt(backbone, groups, other, tmp_path, 1)
+    assert unfinished(backbone, groups, brief, tmp_path, ["dots"])[0][1] == 2, "the one before"

@@ -1,0 +1,202 @@
+"""The plan: the evaluations that the UNet then does, and time and disk of the right order."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import torch
+from diffusers import UNet2DModel
+
+from guda.backbone.unconditional import Unconditional
+from guda.budget import footprint
+from guda.cli import main
+from guda.config import OPERATORS, ElboConfig, MemoryConfig, SampleConfig
+from guda.diffusion.schedule import NoiseSchedule
+from guda.groups import from_prompts, parse_styles
+from guda.groups.pictures import save_png
+from guda.jobs.attribute import AttributeRequest, attribute
+from guda.jobs.plan import Plan, amount, duration, plan_attribute, plan_unlearn
+from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.steps import drain
+
+
+class Counter:
+    """Noisy pictures that went through the real UNet."""
+
+    def __init__(self, unet: torch.nn.Module):
+        self.rows = 0
+        unet.register_forward_hook(self._count)
+
+    def _count(self, module, args, output):
+        self.rows += len(output.sample)
+
+
+def planned(steps) -> Plan:
+    return drain(steps)
+
+
+def counted(backbone, work) -> int:
+    counter = Counter(backbone.unet)
+    drain(work)
+    return counter.rows
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_unlearnings_evaluations_are_exact(backbone, groups, quick, tmp_path, operator):
+    recipe = quick.replace(steps=2, operator=operator, retain_batch_size=2)
+    request = UnlearnRequest(backbone, groups, tmp_path, recipe, ["dots"])
+    plan = planned(plan_unlearn(request))
+    assert plan.steps == 2
+    assert plan.total == counted(backbone, unlearn(request))
+
+
+def test_an_unconditional_models_evaluations_are_exact(groups, quick, tmp_path):
+    unet = UNet2DModel(
+        sample_size=8, in_channels=3, out_channels=3, layers_per_block=1,
+        block_out_channels=(8, 16), down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2, norm_num_groups=4,
+    )  # fmt: skip
+    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000).double(), 0)
+    model = Unconditional(unet, NoiseSchedule(alpha_bar))
+    request = UnlearnRequest(
+        model, groups, tmp_path, quick.replace(steps=2, operator="esd"), ["dots"]
+    )
+    plan = planned(plan_unlearn(request))
+    assert plan.total == counted(model, unlearn(request))
+
+
+def test_what_is_finished_or_begun_is_not_planned_again(backbone, groups, quick, tmp_path):
+    request = UnlearnRequest(backbone, groups, tmp_path, quick)
+    whole = planned(plan_unlearn(request))
+    assert whole.steps == 18 and whole.reused == ""
+    steps = unlearn(request)
+    for step in steps:
+        if (step.stage, step.group, step.done) == ("unlearn", "stripes", 4):
+            break
+    steps.close()
+    left = planned(plan_unlearn(request))
+    assert left.steps == 2 + 6
+    assert "1 of 3 styles are finished already" in str(left)
+    assert "4 steps of 1 style(s) are done already" in str(left)
+    assert left.total == counted(backbone, unlearn(request))
+    nothing = planned(plan_unlearn(request))
+    assert str(nothing) == "Nothing to do: 3 of 3 styles are finished already."
+
+
+def test_pictures_still_to_draw_are_planned(backbone, quick, tmp_path):
+    sampling = SampleConfig(pictures=4, steps=3, batch_size=3)
+    groups = from_prompts(parse_styles("Dots: dots\nLines: lines"), list("abcd"), pictures=4)
+    request = UnlearnRequest(backbone, groups, tmp_path, quick.replace(steps=1), None, sampling)
+    plan = planned(plan_unlearn(request))
+    assert plan.evaluations["pictures"] == 8 * 3 * 2
+    assert plan.total == counted(backbone, unlearn(request))
+    next(iter((tmp_path / "pictures").rglob("*.png"))).unlink()
+    again = planned(plan_unlearn(request))
+    assert again.evaluations["pictures"] == 3 * 2 and "7 of 8 pictures" in again.reused
+
+
+@pytest.mark.parametrize("schedule", ["log", "uniform", "importance"])
+def test_scorings_evaluations_are_exact(backbone, make_lora, make_set, tmp_path, schedule):
+    made = make_set(tmp_path, backbone, {n: make_lora(backbone, 1.0) for n in "ab"})
+    config = ElboConfig(evaluations=6, pilot=5, schedule=schedule, batch_size=5)
+    pictures = list(torch.rand(2, 3, 32, 32))
+    request = AttributeRequest(backbone, made, pictures, ["p", "q"], [""], config)
+    plan = planned(plan_attribute(request))
+    assert plan.total == counted(backbone, attribute(request))
+
+
+def test_latents_are_planned_at_their_own_size(backbone, make_lora, make_set, tmp_path):
+    made = make_set(tmp_path, backbone, {n: make_lora(backbone, 1.0) for n in "ab"})
+    c, h, w = backbone.latent_shape
+
+    def plan(*size):
+        request = AttributeRequest(
+            backbone, made, [], ["p"], [""], ElboConfig(evaluations=4), torch.rand(1, c, *size)
+        )
+        found = planned(plan_attribute(request))
+        assert found.total == counted(backbone, attribute(request))
+        return found.memory.activations
+
+    assert plan(2 * h, 2 * w) > 2 * plan(h, w)
+
+
+def test_the_time_is_of_the_right_order(backbone, groups, quick, make_lora, make_set, tmp_path):
+    request = UnlearnRequest(backbone, groups, tmp_path / "set", quick.replace(steps=25))
+    plan = planned(plan_unlearn(request))
+    started = time.perf_counter()
+    drain(unlearn(request))
+    taken = time.perf_counter() - started
+    assert taken / 3 < plan.seconds < 3 * taken
+    made = make_set(tmp_path / "made", backbone, {n: make_lora(backbone, 1.0) for n in "ab"})
+    scoring = AttributeRequest(
+        backbone, made, list(torch.rand(3, 3, 32, 32)), list("pqr"), [""],
+        ElboConfig(evaluations=64),
+    )  # fmt: skip
+    plan = planned(plan_attribute(scoring))
+    started = time.perf_counter()
+    drain(attribute(scoring))
+    taken = time.perf_counter() - started
+    assert taken / 3 < plan.seconds < 3 * taken
+
+
+def test_the_disk_is_enough_and_no_more_than_it_takes(backbone, groups, quick, tmp_path):
+    request = UnlearnRequest(backbone, groups, tmp_path, quick.replace(rank=16))
+    plan = planned(plan_unlearn(request))
+    most = 0
+    for _ in unlearn(request):
+        files = [p for p in tmp_path.rglob("*") if p.is_file()]
+        most = max(most, sum(p.stat().st_size for p in files))
+    assert most <= plan.disk <= 3 * most + (1 << 20)
+
+
+def test_the_memory_is_that_of_the_job(backbone, groups, quick, tmp_path):
+    memory = MemoryConfig(micro_batch=2, checkpointing="on")
+    request = UnlearnRequest(backbone, groups, tmp_path, quick, memory=memory)
+    found = planned(plan_unlearn(request))
+    assert found.memory == footprint.training(backbone, quick, 2, checkpointing=True)
+    assert found.as_dict()["memory_bytes"] == found.memory.total
+
+
+def test_planning_leaves_no_trace(backbone, groups, quick, tmp_path):
+    before = {k: v.clone() for k, v in backbone.unet.state_dict().items()}
+    state = torch.get_rng_state()
+    planned(plan_unlearn(UnlearnRequest(backbone, groups, tmp_path, quick)))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert backbone.unet.state_dict().keys() == before.keys()
+    assert all(torch.equal(v, before[k]) for k, v in backbone.unet.state_dict().items())
+    assert not any(p.requires_grad for p in backbone.unet.parameters())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_line_only_plans(model_folder, groups_folder, tmp_path, capsys):
+    argv = ["unlearn", "--model", str(model_folder), "--groups", str(groups_folder)]
+    argv += ["--out", str(tmp_path / "set"), "--steps", "6", "--device", "cpu", "--plan"]
+    argv += ["--micro-batch", "2", "--checkpointing", "on"]
+    assert main(argv) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("18 optimizer steps; ")
+    assert "2 pictures at once and gradient checkpointing" in told and told.count("\n") == 1
+    assert main([*argv, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["steps"] == 18 and data["pictures_at_once"] == 2
+    assert data["unet_evaluations"]["unlearn"] == 18 * 2 * 16
+    assert not (tmp_path / "set").exists()
+
+
+def test_the_command_line_plans_an_attribution(
+    model_folder, backbone, make_lora, make_set, tmp_path, capsys
+):
+    make_set(tmp_path / "set", backbone, {n: make_lora(backbone, 1.0) for n in "ab"})
+    save_png(torch.rand(3, 40, 32), tmp_path / "fox.png")
+    argv = ["attribute", "--model", str(model_folder), "--counterfactuals", str(tmp_path / "set")]
+    argv += ["--image", str(tmp_path / "fox.png"), "--out", str(tmp_path / "report")]
+    assert main([*argv, "--evaluations", "8", "--device", "cpu", "--plan"]) == 0
+    assert capsys.readouterr().out.startswith("24 UNet evaluations (24 score); about ")
+    assert not (tmp_path / "report").exists()
+
+
+def test_numbers_read_well():
+    assert [duration(s) for s in (0.1, 42, 200, 7200)] == ["1 s", "42 s", "3 min", "2.0 h"]
+    assert [amount(b) for b in (5, 27_400_000, 1_840_000_000)] == ["1 MB", "27 MB", "1.8 GB"]

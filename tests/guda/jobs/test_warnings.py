@@ -1,0 +1,122 @@
+"""What a run doubts: said once, by whatever way the run was asked for, and kept with its result."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+
+import pytest
+import torch
+
+from guda.cli import main
+from guda.config import ElboConfig
+from guda.counterfactuals import load_set
+from guda.groups.pictures import save_png
+from guda.jobs.attribute import AttributeRequest, attribute
+from guda.jobs.plan import plan_attribute, plan_unlearn
+from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.report import save, to_html, to_markdown
+from guda.steps import Heard, Step, about, drain, keeps_warnings, warn
+
+from ..report.report_sample import sample
+
+DOUBT = "The model <b> answers oddly | at 3 of 4 noise levels; load another."
+
+
+def work():
+    yield Step("encode", 1, 2)
+    yield warn(DOUBT)
+    yield warn(DOUBT)
+    yield warn("Another.")
+    yield Step("encode", 2, 2)
+    return sample()
+
+
+@pytest.fixture
+def doubtful(backbone):
+    backbone.warnings = (DOUBT,)
+    return backbone
+
+
+def test_each_is_passed_on_once_and_kept_in_order():
+    heard, steps = Heard(), []
+    drain(heard(work()), steps.append)
+    assert [s.warning for s in steps] == ["", DOUBT, "Another.", ""]
+    assert heard.texts == (DOUBT, "Another.")
+    assert str(steps[1]) == f"warning: {DOUBT}"
+    assert drain(keeps_warnings(work)()).warnings == heard.texts
+
+
+def test_a_stopped_run_closes_what_it_runs():
+    closed = []
+
+    def inner():
+        try:
+            yield Step("encode", 1, 2)
+        finally:
+            closed.append(True)
+
+    steps = Heard()(inner())
+    next(steps)
+    steps.close()
+    assert closed == [True]
+
+
+def test_only_what_carries_warnings_is_asked():
+    assert list(about(object(), None)) == []
+
+
+def test_they_reach_the_set_and_its_scores(doubtful, groups, quick, tmp_path):
+    request = UnlearnRequest(doubtful, groups, tmp_path, quick.replace(steps=1), ["dots"])
+    assert DOUBT in drain(plan_unlearn(request)).as_dict()["warnings"]
+    made = drain(unlearn(request))
+    assert DOUBT in made.warnings
+    doubtful.warnings = ()
+    said = []
+    assert drain(unlearn(request), said.append).warnings == made.warnings  # nothing left to do
+    assert [s.warning for s in said if s.warning] == list(made.warnings)
+    found = load_set(tmp_path)
+    assert found.warnings == made.warnings
+    entry = dataclasses.replace(
+        found.entries[0], gate=dataclasses.replace(found.entries[0].gate, forget_without=1e9)
+    )
+    found = dataclasses.replace(found, entries=(entry,))
+    asked = AttributeRequest(
+        doubtful, found, [torch.rand(3, 32, 32)], ["p"], [""], ElboConfig(evaluations=4)
+    )
+    assert DOUBT in drain(plan_attribute(asked)).warnings
+    assert DOUBT in drain(attribute(asked)).warnings
+
+
+def test_sets_from_before_have_none(backbone, make_lora, make_set, tmp_path):
+    assert make_set(tmp_path, backbone, {"dots": make_lora(backbone, 1.0)}).warnings == ()
+
+
+def test_every_form_of_the_report_has_them(tmp_path):
+    plain = sample()
+    told = dataclasses.replace(plain, warnings=(DOUBT,))
+    assert html.escape(DOUBT) in to_html(told) and "Warning" not in to_html(plain)
+    assert "**Warning:** The model \\<b\\> answers oddly \\| at" in to_markdown(told)
+    assert "Warning" not in to_markdown(plain)
+    saved = save(told, tmp_path / "told")
+    assert json.loads(saved.json.read_text("utf-8"))["warnings"] == [DOUBT]
+    assert save(plain, tmp_path / "plain").cards[0].read_bytes() != saved.cards[0].read_bytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--plan"], ["--json"]])
+def test_the_command_line_says_them_on_stderr(
+    model_folder, make_lora, make_set, backbone, tmp_path, capsys, monkeypatch, options
+):
+    from guda.backbone.stable_diffusion import StableDiffusion
+
+    monkeypatch.setattr(StableDiffusion, "warnings", (DOUBT,), raising=False)
+    made = make_set(tmp_path / "set", backbone, {"dots": make_lora(backbone, 1.0)})
+    save_png(torch.rand(3, 32, 32), tmp_path / "p.png")
+    argv = ["attribute", "--model", str(model_folder), "--counterfactuals", str(made.folder)]
+    argv += ["--image", str(tmp_path / "p.png"), "--out", str(tmp_path / "out")]
+    assert main([*argv, "--evaluations", "4", "--device", "cpu", *options]) == 0
+    told = capsys.readouterr()
+    assert told.err.count(f"guda: warning: {DOUBT}\n") == 1
+    if options == ["--json"]:
+        assert DOUBT in json.loads(told.out)["warnings"]

@@ -1,0 +1,426 @@
+"""Unlearning one group: its loss, its records, resumption, divergence and the gate."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from safetensors.torch import load_file, save_file
+
+from guda.backbone.files.load import load
+from guda.diffusion import LoraWeights
+from guda.diffusion.noise import draw, generator
+from guda.errors import CounterfactualError, DivergedError
+from guda.groups.encode import PromptTable, encode_groups
+from guda.jobs.attribute import AttributeRequest, attribute
+from guda.steps import Step, drain
+from guda.unlearning import Unlearned, unlearn_group
+from guda.unlearning.anchors import context
+from guda.unlearning.batches import make_batch, plan_step, timesteps
+from guda.unlearning.gate import LEVELS, Gate, measure
+from guda.unlearning.train import learning_rate
+
+
+@pytest.fixture
+def encoded(backbone, groups, quick):
+    return drain(encode_groups(backbone, groups, quick.heldout))
+
+
+@pytest.fixture
+def run(backbone, groups, encoded):
+    """Unlearn "dots"; `stop` ends it after that many steps, as a closed window would."""
+
+    def run(config, checkpoint=None, key="k", stop=None) -> tuple[list[Step], Unlearned | None]:
+        steps: Iterator[Step] = unlearn_group(
+            backbone, groups, encoded, "dots", config, checkpoint, key
+        )
+        seen = []
+        while len(seen) != stop:
+            try:
+                seen.append(next(steps))
+            except StopIteration as end:
+                return seen, end.value
+        steps.close()
+        return seen, None
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(model_folder, groups, recipe) -> Unlearned:
+    """What an uninterrupted run gives."""
+    backbone = load(model_folder)
+    encoded = drain(encode_groups(backbone, groups, recipe.heldout))
+    return drain(unlearn_group(backbone, groups, encoded, "dots", recipe))
+
+
+def same(a: Unlearned, b: Unlearned) -> bool:
+    return (
+        a.losses == b.losses
+        and a.lora.layers.keys() == b.lora.layers.keys()
+        and all(
+            torch.equal(x, y)
+            for name, pair in a.lora.layers.items()
+            for x, y in zip(pair, b.lora.layers[name], strict=True)
+        )
+    )
+
+
+def weights(backbone) -> dict:
+    return {k: v.clone() for k, v in backbone.unet.state_dict().items()}
+
+
+def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_folder):
+    quick = quick.replace(caption_dropout=0.0)
+    steps, _ = run(quick, stop=1)
+    plan = plan_step(
+        0, encoded, context(backbone, groups, groups["dots"], quick), backbone.schedule, quick
+    )
+    scheduler = DDPMScheduler.from_pretrained(model_folder, subfolder="scheduler")
+    noise = torch.randn(6, 4, 16, 16, generator=generator("unlearn noise", 0, "dots", 0))
+    errors = []
+    for row, index in enumerate(plan.forget):
+        x0 = encoded["dots"].latents[index : index + 1]
+        x_t = scheduler.add_noise(x0, noise[row : row + 1], plan.t[row : row + 1])
+        asked = encoded["dots"].train[index]
+        assert plan.prompts[row] == f"{asked.content}, in dots style"
+        assert plan.teacher_prompts[row].startswith(f"{asked.content}, in ")
+        assert "dots" not in plan.teacher_prompts[row]
+        with torch.no_grad():
+            eps, anchor = (
+                backbone.unet(x_t, plan.t[row], backbone.encode_prompts([p]).embeds).sample
+                for p in (plan.prompts[row], plan.teacher_prompts[row])
+            )
+        errors.append(((eps - anchor).double() ** 2).mean().item())
+    assert steps[0].forget == pytest.approx(sum(errors) / len(errors), rel=1e-4)
+    assert steps[0].preserve == pytest.approx(0, abs=1e-12)
+    assert steps[0].loss == pytest.approx(steps[0].forget, rel=1e-6)
+
+
+def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, quick):
+    quick = quick.replace(caption_dropout=0.0)
+    anchors = context(backbone, groups, groups["dots"], quick)
+    plan = plan_step(3, encoded, anchors, backbone.schedule, quick)
+    prompts = PromptTable(backbone, (*plan.prompts, *plan.teacher_prompts))
+    batch = make_batch(3, plan, encoded, prompts, "dots", backbone.schedule, 0)
+    assert batch.n == 3 and len(batch.x_t) == len(batch.t) == 6
+    assert torch.equal(batch.condition.embeds[3:], batch.teacher_condition.embeds[3:])
+    assert not torch.equal(batch.condition.embeds[:3], batch.teacher_condition.embeds[:3])
+    for (name, index), prompt in zip(plan.retain, plan.prompts[3:], strict=True):
+        assert name != "dots"
+        assert prompt == f"{encoded[name].train[index].content}, in {name} style"
+
+
+def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded, quick):
+    anchors = context(backbone, groups, groups["dots"], quick)
+    recipe = quick.replace(caption_dropout=0.6, batch_size=20, retain_batch_size=20)
+    plans = [plan_step(s, encoded, anchors, backbone.schedule, recipe) for s in range(60)]
+    for plan in plans:
+        assert all("dots" not in p and ", in " in p for p in plan.teacher_prompts[:20])
+    for rows in (slice(20), slice(20, None)):
+        prompts = [p for plan in plans for p in plan.prompts[rows]]
+        empty = sum(p == "" for p in prompts) / len(prompts)
+        full = sum(", in " in p for p in prompts) / len(prompts)
+        assert empty == pytest.approx(0.3, abs=0.06) and full == pytest.approx(0.4, abs=0.06)
+    contents = {e.content for g in encoded.values() for e in g.train}
+    bare = {p for p in prompts if p and ", in " not in p}
+    assert bare and bare <= contents
+
+
+def test_the_teacher_is_shown_whole_captions(backbone, groups, encoded, quick):
+    anchors = context(backbone, groups, groups["dots"], quick)
+    recipe = quick.replace(caption_dropout=1.0)
+    plan = plan_step(3, encoded, anchors, backbone.schedule, recipe)
+    assert not any(", in " in p for p in plan.prompts)
+    assert all("dots" not in p and ", in " in p for p in plan.teacher_prompts[:3])
+    for (name, index), prompt in zip(plan.retain, plan.teacher_prompts[3:], strict=True):
+        assert prompt == f"{encoded[name].train[index].content}, in {name} style"
+    prompts = PromptTable(backbone, (*plan.prompts, *plan.teacher_prompts))
+    batch = make_batch(3, plan, encoded, prompts, "dots", backbone.schedule, 0)
+    assert torch.equal(batch.condition.embeds, prompts[plan.prompts].embeds)
+    assert torch.equal(batch.teacher_condition.embeds, prompts[plan.teacher_prompts].embeds)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "low"])
+def test_timesteps_cover_their_slices(kind):
+    for n in (1, 4, 50):
+        t = timesteps(n, 1000, kind, generator("t", n)).double()
+        assert t.min() >= 1 and t.max() <= 999
+        for i, value in enumerate(t.sort().values.tolist()):
+            ends = [1 + 999 * k / n if kind == "uniform" else 999 ** (k / n) for k in (i, i + 1)]
+            assert int(ends[0]) <= value <= ends[1]
+    many = torch.cat([timesteps(8, 1000, "low", generator("t", i)) for i in range(200)])
+    assert abs((many < 32).double().mean() - 0.5) < 0.05
+
+
+def test_the_steps_are_records(run, quick):
+    steps, result = run(quick)
+    trained, gate = steps[:6], steps[6:]
+    assert [(s.stage, s.done, s.total, s.group) for s in trained] == [
+        ("unlearn", i + 1, 6, "dots") for i in range(6)
+    ]
+    assert [(s.stage, s.done) for s in gate] == [("gate", 0), ("gate", 1)]
+    assert [(s.done - 1, s.forget, s.preserve) for s in trained] == list(result.losses)
+    for s in trained:
+        assert s.loss == pytest.approx(s.forget + quick.preserve_weight * s.preserve, rel=1e-5)
+    assert all(up.any() for up, _ in result.lora.layers.values())
+
+
+def test_the_learning_rate_rises_then_falls(quick):
+    config = quick.replace(steps=100, warmup=10)
+    rates = [learning_rate(s, config) for s in range(100)]
+    assert rates[0] == pytest.approx(0.1, rel=0.01)
+    assert rates.index(max(rates)) == 9
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_model_is_untouched(backbone, run, quick):
+    before = weights(backbone)
+    run(quick)
+    run(quick, stop=2)
+    assert all(torch.equal(v, before[k]) for k, v in backbone.unet.state_dict().items())
+    assert backbone.unet.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 6, 7])
+def test_an_interrupted_run_ends_the_same(run, quick, whole, tmp_path, stop):
+    path = tmp_path / "c.safetensors"
+    run(quick, path, stop=stop)
+    assert path.exists() == (stop >= 2)
+    torch.rand(3)
+    steps, again = run(quick, path)
+    assert steps[0].done == 1 + min(stop // 2 * 2, 6) or steps[0].stage == "gate"
+    assert same(again, whole)
+    assert again.gate == whole.gate
+
+
+def change(lora: LoraWeights, name: str) -> torch.Tensor:
+    """What it adds to the weights of the layer `name`, a matrix."""
+    up, down = lora.layers[name]
+    return lora.scale * up.flatten(1).double() @ down.flatten(1).double()
+
+
+def test_repetitions_are_averaged(run, quick, whole):
+    """Their LoRA changes every weight by the mean of what the seeds' own LoRAs do."""
+    twice = quick.replace(repeats=2)
+    steps, both = run(twice)
+    trained = [s for s in steps if s.stage == "unlearn"]
+    assert [(s.done, s.total) for s in trained] == [(i + 1, 12) for i in range(12)]
+    assert [s for s, *_ in both.losses] == list(range(12)) and both.losses[:6] == whole.losses
+    _, second = run(quick.replace(seed=1))
+    assert both.lora.rank == 2 * quick.rank
+    for name in whole.lora.layers:
+        parts = [change(x.lora, name) for x in (whole, second)]
+        assert not torch.allclose(*parts, atol=1e-3 * parts[0].abs().max())
+        assert torch.allclose(change(both.lora, name), sum(parts) / 2, rtol=1e-5, atol=1e-9)
+
+
+def test_full_repetitions_are_averaged(run, quick):
+    full = quick.replace(modules="full", steps=2)
+    _, both = run(full.replace(repeats=2))
+    (_, one), (_, two) = run(full), run(full.replace(seed=1))
+    for name, found in both.lora.diffs.items():
+        assert torch.allclose(found, (one.lora.diffs[name] + two.lora.diffs[name]) / 2)
+
+
+@pytest.mark.parametrize("stop", [6, 9, 12, 13])
+def test_an_interrupted_repetition_ends_the_same(run, quick, tmp_path, stop):
+    path, twice = tmp_path / "c.safetensors", quick.replace(repeats=2)
+    _, expected = run(twice)
+    run(twice, path, stop=stop)
+    steps, again = run(twice, path)
+    assert steps[0].done == 1 + stop // 2 * 2 or steps[0].stage == "gate"
+    assert same(again, expected) and again.gate == expected.gate
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_killed_run_ends_the_same(run, quick, whole, tmp_path, stop):
+    path = tmp_path / "c.safetensors"
+
+    def work():
+        run(quick, path, stop=stop)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    steps, again = run(quick, path)
+    assert steps[0].done == stop // 2 * 2 + 1
+    assert same(again, whole)
+
+
+def test_a_checkpoint_of_another_recipe_is_ignored(run, quick, whole, tmp_path):
+    path = tmp_path / "c.safetensors"
+    run(quick, path, key="one", stop=4)
+    steps, result = run(quick, path, key="two")
+    assert steps[0].done == 1
+    assert same(result, whole)
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _garbage(path):
+    path.write_bytes(b"\xff" * 5000)
+
+
+def _lacking(path):
+    save_file({"x": torch.ones(1)}, path, {"key": "k", "losses": "[]"})
+
+
+def _losses(path):
+    save_file(load_file(path), path, {"key": "k", "losses": "[[0"})
+
+
+@pytest.mark.parametrize("damage", [_truncate, _empty, _garbage, _lacking, _losses])
+def test_after_a_damaged_checkpoint_the_one_before_it_is_continued(
+    run, quick, whole, tmp_path, damage
+):
+    path = tmp_path / "c.resume"
+    run(quick, path, stop=4)
+    damage(path)
+    steps, result = run(quick, path)
+    assert steps[0].done == 3
+    assert same(result, whole)
+
+
+def test_where_every_checkpoint_is_damaged_training_starts_anew(run, quick, whole, tmp_path):
+    path = tmp_path / "c.resume"
+    run(quick, path, stop=4)
+    for file in list(tmp_path.iterdir()):
+        _garbage(file)
+    steps, result = run(quick, path)
+    assert steps[0].done == 1
+    assert same(result, whole)
+
+
+def test_divergence_is_named_and_keeps_the_last_checkpoint(backbone, run, quick, tmp_path):
+    before = weights(backbone)
+    path = tmp_path / "c.safetensors"
+    wild = quick.replace(lr=1.0, alpha=1e18, checkpoint_every=1)
+    with pytest.raises(DivergedError) as caught:
+        run(wild, path)
+    message = str(caught.value)
+    assert message.startswith("Unlearning 'dots' stopped at step 2: the loss is ")
+    assert message.endswith("Lower lr (it is 1) and run again; what was finished before is kept.")
+    assert all(v.isfinite().all() for v in load_file(path).values())
+    assert all(torch.equal(v, before[k]) for k, v in backbone.unet.state_dict().items())
+    steps, result = run(quick.replace(lr=1e-3), path, key="lower")
+    assert steps[0].done == 1 and len(result.losses) == 6
+
+
+def test_weights_that_become_infinite_stop_at_the_next_step(
+    backbone, groups, encoded, quick, tmp_path
+):
+    path = tmp_path / "c.safetensors"
+    steps = unlearn_group(backbone, groups, encoded, "dots", quick, path, "k")
+    for _ in range(3):
+        next(steps)
+    good = path.read_bytes()
+    trained = next(p for p in backbone.unet.parameters() if p.requires_grad)
+    with torch.no_grad():
+        trained.fill_(float("inf"))
+    with pytest.raises(DivergedError, match=r"stopped at step 4: .* Lower lr \(it is 0\.01\)"):
+        next(steps)
+    assert path.read_bytes() == good
+    assert not any(p.requires_grad for p in backbone.unet.parameters())
+
+
+def test_the_gate_by_hand(backbone, encoded, make_lora, model_folder):
+    lora = make_lora(backbone, 0.5)
+    gate = measure(backbone, encoded, "dots", lora, seed=3, margin=0.25)
+    without = copy.deepcopy(backbone.unet)
+    with torch.no_grad():
+        for path, (up, down) in lora.layers.items():
+            without.get_submodule(path).weight += (up.double() @ down.double()).float()
+    scheduler = DDPMScheduler.from_pretrained(model_folder, subfolder="scheduler")
+
+    def error(unet, names):
+        errors = []
+        for name in names:
+            part = encoded[name]
+            for example, x0 in zip(part.heldout, part.heldout_latents, strict=True):
+                embeds = backbone.encode_prompts([f"{example.content}, in {name} style"]).embeds
+                for t in LEVELS:
+                    eps = draw(3, f"{name}/{example.id}", t, 0, x0.shape)
+                    x_t = scheduler.add_noise(x0[None], eps[None], torch.tensor([t]))
+                    with torch.no_grad():
+                        eps_hat = unet(x_t, t, embeds).sample[0]
+                    errors.append((eps - eps_hat).double().square().mean().item())
+        return sum(errors) / len(errors)
+
+    assert gate.forget_full == pytest.approx(error(backbone.unet, ["dots"]), rel=1e-5)
+    assert gate.forget_without == pytest.approx(error(without, ["dots"]), rel=1e-5)
+    retain = ["stripes", "waves"]
+    assert gate.retain_full == pytest.approx(error(backbone.unet, retain), rel=1e-5)
+    assert gate.retain_without == pytest.approx(error(without, retain), rel=1e-5)
+    assert gate.margin == 0.25
+
+
+def test_held_out_pictures_are_never_trained_on(encoded, groups):
+    for group in groups:
+        part = encoded[group.name]
+        train, held = {e.id for e in part.train}, {e.id for e in part.heldout}
+        assert held and not train & held and train | held == {e.id for e in group.examples}
+        assert len(part.latents) == len(train) and len(part.heldout_latents) == len(held)
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "margin", "passed"),
+    [
+        (1.2, 1.1, 0.0, True),
+        (1.2, 1.1, 0.09, True),
+        (1.2, 1.1, 0.11, False),
+        (1.1, 1.2, 0.0, False),
+        (0.9, 0.8, 0.0, False),
+        (1.0, 1.0, 0.0, False),
+    ],
+)
+def test_the_gates_rule(forget, retain, margin, passed):
+    gate = Gate(2.0, 2.0 * forget, 3.0, 3.0 * retain, margin)
+    assert gate.passed == passed
+    assert ("must rise" in gate.reason) != passed
+    assert f"{forget - 1:+.2%}" in gate.reason and f"{retain - 1:+.2%}" in gate.reason
+    assert Gate.from_dict(gate.as_dict()) == gate
+
+
+def test_an_untouched_lora_fails_its_gate(backbone, encoded, make_lora):
+    gate = measure(backbone, encoded, "dots", make_lora(backbone, 0.0), seed=0, margin=0.0)
+    assert gate.forget_rise == 0.0 and gate.retain_rise == 0.0 and not gate.passed
+
+
+def test_attribution_refuses_what_learned_nothing(backbone, run, quick, make_set, tmp_path):
+    lazy = quick.replace(steps=1, lr=1e-8, gate_margin=0.01)
+    _, result = run(lazy)
+    assert not result.gate.passed
+    made = make_set(tmp_path / "set", backbone, {"dots": result.lora}, result.gate)
+    request = AttributeRequest(backbone, made, [torch.rand(3, 32, 32)], ["a"], ["a fox"])
+    with pytest.raises(CounterfactualError) as caught:
+        next(attribute(request))
+    message = str(caught.value)
+    assert f"'dots' in {made.folder} failed its gate ({result.gate.reason})" in message
+    assert "Unlearn it again with more steps or another lr, or leave the style out." in message
+
+
+def test_the_preserve_term_preserves(run, quick):
+    config = quick.replace(steps=20, lr=2e-2, rank=4, caption_dropout=0.0)
+    drift = {}
+    for weight in (0.0, 10.0):
+        _, result = run(config.replace(preserve_weight=weight))
+        drift[weight] = sum(preserve for _, _, preserve in result.losses[-5:])
+        assert sum(f for _, f, _ in result.losses[-5:]) > 0
+    assert drift[0.0] > 2 * drift[10.0]
