@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -19,6 +20,7 @@ from .graphs import SAMPLING, node
 from .server import PACK_ROOT
 from .test_node_errors import TIMEOUT, failure, folder_graph, refused, style_folder
 
+GOLDEN = PACK_ROOT / "tests" / "fixtures" / "golden_set" / "set"
 SECRET = "the owner's diary"
 
 
@@ -75,9 +77,10 @@ def test_what_the_owner_allows_is_read(comfy: Comfy, way: str):
 def test_a_saved_picture_tells_nothing_of_the_server(comfy: Comfy):
     """ComfyUI writes what a node tells the cache into the prompt, and that into pictures."""
     style_folder(comfy.base / "input" / "mine", "Private", "Other")
-    model = comfy.base / "models" / "checkpoints" / "secret-name.safetensors"
-    model.write_bytes(b"\x10\0\0\0\0\0\0\0" + b'{"__metadata__":{}}')
+    shutil.copytree(GOLDEN, comfy.base / "models" / "loras" / "guda" / "told")
     graph = folder_graph("mine") | {
+        "set": node("GudaLoadCounterfactuals", set_name="told", styles=""),
+        "see_set": node("PreviewAny", source=["set", 0]),
         "model": node("GudaLoadModel", model="built-in demo"),
         "draw": node("GudaGeneratePictures", model=["model", 0], prompts="fox", **SAMPLING),
         "save": node("SaveImage", images=["draw", 0], filename_prefix="told"),
@@ -88,7 +91,7 @@ def test_a_saved_picture_tells_nothing_of_the_server(comfy: Comfy):
     picture = Image.open(io.BytesIO(comfy.view(**link)))
     assert json.loads(picture.info["prompt"]).keys() == graph.keys()
     told = {n: v.get("is_changed") for n, v in json.loads(picture.info["prompt"]).items()}
-    for name in ("groups", "model"):
+    for name in ("groups", "model", "set"):
         (digest,) = told[name]
         assert len(digest) == 32 and int(digest, 16)
     text = json.dumps(dict(picture.info))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -15,12 +16,12 @@ from .server import PACK_ROOT
 from .test_nodes_in_page import renumbered
 
 TIMEOUT = 300.0
+GOLDEN = PACK_ROOT / "tests" / "fixtures" / "golden_set" / "set"
 SCRIPT = "<img src=x onerror=window.hacked=1>"
-STYLES = {
-    f"Blob {SCRIPT}": "noto blob",
-    "[[free|https://example.com/a]] www.example.com __LNK0__": "twemoji",
-    "<svg onload='window.hacked=2'></svg>&lt;b&gt; \u202eknI": "ink",
-}
+STYLES = (
+    f"Blob {SCRIPT} [[free|https://example.com/a]] https://example.com/b www.example.com __LNK0__",
+    "<svg onload='window.hacked=2'></svg>&lt;b&gt; \u202eknI",
+)
 PROMPT = f"fox, in twemoji style {SCRIPT} <a href='javascript:window.hacked=3'>click</a>"
 FOUND = """() => ({
     hacked: window.hacked ?? null,
@@ -45,60 +46,71 @@ MENUS = """() => {
 }"""
 
 
-def hostile(set_name: str = f"set {SCRIPT}", **unlearn) -> Graph:
-    """Text of that kind in everything that a workflow can say."""
+def paged(graph: Graph) -> Graph:
+    return {str(k): v for k, v in enumerate(renumbered(graph), 1)}
+
+
+def hostile_set(folder: Path) -> None:
+    """A finished set of the built-in model's whose styles are called so."""
+    shutil.copytree(GOLDEN, folder)
+    manifest = folder / "counterfactuals.json"
+    data = json.loads(manifest.read_text("utf-8"))
+    for group, name in zip(data["groups"], STYLES, strict=True):
+        group |= {"name": name, "gate": data["groups"][0]["gate"]}
+    manifest.write_text(json.dumps(data), "utf-8")
+
+
+def test_names_and_prompts_stay_text(page: ComfyPage):
+    hostile_set(page.comfy.base / "models" / "loras" / "guda" / "hostile")
     graph = {
         "model": node("GudaLoadModel", model="built-in demo"),
-        "groups": node(
-            "GudaGroupsFromPrompts",
-            model=["model", 0],
-            pictures=len(CONTENTS),
-            **SAMPLING,
-            styles="\n".join(f"{n.replace(':', '&#58;')}: {s}" for n, s in STYLES.items()),
-            contents="\n".join(CONTENTS),
-        ),
-        "unlearn": node(
-            "GudaUnlearn",
-            model=["model", 0],
-            groups=["groups", 0],
-            set_name=set_name,
-            **LEARNING | unlearn,
-        ),
+        "set": node("GudaLoadCounterfactuals", set_name="hostile"),
         "draw": node("GudaGeneratePictures", model=["model", 0], prompts=PROMPT, **SAMPLING),
         "attribute": node(
             "GudaAttribute",
             model=["model", 0],
-            counterfactuals=["unlearn", 0],
+            counterfactuals=["set", 0],
             image=["draw", 0],
             prompt=PROMPT,
             **SCORING,
         ),
         "read": node("PreviewAny", source=["attribute", 1]),
     }
-    return {str(k): v for k, v in enumerate(renumbered(graph), 1)}
-
-
-def test_names_and_prompts_stay_text(page: ComfyPage):
     page.page.evaluate(PROGRESS)
-    page.load(hostile())
+    page.load(paged(graph))
     entry = page.run(TIMEOUT)
     assert entry["status"]["status_str"] == "success", entry["status"]
     said = page.page.evaluate("window.said")
-    assert any(f"Blob {SCRIPT}" in html.unescape(text) for text in said)
+    for name in STYLES:
+        shown = name.replace("\u202e", "\\u202e")
+        assert any(shown in html.unescape(text) for text in said), name
     assert not [text for text in said if set("<>[") & set(text) or "www." in text]
     assert page.page.evaluate(FOUND) == NOTHING and not page.errors()
-    shown = page.locator(".guda-panel").inner_text()
-    for text in (f"Blob {SCRIPT}", PROMPT, "\\u202eknI"):
-        assert text in shown
+    panel = page.locator(".guda-panel").text_content()
+    for text in (*STYLES, PROMPT):
+        assert text.replace("\u202e", "\\u202e") in panel
     (payload,) = next(o["guda"] for o in entry["outputs"].values() if "guda" in o)
-    unseen = "\u202e" in json.dumps(payload, ensure_ascii=False)
-    assert not unseen
+    hidden = "\u202e" in json.dumps(payload, ensure_ascii=False)
+    assert not hidden
 
 
 def test_a_stopped_run_says_it_as_text(page: ComfyPage):
-    """In the panel of the subgraph around, in a toast, and once more under the node."""
+    """In a toast, and once more under the node."""
+    styles = f"Blob {SCRIPT}: noto blob\n{SCRIPT}: twemoji"
+    prompts = {"styles": styles, "contents": "\n".join(CONTENTS), "pictures": len(CONTENTS)}
+    graph = {
+        "model": node("GudaLoadModel", model="built-in demo"),
+        "groups": node("GudaGroupsFromPrompts", model=["model", 0], **prompts, **SAMPLING),
+        "unlearn": node(
+            "GudaUnlearn",
+            model=["model", 0],
+            groups=["groups", 0],
+            set_name=f"set {SCRIPT}",
+            **LEARNING | {"checkpoint_every": 1, "steps": 5000, "batch_size": 1},
+        ),
+    }
     page.page.evaluate(PROGRESS)
-    page.load(hostile("stopped", checkpoint_every=1, steps=5000))
+    page.load(paged(graph))
     page.page.evaluate("() => window.app.queuePrompt(0)")
     page.page.wait_for_function(
         "() => window.said.some(s => s.includes('step 3 of'))", timeout=60_000
