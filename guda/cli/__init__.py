@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,11 +21,12 @@ from ..config import (
     SampleConfig,
     UnlearnConfig,
 )
-from ..errors import ConfigError, GudaError, first_line
+from ..errors import ConfigError, first_line, one_line
 from ..escape import visible
+from ..files.destination import check_folder
 from ..steps import Step
 from ..version import __version__
-from . import options
+from . import arguments, options
 from .stopping import Terminated, terminable
 
 
@@ -31,13 +34,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or 2 after one line on stderr for bad input."""
     if isinstance(sys.stdout, TextIOWrapper):  # a name that a Windows code page lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
-    parser = _parser()
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     try:
         with terminable():
-            return args.run(args)
-    except GudaError as error:
-        _say(f"guda: {error}", file=sys.stderr)
+            code = args.run(args)
+        sys.stdout.flush()  # a full disk is told here, or by the interpreter with a traceback
+        return code
+    except BrokenPipeError:  # who read the output has seen enough, as `head` has
+        _hush()
+        return 141
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:
+            _hush()
+        told = arguments.last_word(error)
+        if told is None:
+            raise
+        _say(f"guda: {one_line(told)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         _say("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
@@ -49,33 +61,53 @@ def _say(text: object, file: TextIO | None = None) -> None:
     print(visible(str(text)), file=file)
 
 
+def _hush() -> None:
+    """Nothing more to stdout, which cannot be written to: the interpreter would try at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = arguments.Parser(
         prog="guda", description="Which style groups did this model learn this image from?"
     )
     parser.add_argument("--version", action="version", version=f"guda {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
     demo = commands.add_parser("demo", help="the whole job on the built-in model")
-    demo.add_argument("--out", type=Path, default=Path("guda-demo"), help="where results go")
+    demo.add_argument(
+        "--out", type=arguments.path, default=Path("guda-demo"), help="where results go"
+    )
     demo.add_argument("--json", action="store_true", help="print the result as JSON")
     demo.set_defaults(run=_demo)
+
+    groups = commands.add_parser("groups", help="what is read of a folder of styles, and what not")
+    groups.add_argument("folder", type=Path, help="folder with one subfolder per style")
+    groups.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
+    groups.add_argument("--json", action="store_true", help="print it as JSON")
+    groups.set_defaults(run=_groups)
 
     unlearn = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
     _common(unlearn)
     source = unlearn.add_mutually_exclusive_group(required=True)
-    source.add_argument("--groups", type=Path, help="folder with one subfolder per style")
+    source.add_argument("--groups", type=arguments.path, help="folder with one subfolder per style")
     source.add_argument(
-        "--styles", type=Path, help="text file of prompt-only styles, 'Name: phrase' per line"
+        "--styles",
+        type=arguments.path,
+        help="text file of prompt-only styles, 'Name: phrase' per line",
     )
     unlearn.add_argument(
         "--contents",
-        type=Path,
+        type=arguments.path,
         help="text file of what prompt-only groups show, one per line; "
         "without it, everyday subjects",
     )
-    unlearn.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
-    unlearn.add_argument("--out", type=Path, required=True, help="folder of the set")
+    unlearn.add_argument(
+        "--template",
+        type=arguments.text,
+        help="how a caption is made, e.g. '{content}, by {style}'",
+    )
+    unlearn.add_argument("--out", type=arguments.path, required=True, help="folder of the set")
     options.add(unlearn, UnlearnConfig)
     options.add(unlearn, SampleConfig, prefix="sample-")
     options.add(unlearn, MemoryConfig)
@@ -83,24 +115,39 @@ def _parser() -> argparse.ArgumentParser:
 
     attribute = commands.add_parser("attribute", help="score pictures against a set")
     _common(attribute)
-    attribute.add_argument("--counterfactuals", type=Path, required=True, help="folder of the set")
-    attribute.add_argument("--image", type=Path, required=True, nargs="+", help="pictures")
     attribute.add_argument(
-        "--prompt", action="append", help="what the picture shows; once for all, or per picture"
+        "--counterfactuals", type=arguments.path, required=True, help="folder of the set"
     )
-    attribute.add_argument("--out", type=Path, required=True, help="where the report goes")
+    attribute.add_argument(
+        "--image", type=arguments.path, required=True, nargs="+", help="pictures"
+    )
+    attribute.add_argument(
+        "--prompt",
+        action="append",
+        type=arguments.text,
+        help="what the picture shows; once for all, or per picture",
+    )
+    attribute.add_argument(
+        "--out", type=arguments.path, required=True, help="where the report goes"
+    )
     options.add(attribute, ElboConfig)
     attribute.set_defaults(run=_attribute)
 
     bench = commands.add_parser("bench", help="agreement with retraining, beside the baselines")
     bench.add_argument("name", choices=["digits", "styles"], help="which benchmark")
-    bench.add_argument("--out", type=Path, default=Path("guda-bench"), help="where results go")
+    bench.add_argument(
+        "--out", type=arguments.path, default=Path("guda-bench"), help="where results go"
+    )
     bench.add_argument("--quick", action="store_true", help="small, in at most four minutes")
-    bench.add_argument("--data", type=Path, help="styles: a folder of groups, one per subfolder")
+    bench.add_argument(
+        "--data", type=arguments.path, help="styles: a folder of groups, one per subfolder"
+    )
     bench.add_argument(
         "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
     )
-    bench.add_argument("--clip", type=Path, help="folder of a CLIP, for similarity by its features")
+    bench.add_argument(
+        "--clip", type=arguments.path, help="folder of a CLIP, for similarity by its features"
+    )
     bench.add_argument("--json", action="store_true", help="print the result as JSON")
     bench.set_defaults(run=_bench)
     return parser
@@ -110,6 +157,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
+        type=arguments.text,
         help="a .safetensors checkpoint, a diffusers folder, or 'demo' for the built-in model",
     )
     parser.add_argument(
@@ -120,18 +168,27 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resolution",
-        type=int,
+        type=arguments.resolution,
         default=0,
         metavar="PIXELS",
         help="side of the pictures, less to save time and memory; 0 for the model's own "
         "(default: %(default)s)",
     )
-    parser.add_argument("--vae", type=Path, help="VAE file for a checkpoint without one")
+    parser.add_argument("--vae", type=arguments.path, help="VAE file for a checkpoint without one")
     parser.add_argument(
-        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, for checkpoints"
+        "--tokenizer",
+        type=arguments.path,
+        help="folder with vocab.json and merges.txt, for checkpoints",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
-    parser.add_argument("--style", action="append", help="only this style; may be repeated")
+    parser.add_argument(
+        "--device",
+        type=arguments.text,
+        default="auto",
+        help="auto, cpu, cuda, cuda:1, mps, xpu ...",
+    )
+    parser.add_argument(
+        "--style", action="append", type=arguments.text, help="only this style; may be repeated"
+    )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -149,8 +206,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _load(args: argparse.Namespace):
     """The model, at work on the device, with the parts that are not at work in main memory."""
     from ..backbone import precision
-    from ..backbone.files.load import load
+    from ..backbone.files.load import DEMO, load
 
+    for name in ("vae", "tokenizer"):
+        if (given := getattr(args, name)) and (args.model == DEMO or os.path.isdir(args.model)):
+            raise ConfigError(
+                f"{name} is {given}, but the model {args.model} has its own; leave {name} out."
+            )
     device = _device(args.device)
     backbone = load(
         args.model,
@@ -168,14 +230,32 @@ def _load(args: argparse.Namespace):
 def _demo(args: argparse.Namespace) -> int:
     from ..demo.run import run_demo
 
+    check_folder(args.out, "out")
     with Progress() as progress:
         result = run_demo(args.out, progress)
     _finish(result.attribution, result.report, args.json)
     return 0
 
 
+def _groups(args: argparse.Namespace) -> int:
+    from ..groups import check_pictures, load_folder, telling
+
+    groups = load_folder(args.folder, template=args.template)
+    check_pictures(groups)
+    told = json.dumps(telling.to_dict(groups), indent=2) if args.json else telling.to_text(groups)
+    _say(told)
+    return 0
+
+
 def _unlearn(args: argparse.Namespace) -> int:
-    from ..groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
+    from ..groups import (
+        check_pictures,
+        from_prompts,
+        load_folder,
+        parse_contents,
+        parse_styles,
+        telling,
+    )
     from ..groups.contents import CONTENTS
     from ..jobs.plan import plan_unlearn
     from ..jobs.unlearn import UnlearnRequest, unlearn
@@ -183,10 +263,18 @@ def _unlearn(args: argparse.Namespace) -> int:
     from ..unlearning.recipe import recommended
 
     options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
-    sampling = options.read(args, SampleConfig)
+    sampling, told = options.read(args, SampleConfig), ""
+    memory = options.read(args, MemoryConfig)
+    check_folder(args.out, "out")
+    if args.groups is not None and args.contents is not None:
+        raise ConfigError(
+            f"contents is {args.contents}, but the groups of {args.groups} have pictures; leave it "
+            "out, or give styles in place of groups."
+        )
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
+        told = telling.to_text(groups, short=True)
     else:
         template = {"template": args.template} if args.template else {}
         groups = from_prompts(
@@ -203,11 +291,11 @@ def _unlearn(args: argparse.Namespace) -> int:
         options.read(args, UnlearnConfig, recommended(backbone)),
         args.style,
         sampling,
-        memory=options.read(args, MemoryConfig),
+        memory=memory,
     )
     if args.plan:
-        return _tell(plan_unlearn(request), args.json)
-    with Progress() as progress:
+        return _tell(plan_unlearn(request), args.json, told)
+    with Progress(told) as progress:
         made = drain(unlearn(request), progress)
     if args.json:
         rows = [
@@ -232,14 +320,16 @@ def _attribute(args: argparse.Namespace) -> int:
     from ..steps import drain
 
     config = options.read(args, ElboConfig)
-    if args.out.is_file():
-        raise ConfigError(f"out is {args.out}, which is a file; give a folder.")
+    check_folder(args.out, "out")
     found = load_set(args.counterfactuals)
     if args.style:
         found = found.subset(args.style)
-    loaded = [pictures.load(path) for path in args.image]
+    for path in args.image:
+        pictures.check(path)
+    backbone = _load(args)
+    loaded = [pictures.load(path, backbone.resolution) for path in args.image]
     request = AttributeRequest(
-        _load(args), found, loaded, [p.name for p in args.image], args.prompt or [""], config
+        backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
     if args.plan:
         return _tell(plan_attribute(request), args.json)
@@ -255,6 +345,7 @@ def _bench(args: argparse.Namespace) -> int:
     from ..bench.run import run
     from ..steps import drain
 
+    check_folder(args.out, "out")
     out = args.out / (f"{args.name}-quick" if args.quick else args.name)
     if args.name == "styles":
         bench = styles.benchmark(out, args.quick, args.data)
@@ -291,12 +382,13 @@ def _read(path: Path) -> str:
     return read_text(path)
 
 
-def _tell(steps, as_json: bool) -> int:
-    """Print a plan; its warnings come on stderr."""
+def _tell(steps, as_json: bool, told: str = "") -> int:
+    """Print a plan; `told` and its warnings come on stderr."""
     from ..steps import drain
 
-    progress = Progress()
-    plan = drain(steps, lambda step: progress(step) if step.warning else None)
+    progress = Progress(told)
+    plan = drain(steps, lambda step: progress(step) if step.warning else progress.begin())
+    progress.begin()
     _say(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
     return 0
 
@@ -311,7 +403,7 @@ def _device(name: str):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # not with meta, which holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
             f"device is {name!r}, which cannot be used here ({first_line(error)}); try cpu."
@@ -320,13 +412,18 @@ def _device(name: str):
 
 
 class Progress:
-    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise."""
+    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise.
 
-    def __init__(self, stream: TextIO | None = None):
+    told: what stands before the first step, once the work has not been refused.
+    """
+
+    def __init__(self, told: str = "", stream: TextIO | None = None):
         self._stream = stream or sys.stderr
+        self._told = told
         self._live = self._stream.isatty()
         self._shown = 0.0
         self._last: tuple[str, str] | None = None
+        self._said: set[str] = set()
         self._started = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -336,9 +433,18 @@ class Progress:
         if self._live and self._last:
             self._stream.write("\r\x1b[K")
 
+    def begin(self) -> None:
+        if self._told:
+            self._stream.write(f"{visible(self._told)}\n")
+            self._told = ""
+
     def __call__(self, step: Step) -> None:
         now, place = time.monotonic(), (step.stage, step.group)
+        self.begin()
         if step.warning:
+            if step.warning in self._said:
+                return
+            self._said.add(step.warning)
             clear = "\r\x1b[K" if self._live and self._last else ""
             self._stream.write(f"{clear}guda: {visible(str(step), keep='')}\n")
             return

@@ -26,8 +26,10 @@ from ..errors import CounterfactualError, DamagedError, first_line
 from ..files import reading, sealed, set_aside, slugify, tensorfile, write_bytes, write_text
 from ..files.lock import Lock, take
 from ..files.reading import field, number, shown
-from ..groups import Group, StyleGroups
-from ..groups.encode import EncodedGroup, encode_groups
+from ..groups import Group, StyleGroups, prompts
+from ..groups.encode import EncodedGroup, encode_groups, few
+from ..scoring import explains
+from ..scoring.elbo import Query
 from ..settings import digest
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import Unlearned, resume, unlearn_group
@@ -146,7 +148,7 @@ class CounterfactualSet:
 def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
     """Names everything that a finished counterfactual depends on."""
     recipe = {k: v for k, v in config.as_key().items() if k not in _NO_EFFECT}
-    recipe |= backbone.overrides
+    recipe |= {**backbone.overrides, **prompts.reading(backbone, groups)}
     if config.caption_dropout and backbone.conditional:
         recipe["teacher"] = "whole captions"  # those made before it was so are made again
     return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
@@ -215,6 +217,9 @@ def _unlearn_all(
         ):
             yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
+            yield from heard(prompts.warnings(backbone, prompts.of_groups(groups)))
+            if some := few(backbone, groups, explains.MOST):
+                yield from heard(explains.check(backbone, Query(*some)))
             encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
             fit = for_training(backbone, config, memory)

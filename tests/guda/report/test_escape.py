@@ -56,7 +56,7 @@ def test_errors_are_one_line():
 def test_progress_is_one_line(live):
     stream = io.StringIO()
     stream.isatty = lambda: live
-    with Progress(stream) as progress:
+    with Progress(stream=stream) as progress:
         progress(Step("unlearn", 1, 1, f"{CONTROLS}\nguda: done"))
     said = stream.getvalue().replace("\r\x1b[K", "")
     assert rf"{SPELLED}\nguda: done" in said
