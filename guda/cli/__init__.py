@@ -76,8 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     groups = commands.add_parser("groups", help="what is read of a folder of styles, and what not")
-    groups.add_argument("folder", type=Path, help="folder with one subfolder per style")
-    groups.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
+    groups.add_argument("folder", type=arguments.path, help="folder with one subfolder per style")
+    groups.add_argument(
+        "--template",
+        type=arguments.text,
+        help="how a caption is made, e.g. '{content}, by {style}'",
+    )
     groups.add_argument("--json", action="store_true", help="print it as JSON")
     groups.set_defaults(run=_groups)
 
