@@ -33,8 +33,9 @@ class GudaGroupsFromFolder(io.ComfyNode):
                     "folder",
                     default="",
                     placeholder="styles",
-                    tooltip="Folder that holds one folder per style: a full path, or a folder in "
-                    f"ComfyUI's input folder. '{places.EXAMPLE}' is a small one to try.",
+                    tooltip="Folder that holds one folder per style, in ComfyUI's input folder; or "
+                    "a full path in its input, output or models folder, or in one that its owner "
+                    f"allows. '{places.EXAMPLE}' is a small one to try.",
                 ),
                 io.String.Input(
                     "template",
@@ -61,7 +62,7 @@ class GudaGroupsFromFolder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder, template=""):
-        return places.stamps_below(places.group_folder(folder)) if folder else ""
+        return places.seen(places.group_folder(folder)) if folder else ""
 
     @classmethod
     @normal_mode
@@ -133,6 +134,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
         from ..guda.groups import from_prompts, parse_contents, parse_styles
         from ..guda.groups.contents import CONTENTS
         from ..guda.groups.draw import generate_pictures
+        from ..guda.scoring.explains import check_reading
         from .sheets import contact_sheet
 
         config = settings.read(SampleConfig, values)
@@ -140,6 +142,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
         groups = from_prompts(styled, shown, pictures=config.pictures, template=template)
         folder = places.pictures_folder(model.name)
         with on_device(model):
+            run(check_reading(model))
             groups = run(generate_pictures(model, groups, config, folder), Drawing(lasting=True))
         constants = {"styles": styles, "contents": contents, "template": template, **values}
         PICTURES.note(_constants(constants), (e.path for g in groups for e in g.examples if e.path))

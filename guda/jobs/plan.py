@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..budget import footprint, rows, warmup
 from ..budget.footprint import Footprint
-from ..counterfactuals.set import chosen_groups, unfinished
+from ..counterfactuals.make import chosen_groups, unfinished
 from ..groups import Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing
 from ..groups.encode import few
@@ -20,7 +20,7 @@ from ..scoring import allocation, explains
 from ..scoring.elbo import Query
 from ..steps import Step, Steps, about, drain, keeps_warnings
 from ..unlearning.gate import LEVELS, MOST
-from ..unlearning.operators import EVALUATIONS
+from ..variants import OPERATORS
 from .attribute import AttributeRequest, few_asked
 from .unlearn import UnlearnRequest
 
@@ -87,10 +87,13 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     if not left:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
     some = few(backbone, groups, explains.MOST)
-    checked = MOST_CHECKED if some is None else (yield from explains.check(backbone, Query(*some)))
+    if some is None:  # what is drawn will be looked at as well
+        checked = MOST_CHECKED + (yield from explains.check_reading(backbone))
+    else:
+        checked = yield from explains.check(backbone, Query(*some))
     steps = sum(config.total_steps - done for _, done in left)
     n, m = config.batch_size, config.retain_batch_size
-    per_step = EVALUATIONS[config.operator](n, m, backbone.conditional)
+    per_step = OPERATORS[config.operator].evaluations(n, m, backbone.conditional)
     gates = sum(_gate(groups, group, config.heldout) for group, _ in left)
     drawing = undrawn * request.sampling.steps * (2 if backbone.conditional else 1)
     yield Step("plan", 0, 3)
@@ -103,7 +106,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         backbone, config, ready.room.rows, checkpointing=ready.checkpointing
     )
     yield Step("plan", 3, 3)
-    trained = n + m if config.operator != "retain_only" else per_step
+    trained = n + m
     pictures = sum(len(g.examples) for g in groups)
     seconds = (
         forward * (drawing + checked + gates + steps * (per_step - trained))
@@ -136,10 +139,7 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     latents = request.latents
     shape = None if latents is None else latents.shape[1:]
     images = len(request.pictures) if latents is None else len(latents)
-    length = backbone.schedule.length
-    points = config.evaluations
-    if config.schedule == "importance":
-        points += len(allocation.log(config.pilot, length, config.seed))
+    points = allocation.evaluations(config, backbone.schedule.length)
     evaluations = images * points * (len(loras) + 1)
     checked = yield from explains.check(backbone, few_asked(request, explains.MOST))
     yield Step("plan", 0, 2)

@@ -10,7 +10,8 @@ from ..config import MemoryConfig, SampleConfig, UnlearnConfig
 from ..counterfactuals import CounterfactualSet, unlearn_set
 from ..diffusion import Backbone
 from ..groups import StyleGroups
-from ..groups.draw import generate_pictures
+from ..groups.draw import generate_pictures, missing
+from ..scoring import explains
 from ..steps import Steps
 from ..unlearning.recipe import recommended
 
@@ -48,6 +49,8 @@ def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
     for name in request.names or ():
         groups[name]  # an unknown name is refused before any picture is drawn
     if any(e.path is None for g in groups for e in g.examples):
+        if missing(request.backbone, groups, request.sampling, request.drawn):
+            yield from explains.check_reading(request.backbone)
         groups = yield from generate_pictures(
             request.backbone, groups, request.sampling, request.drawn
         )

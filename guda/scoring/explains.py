@@ -29,7 +29,7 @@ LEVELS = (500, 900)  # thousandths of the schedule's length
 WORKING = (0.05, 0.007)  # the errors of a model that works, there
 MOST = 4  # pictures
 SHARES = (0.75, 2.0)  # of the best guess's error, that a model may make at the levels
-CLEAR = 0.5  # share of the error, at every level, with which another reading fits better
+CLEAR = (0.5, 0.75)  # shares of the error, at the levels, with which another reading fits better
 SPREAD = (0.4, 2.5)  # of latents, between which the VAE's scale is in doubt no more than all else
 
 
@@ -58,7 +58,7 @@ class Explained:
             kind
             for kind, errors in self.errors.items()
             if self.explains(errors)
-            and all(e < CLEAR * own for e, own in zip(errors, self.error, strict=True))
+            and all(e < c * own for e, c, own in zip(errors, CLEAR, self.error, strict=True))
         ]
         return min(found, key=lambda kind: self.errors[kind]) if found else None
 
@@ -70,7 +70,7 @@ class Explained:
             and (
                 f"The model {name} is read as {self.reading}, and its answers to the pictures are "
                 f"those of {kind}: its error is {_at(self.error)}, read as {kind} it is "
-                f"{_at(self.errors[kind])}. Load it with prediction {kind}; in a graph, set "
+                f"{_both(self.errors[kind])}. Load it with prediction {kind}; in a graph, set "
                 "ModelSamplingDiscrete so."
             )
         ) or ""
@@ -88,9 +88,9 @@ class Explained:
             "of its VAE (scaling_factor) looks wrong, so load it with its own VAE."
         )
         return (
-            f"The model {name} does not explain the pictures: its error is {_at(self.error)}, "
-            f"where {_at(WORKING)} are usual and {_at(self.guess)} take no model at all. Scores by "
-            f"it mean nothing. {cause}"
+            f"The model {name} does not explain the pictures: its error is {_at(self.error)}; that "
+            f"of a model that works is about {_both(WORKING)}, and a mere guess has "
+            f"{_both(self.guess)}. Scores by it mean nothing. {cause}"
         )
 
 
@@ -107,6 +107,32 @@ def check(backbone: Backbone, query: Query) -> Steps[int]:
         yield warn(doubt)
     yield Step("check", 1, 1)
     return found.evaluations
+
+
+def check_reading(backbone: Backbone) -> Steps[int]:
+    """Before there are any pictures: refuses a model that is read wrongly, by soft shapes.
+
+    They are like nothing that it was trained on, so nothing else is made of it. Returns the UNet
+    evaluations. Raises ModelError.
+    """
+    yield Step("check", 0, 1)
+    shapes = soft_shapes(backbone.resolution)
+    names = tuple(f"soft shape {i}" for i in range(len(shapes)))
+    empty = backbone.encode_prompts([""] * len(shapes))
+    found = measure(backbone, Query(backbone.encode_images(shapes), empty, names))
+    if reason := found.refusal(backbone.name):
+        raise ModelError(reason)
+    yield Step("check", 1, 1)
+    return found.evaluations
+
+
+def soft_shapes(side: int) -> Tensor:
+    """(3, 3, side, side): two washes of colour, and a soft disc on one of them."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
+    ground = torch.stack([0.2 + 0.6 * x, 0.3 + 0.5 * y, 1 - 0.6 * x * y])
+    wash = torch.stack([0.9 - 0.3 * y, 0.2 + 0.5 * x, torch.full_like(x, 0.3)])
+    disc = torch.sigmoid((0.3 - torch.hypot(x - 0.5, y - 0.55)) * side / 4)
+    return torch.stack([ground, torch.lerp(ground, wash, disc), wash])
 
 
 @torch.no_grad()
@@ -161,6 +187,10 @@ def again(
         "sample": (x_t - noise * eps_hat) / signal,
     }[reading]
     return schedule.to_eps(output, x_t, t, kind)
+
+
+def _both(errors: tuple[float, ...]) -> str:
+    return " and ".join(f"{error:.2g}" for error in errors)
 
 
 def _at(errors: tuple[float, ...]) -> str:
