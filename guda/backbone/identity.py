@@ -86,8 +86,9 @@ def tokenizer(text: Text) -> str:
     for part in text.parts:
         of = part.tokenizer
         pad = of.convert_tokens_to_ids(part.pad or of.pad_token)
-        ids = [of(probe).input_ids for probe in _PROBES]
-        rows.append((sorted(of.get_vocab().items()), ids, pad, int(of.model_max_length)))
+        length = int(of.model_max_length)
+        ids = [of(probe, truncation=True, max_length=length).input_ids for probe in _PROBES]
+        rows.append((sorted(of.get_vocab().items()), ids, pad, length))
     return digest(rows)
 
 

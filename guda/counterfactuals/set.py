@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from safetensors.torch import save
 from ..budget.rows import Fit, for_scoring, for_training
 from ..config import MemoryConfig, UnlearnConfig
 from ..diffusion import Backbone, LoraWeights
+from ..diffusion.identity import differences
+from ..diffusion.identity import name as name_of
 from ..diffusion.lora_keys import to_file_keys
 from ..errors import CounterfactualError, DamagedError, first_line
 from ..files import reading, sealed, set_aside, slugify, tensorfile, write_bytes, write_text
 from ..files.lock import Lock, take
-from ..files.reading import field, number, shown
+from ..files.reading import number, shown
 from ..groups import Group, StyleGroups
 from ..groups.encode import EncodedGroup, encode_groups
 from ..settings import digest
@@ -32,9 +34,9 @@ from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import Unlearned, resume, unlearn_group
 from ..unlearning.gate import MOST, Gate
 from ..version import __version__
+from . import sameness
 
 MANIFEST = "counterfactuals.json"
-_NO_EFFECT = {"checkpoint_every"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class CounterfactualSet:
     groups_hash: str
     recipe: dict[str, Any]
     entries: tuple[Entry, ...]
+    identity: dict[str, Any] = field(default_factory=dict)  # the model's; empty before 0.2.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,9 +94,12 @@ class CounterfactualSet:
                 f"{', '.join(self.names)}."
             )
         kept = tuple(e for e in self.entries if e.name in names)
-        return CounterfactualSet(
-            self.folder, self.base_model, self.fingerprint, self.groups_hash, self.recipe, kept
-        )
+        return replace(self, entries=kept)
+
+    def since(self, backbone: Backbone) -> list[str]:
+        """What differs between the model that the set was made from and this one, in words."""
+        keys = [(e.name, e.key) for e in self.entries]
+        return sameness.since(backbone, self.identity, self.groups_hash, self.recipe, keys)
 
     def verify(self, backbone: Backbone) -> None:
         """Refuse a set of another base model, and counterfactuals that failed their gate."""
@@ -103,6 +109,12 @@ class CounterfactualSet:
                 f"{self.base_model!r} ({self.fingerprint[:12]}), not from {backbone.name!r} "
                 f"({backbone.fingerprint[:12]}). Load that model, or unlearn the styles from this "
                 "one."
+            )
+        if changed := self.since(backbone):
+            raise CounterfactualError(
+                f"The counterfactual set {self.folder} was made from the model "
+                f"{self.base_model!r} with another {_listed(changed)}. Load the model as it was "
+                "then, or unlearn the styles from this one into another set."
             )
         for entry in self.entries:
             if not entry.gate.passed:
@@ -127,6 +139,11 @@ class CounterfactualSet:
                 "says, as when two runs share one folder; unlearn the style again, or load the "
                 "set again."
             )
+        if changed := differences(_noted(path, metadata), backbone.identity):
+            raise CounterfactualError(
+                f"The counterfactual {path} was made from its model with another "
+                f"{_listed(changed)}; unlearn the style again."
+            )
         try:
             return backbone.lora_from_file(tensors)
         except CounterfactualError as error:
@@ -136,12 +153,8 @@ class CounterfactualSet:
 
 
 def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
-    """Names everything that a finished counterfactual depends on."""
-    recipe = {k: v for k, v in config.as_key().items() if k not in _NO_EFFECT}
-    recipe |= backbone.overrides
-    if config.caption_dropout and backbone.conditional:
-        recipe["teacher"] = "whole captions"  # those made before it was so are made again
-    return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
+    """Names everything that a finished counterfactual depends on, but for `backbone.identity`."""
+    return sameness.key_of(backbone, groups.manifest_hash, name, config, backbone.overrides)
 
 
 def unlearn_set(
@@ -159,7 +172,7 @@ def unlearn_set(
     the same folder is waited for. Damaged files are set aside, and a step's note says so.
     """
     chosen = chosen_groups(groups, names)
-    entries = {e.name: e for e in _existing(folder, backbone)}
+    entries = {e.name: e for e in existing(folder, backbone)}
     keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
     if _is_read_only(folder) and all(
         _is_finished(folder, entries.get(name), key) for name, key in keys.items()
@@ -189,7 +202,7 @@ def _unlearn_all(
     memory: MemoryConfig,
 ) -> Steps[CounterfactualSet]:
     folder = lock.folder
-    entries = {e.name: e for e in _existing(folder, backbone)}  # others may have written since
+    entries = {e.name: e for e in existing(folder, backbone)}  # others may have written since
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
     heard = Heard()
@@ -201,9 +214,10 @@ def _unlearn_all(
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
             yield from heard(about(entries[group.name]))
             continue
+        state = _state_key(kept, key, backbone)
         for text in (
             *_damaged_lora(folder, entries.get(group.name)),
-            *resume.settle(kept, key),
+            *resume.settle(kept, state),
         ):
             yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
@@ -212,7 +226,7 @@ def _unlearn_all(
             fit = for_training(backbone, config, memory)
             fit.gate = for_scoring(backbone, None, MOST)
         result = yield from heard(
-            unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
+            unlearn_group(backbone, groups, encoded, group.name, config, kept, state, fit)
         )
         lock.check()
         told = (group.name, group.slug, group.style, key, result.gate, result.losses)
@@ -248,17 +262,18 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
     text = reading.read_bytes(path, reading.TABLE, CounterfactualError)
     try:
         data = reading.loads(text)
-        entries = tuple(map(_entry, field(data, "groups", list)))
+        entries = tuple(map(_entry, reading.field(data, "groups", list)))
         for names in ([e.name for e in entries], [e.slug for e in entries]):
             if len(set(names)) < len(names):
                 raise ValueError("a group stands there twice")
         return CounterfactualSet(
             folder,
-            field(data, "base_model", str),
-            field(data, "fingerprint", str),
-            field(data, "groups_hash", str),
-            field(data, "recipe", dict),
+            reading.field(data, "base_model", str),
+            reading.field(data, "fingerprint", str),
+            reading.field(data, "groups_hash", str),
+            reading.field(data, "recipe", dict),
             entries,
+            reading.field(data, "identity", dict) if "identity" in data else {},
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
@@ -267,14 +282,14 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
 
 
 def _entry(told: Any) -> Entry:
-    name, slug, style, key = (field(told, k, str) for k in ("name", "slug", "style", "key"))
+    name, slug, style, key = (reading.field(told, k, str) for k in ("name", "slug", "style", "key"))
     if not name.strip() or slug != slugify(slug):
         raise ValueError(f"a group has the name {shown(name)} and the slug {shown(slug)}")
     losses = tuple(
         (int(number(s, "losses")), number(f, "losses"), number(r, "losses"))
-        for s, f, r in field(told, "losses", list)
+        for s, f, r in reading.field(told, "losses", list)
     )
-    warnings = field(told, "warnings", list) if "warnings" in told else []
+    warnings = reading.field(told, "warnings", list) if "warnings" in told else []
     if not all(isinstance(w, str) for w in warnings):
         raise ValueError(f'"warnings" is {shown(warnings, 40)}, no list of text')
     return Entry(
@@ -282,7 +297,7 @@ def _entry(told: Any) -> Entry:
         slug,
         style,
         key,
-        Gate.from_dict(field(told, "gate", dict)),
+        Gate.from_dict(reading.field(told, "gate", dict)),
         losses,
         tuple(warnings),
     )
@@ -309,7 +324,7 @@ def read_file(path: Path) -> tuple[dict, dict[str, str]]:
         raise damaged(error) from None
 
 
-def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
+def existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
     """What `folder` already holds, so that it is neither lost nor mixed with another model's."""
     found = read_manifest(folder)
     if found is None:
@@ -320,12 +335,42 @@ def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
             f"({found.fingerprint[:12]}), not of {backbone.name!r} ({backbone.fingerprint[:12]}). "
             "Choose another name for the set."
         )
+    if changed := found.since(backbone):
+        raise CounterfactualError(
+            f"{folder} already holds counterfactuals of the model {found.base_model!r} with "
+            f"another {_listed(changed)}. Load the model as it was then, or choose another name "
+            "for the set."
+        )
     return found.entries
+
+
+def _listed(changed: Sequence[str]) -> str:
+    return ", ".join(changed[:-1]) + " and " + changed[-1] if len(changed) > 1 else changed[0]
+
+
+def _noted(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The identity that a LoRA file notes; {} where it is of an earlier version."""
+    try:
+        found = reading.loads(metadata.get("guda.identity", "{}"))
+        return found if isinstance(found, dict) else {}
+    except ValueError as error:
+        raise CounterfactualError(
+            f"The counterfactual {path} is damaged ({first_line(error)}); unlearn the style again."
+        ) from None
 
 
 def checkpoint_path(folder: Path, group: Group) -> Path:
     """Where the state of an unfinished group is kept."""
     return folder / f"{group.slug}{resume.ENDING}"
+
+
+def _state_key(path: Path, key: str, backbone: Backbone) -> str:
+    """What names unfinished training: the key with the model's identity.
+
+    The key alone where an earlier version left a state with it.
+    """
+    earlier = any(resume.progress(p, key) for p in resume.repetitions(path))
+    return key if earlier else f"{key}/{name_of(backbone.identity)}"
 
 
 def unfinished(
@@ -336,13 +381,15 @@ def unfinished(
     names: Sequence[str] | None = None,
 ) -> list[tuple[Group, int]]:
     """What `unlearn_set` would still have to do: each group, and the steps its checkpoint holds."""
-    entries = {e.name: e for e in _existing(folder, backbone)}
+    entries = {e.name: e for e in existing(folder, backbone)}
     left = []
     for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
-            paths = resume.repetitions(checkpoint_path(folder, group))
-            done = sum(min(resume.progress(path, key), config.steps) for path in paths)
+            kept = checkpoint_path(folder, group)
+            state = _state_key(kept, key, backbone)
+            paths = resume.repetitions(kept)
+            done = sum(min(resume.progress(path, state), config.steps) for path in paths)
             left.append((group, done))
     return left
 
@@ -395,6 +442,7 @@ def _set(
         groups.manifest_hash,
         config.as_dict(),
         entries,
+        dict(backbone.identity),
     )
 
 
@@ -403,6 +451,7 @@ def _save_manifest(made: CounterfactualSet) -> None:
         "version": __version__,
         "base_model": made.base_model,
         "fingerprint": made.fingerprint,
+        "identity": made.identity,
         "groups_hash": made.groups_hash,
         "recipe": made.recipe,
         "groups": [
@@ -443,6 +492,7 @@ def _save_lora(
         "guda.style": group.style,
         "guda.base_model": backbone.name,
         "guda.base_fingerprint": backbone.fingerprint,
+        "guda.identity": json.dumps(backbone.identity, ensure_ascii=False),
         "guda.groups_hash": groups.manifest_hash,
         "guda.key": key,
         "guda.recipe": json.dumps(config.as_dict()),

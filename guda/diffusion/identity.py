@@ -36,9 +36,8 @@ def _same(a: Any, b: Any) -> bool:
         return bool(set(a) & set(b))
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_same, a, b))
-    if isinstance(a, float) or isinstance(b, float):
-        numbers = all(isinstance(x, int | float) for x in (a, b))
-        return numbers and math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-6)
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-6)
     return a == b
 
 

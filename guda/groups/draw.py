@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..config import SampleConfig
 from ..diffusion import Backbone
+from ..diffusion.identity import name as name_of
 from ..settings import digest
 from ..steps import Step, Steps
 from . import Example, Group, StyleGroups
@@ -98,7 +99,7 @@ def _wanted(
 def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache: Path) -> Path:
     settings = {k: v for k, v in config.as_dict().items() if k not in ("batch_size", "pictures")}
     settings |= backbone.overrides
-    name = digest(
-        backbone.fingerprint, group.name, example.id, example.prompt(group.style), settings
-    )
-    return cache / group.slug / f"{name}.png"
+    told = (backbone.fingerprint, group.name, example.id, example.prompt(group.style), settings)
+    earlier = cache / group.slug / f"{digest(*told)}.png"  # of version 0.1.0
+    name = digest(*told, name_of(backbone.identity))
+    return earlier if earlier.is_file() else earlier.with_name(f"{name}.png")
