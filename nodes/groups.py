@@ -8,7 +8,7 @@ from ..guda.config import SampleConfig
 from ..guda.groups.captions import TEMPLATE
 from . import places, settings
 from .progress import Drawing
-from .runtime import Written, normal_mode, on_device, problem, run
+from .runtime import Written, normal_mode, on_device, problem, run, send_text
 from .types import CATEGORY, Groups, model_input
 
 PICTURES = Written()
@@ -26,7 +26,8 @@ class GudaGroupsFromFolder(io.ComfyNode):
             display_name="Style Groups from Folder",
             category=CATEGORY,
             description="Reads style groups from a folder: one folder of pictures per style, with "
-            "captions from .txt files, a metadata.jsonl, or the names of sub-folders and files.",
+            "captions from .txt or .caption files, metadata.jsonl or .csv, or the names of "
+            "sub-folders and files.",
             inputs=[
                 io.String.Input(
                     "folder",
@@ -48,7 +49,8 @@ class GudaGroupsFromFolder(io.ComfyNode):
                 _groups_output(),
                 io.String.Output(
                     display_name="summary",
-                    tooltip="One line per group: name, style phrase, number of pictures, captions.",
+                    tooltip="For every style: pictures, where the captions are from, three whole "
+                    "prompts, what was left out and what was guessed.",
                 ),
             ],
         )
@@ -64,11 +66,12 @@ class GudaGroupsFromFolder(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, folder, template=""):
-        from ..guda.groups import check_pictures, load_folder
+        from ..guda.groups import check_pictures, load_folder, telling
 
         groups = load_folder(places.group_folder(folder), template=template.strip() or None)
         check_pictures(groups)
-        return io.NodeOutput(groups, summary(groups))
+        send_text(telling.to_text(groups, short=True))
+        return io.NodeOutput(groups, telling.to_text(groups))
 
 
 class GudaGroupsFromPrompts(io.ComfyNode):
@@ -146,15 +149,3 @@ class GudaGroupsFromPrompts(io.ComfyNode):
 def _constants(inputs: dict) -> dict:
     """Without the links, which a fingerprint cannot see."""
     return {"template": TEMPLATE} | {k: v for k, v in inputs.items() if k != "model"}
-
-
-def summary(groups) -> str:
-    """One line per group."""
-    lines = []
-    for group in groups:
-        captions = list(dict.fromkeys(e.prompt(group.style) for e in group.examples))[:3]
-        shown = ", ".join(f'"{caption}"' for caption in captions)
-        lines.append(
-            f'{group.name} ("{group.style}"): {len(group.examples)} pictures, such as {shown}'
-        )
-    return "\n".join(lines)

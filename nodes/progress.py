@@ -9,6 +9,7 @@ from ..guda.steps import Step
 VERBS = {
     "pictures": "Drawing pictures",
     "encode": "Reading pictures",
+    "check": "Checking the model",
     "unlearn": "Unlearning",
     "gate": "Checking",
     "score": "Scoring",

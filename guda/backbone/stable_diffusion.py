@@ -180,15 +180,28 @@ class StableDiffusion:
         self._use(self.text.module)
         return self.text.encode(prompts, self.device)
 
+    def chunks(self, prompts: Sequence[str]) -> list[int]:
+        return self.text.chunks(prompts)
+
     def predict_eps(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
         self.ready()
         dtype = self.unet.dtype
         x_t, t = x_t.to(self.device), t.to(self.device)
         condition = condition.to(self.device, dtype)
-        more = self._added(condition, x_t)
         with precision.autocast(self.device, dtype):
-            out = self.unet(x_t.to(dtype), t, encoder_hidden_states=condition.embeds, **more).sample
+            out = self._output(x_t.to(dtype), t, condition)
         return self.schedule.to_eps(out.float(), x_t.float(), t, self.prediction)
+
+    def _output(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        """The UNet's own; prompts of several lengths go through it one length after the other."""
+        if condition.tokens is None:
+            more = self._added(condition, x_t)
+            return self.unet(x_t, t, encoder_hidden_states=condition.embeds, **more).sample
+        order, parts = [], []
+        for rows, part in condition.even():
+            order.append(rows)
+            parts.append(self._output(x_t[rows], t[rows], part))
+        return torch.cat(parts)[torch.cat(order).argsort()]
 
     def _added(self, condition: Conditioning, x_t: Tensor) -> dict[str, dict[str, Tensor]]:
         """SDXL's size numbers: original height and width, crop at (0, 0), target size; all as is.

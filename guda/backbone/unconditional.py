@@ -93,6 +93,9 @@ class Unconditional:
         """Ones: a prompt says nothing to this model."""
         return Conditioning(torch.ones(len(prompts), 1, 1))
 
+    def chunks(self, prompts: Sequence[str]) -> list[int]:
+        return [1] * len(prompts)
+
     def predict_eps(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
         return self.unet(x_t.to(self.device), t.to(self.device)).sample.float()
 

@@ -23,6 +23,7 @@ from ..errors import ConfigError, GudaError, first_line
 from ..steps import Step
 from ..version import __version__
 from . import options
+from .stopping import Terminated, terminable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,13 +33,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        return args.run(args)
+        with terminable():
+            return args.run(args)
     except GudaError as error:
         print(f"guda: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
-        return 130
+        return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("guda-demo"), help="where results go")
     demo.add_argument("--json", action="store_true", help="print the result as JSON")
     demo.set_defaults(run=_demo)
+
+    groups = commands.add_parser("groups", help="what is read of a folder of styles, and what not")
+    groups.add_argument("folder", type=Path, help="folder with one subfolder per style")
+    groups.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
+    groups.add_argument("--json", action="store_true", help="print it as JSON")
+    groups.set_defaults(run=_groups)
 
     unlearn = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
     _common(unlearn)
@@ -166,8 +174,25 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
+def _groups(args: argparse.Namespace) -> int:
+    from ..groups import check_pictures, load_folder, telling
+
+    groups = load_folder(args.folder, template=args.template)
+    check_pictures(groups)
+    told = json.dumps(telling.to_dict(groups), indent=2) if args.json else telling.to_text(groups)
+    print(told)
+    return 0
+
+
 def _unlearn(args: argparse.Namespace) -> int:
-    from ..groups import check_pictures, from_prompts, load_folder, parse_contents, parse_styles
+    from ..groups import (
+        check_pictures,
+        from_prompts,
+        load_folder,
+        parse_contents,
+        parse_styles,
+        telling,
+    )
     from ..groups.contents import CONTENTS
     from ..jobs.plan import plan_unlearn
     from ..jobs.unlearn import UnlearnRequest, unlearn
@@ -175,10 +200,11 @@ def _unlearn(args: argparse.Namespace) -> int:
     from ..unlearning.recipe import recommended
 
     options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
-    sampling = options.read(args, SampleConfig)
+    sampling, told = options.read(args, SampleConfig), ""
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
+        told = telling.to_text(groups, short=True)
     else:
         template = {"template": args.template} if args.template else {}
         groups = from_prompts(
@@ -198,8 +224,8 @@ def _unlearn(args: argparse.Namespace) -> int:
         memory=options.read(args, MemoryConfig),
     )
     if args.plan:
-        return _tell(plan_unlearn(request), args.json)
-    with Progress() as progress:
+        return _tell(plan_unlearn(request), args.json, told)
+    with Progress(told) as progress:
         made = drain(unlearn(request), progress)
     if args.json:
         rows = [
@@ -282,12 +308,13 @@ def _read(path: Path) -> str:
     return read_text(path)
 
 
-def _tell(steps, as_json: bool) -> int:
-    """Print a plan; its warnings come on stderr."""
+def _tell(steps, as_json: bool, told: str = "") -> int:
+    """Print a plan; `told` and its warnings come on stderr."""
     from ..steps import drain
 
-    progress = Progress()
-    plan = drain(steps, lambda step: progress(step) if step.warning else None)
+    progress = Progress(told)
+    plan = drain(steps, lambda step: progress(step) if step.warning else progress.begin())
+    progress.begin()
     print(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
     return 0
 
@@ -311,10 +338,14 @@ def _device(name: str):
 
 
 class Progress:
-    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise."""
+    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise.
 
-    def __init__(self, stream: TextIO | None = None):
+    told: what stands before the first step, once the work has not been refused.
+    """
+
+    def __init__(self, told: str = "", stream: TextIO | None = None):
         self._stream = stream or sys.stderr
+        self._told = told
         self._live = self._stream.isatty()
         self._shown = 0.0
         self._last: tuple[str, str] | None = None
@@ -327,8 +358,14 @@ class Progress:
         if self._live and self._last:
             self._stream.write("\r\x1b[K")
 
+    def begin(self) -> None:
+        if self._told:
+            self._stream.write(f"{self._told}\n")
+            self._told = ""
+
     def __call__(self, step: Step) -> None:
         now, place = time.monotonic(), (step.stage, step.group)
+        self.begin()
         if step.warning:
             clear = "\r\x1b[K" if self._live and self._last else ""
             self._stream.write(f"{clear}guda: {step}\n")

@@ -27,8 +27,10 @@ from ..errors import CounterfactualError, DamagedError, first_line
 from ..files import reading, sealed, set_aside, slugify, tensorfile, write_bytes, write_text
 from ..files.lock import Lock, take
 from ..files.reading import number, shown
-from ..groups import Group, StyleGroups
-from ..groups.encode import EncodedGroup, encode_groups
+from ..groups import Group, StyleGroups, prompts
+from ..groups.encode import EncodedGroup, encode_groups, few
+from ..scoring import explains
+from ..scoring.elbo import Query
 from ..settings import digest
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import Unlearned, resume, unlearn_group
@@ -154,7 +156,8 @@ class CounterfactualSet:
 
 def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
     """Names everything that a finished counterfactual depends on, but for `backbone.identity`."""
-    return sameness.key_of(backbone, groups.manifest_hash, name, config, backbone.overrides)
+    overrides = {**backbone.overrides, **prompts.reading(backbone, groups)}
+    return sameness.key_of(backbone, groups.manifest_hash, name, config, overrides)
 
 
 def unlearn_set(
@@ -221,6 +224,9 @@ def _unlearn_all(
         ):
             yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
+            yield from heard(prompts.warnings(backbone, prompts.of_groups(groups)))
+            if some := few(backbone, groups, explains.MOST):
+                yield from heard(explains.check(backbone, Query(*some)))
             encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
         if fit is None:
             fit = for_training(backbone, config, memory)

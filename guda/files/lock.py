@@ -64,13 +64,11 @@ class Lock:
 
     def check(self) -> None:
         """Raises SaveError when the folder was deleted, moved or replaced in the meantime."""
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.stat(self.folder / NAME), os.fstat(self._file)):
-                return
-        raise SaveError(
-            f"{self.folder} was deleted, moved or replaced while this run was writing to it; run "
-            "again to make what is missing."
-        )
+        if not _is_at(self.folder / NAME, self._file):
+            raise SaveError(
+                f"{self.folder} was deleted, moved or replaced while this run was writing to it; "
+                "run again to make what is missing."
+            )
 
     def __enter__(self) -> Lock:
         return self
@@ -81,18 +79,18 @@ class Lock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        path = self.folder / NAME
-        if sys.platform != "win32":  # first, so that nobody locks a file that is then removed
-            with contextlib.suppress(OSError, SaveError):
-                self.check()
-                path.unlink()
+        path, ours = self.folder / NAME, _is_at(self.folder / NAME, self._file)
+        if sys.platform != "win32":
+            if ours:  # before it is released, so that nobody locks a file that is then removed
+                with contextlib.suppress(OSError):
+                    path.unlink()
             os.close(self._file)
         else:
             _unlock(self._file)
             os.close(self._file)
             with contextlib.suppress(OSError):
                 path.unlink()  # fails while another has it open, who then has the lock
-        for folder in self._made:
+        for folder in self._made if ours else ():
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only what is empty, as after a refused input
 
@@ -171,7 +169,7 @@ def _refused(folder: Path, error: OSError) -> SaveError:
 def _is_at(path: Path, file: int) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(file))
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from ..config import SampleConfig
 from ..diffusion import Backbone
 from ..diffusion.identity import name as name_of
+from ..files.png import is_whole
+from ..files.temporary import sweep
 from ..settings import digest
-from ..steps import Step, Steps
+from ..steps import Step, Steps, warn
 from . import Example, Group, StyleGroups
 from .pictures import save_png
 
@@ -24,10 +26,17 @@ def generate_pictures(
     """The same groups with a picture for every example; those already in `cache` are reused.
 
     A picture's file name holds everything it depends on, so a changed prompt or setting makes a
-    new one. Raises SaveError when the cache cannot be written.
+    new one. A damaged one is drawn again, with a warning. Raises SaveError when the cache cannot be
+    written.
     """
     wanted = _wanted(backbone, groups, config, cache)
-    absent = [x for x in wanted if not x[2].is_file()]
+    for folder in {path.parent for *_, path in wanted}:
+        sweep(folder)
+    absent = [x for x in wanted if not is_whole(x[2])]
+    damaged = [path for *_, path in absent if path.exists()]
+    if damaged:
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        yield warn(f"The generated picture {damaged[0]}{more} was damaged and is drawn again.")
     done = 0
     for start in range(0, len(absent), config.batch_size):
         part = absent[start : start + config.batch_size]
@@ -63,7 +72,7 @@ def generate_pictures(
 
 def missing(backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache: Path) -> int:
     """How many pictures `generate_pictures` would draw."""
-    return sum(not path.is_file() for *_, path in _wanted(backbone, groups, config, cache))
+    return sum(not is_whole(path) for *_, path in _wanted(backbone, groups, config, cache))
 
 
 def draw(backbone: Backbone, prompts: Sequence[str], config: SampleConfig) -> Steps[Tensor]:
@@ -98,8 +107,11 @@ def _wanted(
 
 def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache: Path) -> Path:
     settings = {k: v for k, v in config.as_dict().items() if k not in ("batch_size", "pictures")}
+    prompt = example.prompt(group.style)
     settings |= backbone.overrides
-    told = (backbone.fingerprint, group.name, example.id, example.prompt(group.style), settings)
+    if backbone.chunks([prompt]) != [1]:
+        settings["prompt"] = "in chunks"  # those drawn before prompts were read whole are not
+    told = (backbone.fingerprint, group.name, example.id, prompt, settings)
     earlier = cache / group.slug / f"{digest(*told)}.png"  # of version 0.1.0
     name = digest(*told, name_of(backbone.identity))
     return earlier if earlier.is_file() else earlier.with_name(f"{name}.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -47,6 +48,25 @@ def encode_groups(
     return encoded
 
 
+def few(
+    backbone: Backbone, groups: StyleGroups, most: int
+) -> tuple[Tensor, Conditioning, tuple[str, ...]] | None:
+    """Latents, prompts and names of `most` pictures at most, of as many groups as there are.
+
+    None while they are not drawn.
+    """
+    rounds = itertools.zip_longest(*([(g, e) for e in g.examples] for g in groups))
+    chosen = [x for row in rounds for x in row if x is not None][:most]
+    if any(e.path is None for _, e in chosen):
+        return None
+    loaded = [pictures.load(_path(e), backbone.resolution) for _, e in chosen]
+    return (
+        backbone.encode_images(torch.stack(loaded)),
+        backbone.encode_prompts([e.prompt(g.style) for g, e in chosen]),
+        tuple(f"{g.name}/{e.id}" for g, e in chosen),
+    )
+
+
 def _path(example: Example):
     if example.path is None:
         raise ValueError(f"{example.id} has no picture yet; generate the pictures first")
@@ -58,9 +78,20 @@ class PromptTable:
 
     def __init__(self, backbone: Backbone, prompts: Iterable[str]):
         unique = list(dict.fromkeys(("", *prompts)))
-        self._place = {p: i for i, p in enumerate(unique)}
         self.conditional = backbone.conditional
-        self._all = backbone.encode_prompts(unique).to("cpu")
+        # By length: a long caption leaves the others' numbers as they are, and fills no room.
+        self._tables: dict[int, Conditioning] = {}
+        self._place: dict[str, tuple[int, int]] = {}
+        counts = dict(zip(unique, backbone.chunks(unique), strict=True))
+        for count in sorted(set(counts.values())):
+            same = [p for p in unique if counts[p] == count]
+            self._tables[count] = backbone.encode_prompts(same).to("cpu")
+            self._place |= {p: (count, i) for i, p in enumerate(same)}
 
     def __getitem__(self, prompts: Iterable[str]) -> Conditioning:
-        return self._all.take([self._place[p] for p in prompts])
+        places = [self._place[p] for p in prompts]
+        parts, order = [], []
+        for count in sorted({c for c, _ in places}):
+            order += [i for i, (c, _) in enumerate(places) if c == count]
+            parts.append(self._tables[count].take([k for c, k in places if c == count]))
+        return Conditioning.cat(parts).take(torch.tensor(order).argsort())

@@ -11,12 +11,13 @@ from ..errors import GroupsError
 from . import captions, formats, leftovers, pictures
 from .layout import KNOWN_FILES, StyleFolder, unreadable
 from .names import content_of_path, is_holder, nfc
-from .phrases import CONTENT, STYLE, UNNAMED, Caption, split_caption
+from .phrases import CONTENT, STYLE, UNNAMED, Caption, spellings, split_caption
 from .remarks import HIDDEN, NO_PICTURE, Reason, Remarks, unread
 from .tables import TABLES, Row, read_table
 
 BY_NAME, NOTHING = "names of folders and files", f'nothing ("{UNNAMED}")'
 SIDECARS = (".txt", ".caption")
+COLUMN = Reason("column that is not read", "columns that are not read")
 OTHER_FORMAT = Reason("file of a picture in another format", "files of pictures in another format")
 
 
@@ -100,7 +101,7 @@ def read_group(
     scans: what goes before the keys of each folder's pictures, and the folder. names: the style's
     phrase, then other names of it.
     """
-    result, unnamed = [], 0
+    result, unnamed, spelled = [], 0, set[str]()
     for before, (found, beside, _, holders) in scans:
         used = set()
         for key, path in found.items():
@@ -119,11 +120,15 @@ def read_group(
             if text is not None:
                 caption = split_caption(text, names[0], template)
                 unnamed += caption.template == template.replace(CONTENT, text)
+                spelled |= spellings(text, names[0])
             if row and row.content:
                 caption = caption._replace(content=row.content)
             remarks.sources[before + key] = source
             result.append(Captioned(before + key, caption, path))
         _say_unread(beside, used, remarks)
+    if spelled:
+        named = ", ".join(f'"{one}"' for one in sorted(spelled)[:3])
+        remarks.guess(f'captions that say {named} mean the style; prompts say "{names[0]}"')
     if unnamed:
         remarks.guess(
             f"{unnamed} caption{'s do' if unnamed > 1 else ' does'} not name the style; "
@@ -144,7 +149,9 @@ def _say_unread(beside: dict[str, Path], used: set[Path], remarks: Remarks) -> N
         name, ending = PurePosixPath(key).name, PurePosixPath(key).suffix
         if path in used or name in KNOWN_FILES or leftovers.is_junk(name):
             continue
-        remarks.leave(NO_PICTURE if ending in SIDECARS else unread(ending), key)
+        shown = Path(*path.parts[-len(PurePosixPath(key).parts) :]).as_posix()
+        beside_pictures = unread(ending, " beside pictures")
+        remarks.leave(NO_PICTURE if ending in SIDECARS else beside_pictures, shown)
 
 
 class Tables:
@@ -160,9 +167,8 @@ class Tables:
     def _read(self, file: Path, remarks: Remarks) -> None:
         seen: set[str] = set()
         rows, unused = read_table(file)
-        if unused:
-            named = ", ".join(f'"{name}"' for name in unused[:4])
-            remarks.guess(f"{file.parent.name}/{file.name}: {named} not read")
+        for name in unused:
+            remarks.leave(COLUMN, f"{name} in {file.parent.name}/{file.name}")
         for row in rows:
             path = _spelled(file.parent / row.key)
             if path not in self._known and not _is_picture(file.parent / row.key):

@@ -7,34 +7,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import GroupsError
 from ..files import slugify
 from ..settings import digest
-from . import captions, folders, layout, pictures
-from .captions import parse_contents, parse_styles
-from .phrases import CONTENT, STYLE, TEMPLATE
-from .remarks import Reading, Remarks
-
-__all__ = [
-    "MIN_EXAMPLES",
-    "TEMPLATE",
-    "Example",
-    "Group",
-    "StyleGroups",
-    "check_pictures",
-    "from_prompts",
-    "load_folder",
-    "parse_contents",
-    "parse_styles",
-    "slugify",
-    "split_heldout",
-]
+from . import captions, pictures
+from .phrases import STYLE
+from .remarks import Reading
 
 MIN_EXAMPLES = 4
 
@@ -106,6 +89,12 @@ class StyleGroups:
     def names(self) -> tuple[str, ...]:
         return tuple(g.name for g in self.groups)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the pictures, as far as they were checked."""
+        doubts = self.reading.doubts if self.reading else []
+        return tuple(text for names, text in doubts if set(names) <= set(self.names))
+
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)
 
@@ -157,104 +146,18 @@ def split_heldout(group: Group, share: float) -> tuple[tuple[Example, ...], tupl
     return tuple(ranked[n:]), tuple(ranked[:n])
 
 
-def check_pictures(groups: StyleGroups) -> None:
-    """Decode every picture fully. Raises ImageError for the first that is damaged."""
-    for group in groups:
-        for example in group.examples:
-            if example.path is not None:
-                pictures.load(example.path)
-
-
-def from_prompts(
-    styles: Mapping[str, str | Sequence[str]],
-    contents: Sequence[str],
-    *,
-    pictures: int,
-    template: str = TEMPLATE,
-) -> StyleGroups:
-    """Groups without pictures yet: `pictures` prompts each, going round the contents.
-
-    styles: group name to style phrase, or to (style phrase, descriptor, ...).
-    """
-    captions.check_template(template, "the template")
-    if not styles:
-        raise GroupsError("there are no styles; give at least two, one per line.")
-    contents = [c.strip() for c in contents]
-    if not contents:
-        raise GroupsError("there are no contents; give at least one thing to show, one per line.")
-    if not all(contents):
-        raise GroupsError(f"content {contents.index('') + 1} is blank; write it or leave it out.")
-    repeated, times = Counter(contents).most_common(1)[0]
-    if times > 1:
-        raise GroupsError(f'the content "{repeated}" is listed {times} times; list it once.')
-    if pictures < MIN_EXAMPLES:
-        raise GroupsError(f"pictures is {pictures}; the least allowed is {MIN_EXAMPLES}.")
-    numbered = ((n, content) for n in itertools.count(1) for content in contents)
-    examples = tuple(
-        Example(f"{content} #{n}", content, template.replace(CONTENT, content))
-        for n, content in itertools.islice(numbered, pictures)
-    )
-    groups = []
-    for name, given in styles.items():
-        phrases = [p.strip() for p in ([given] if isinstance(given, str) else given)]
-        if not name.strip() or not phrases or not all(phrases):
-            raise GroupsError(f'style "{name}" has a blank name or phrase; write it.')
-        described = captions.check_descriptors(phrases[1:], f'style "{name}"')
-        groups.append(Group(name, slugify(name), phrases[0], described, examples))
-    return StyleGroups(tuple(groups), "prompts")
-
-
-def load_folder(root: Path, *, template: str | None = None) -> StyleGroups:
-    """`<root>/<Group>/**/<picture>` with captions; see the README for the forms they may have.
-
-    Folders whose names start with "." or "_" are left out, and so is what other programs leave
-    beside pictures; `reading` of the result says what. Reads the header of every picture;
-    `check_pictures` reads the rest. Raises GroupsError or ImageError naming the file.
-    """
-    root = Path(root)
-    if template is not None:
-        captions.check_template(template, "the template")
-    remarks = Remarks()
-    styles = layout.style_folders(root, captions.phrase_names(root / "groups.json"), remarks)
-    names = [style.name for style in styles]
-    phrases = captions.read_phrases(root / "groups.json", names)
-    template = template or phrases.template or TEMPLATE
-    own = [Remarks() for _ in styles]
-    scans = [
-        [(before, folders.scan(path, said)) for before, path in style.parts]
-        for style, said in zip(styles, own, strict=True)
-    ]
-    tables = folders.Tables(
-        folders.tables_above(root, styles) + [t for s in scans for _, one in s for t in one.tables],
-        [p for s in scans for _, one in s for p in (*one.pictures.values(), *one.left)],
-        remarks,
-    )
-    groups = []
-    for style, scanned, said in zip(styles, scans, own, strict=True):
-        phrase = phrases.styles.get(style.name) or captions.phrase_of(style.name, style.repeats)
-        also = (style.name,) if style.name.casefold() != phrase else ()
-        found = folders.read_group(scanned, tables, (phrase, *also), template, said)
-        if len(found) < MIN_EXAMPLES and (left := said.lines_left_out()):
-            raise GroupsError(
-                f'group "{style.name}" has {len(found)} pictures; give at least {MIN_EXAMPLES}. '
-                f"Left out: {'; '.join(left)}."
-            )
-        examples = tuple(Example(f.key, *f.caption, f.path) for f in found)
-        described = phrases.descriptors.get(style.name, ())
-        groups.append(Group(style.name, slugify(style.name), phrase, described, examples))
-    by_name = dict(zip(names, own, strict=True))
-    return StyleGroups(tuple(groups), "folder", Reading(root, remarks, by_name))
-
-
 def _file_hash(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+        data = path.read_bytes()
     except OSError as error:
         raise GroupsError(
             f"{path} cannot be read ({error.strerror}); put it back or load the groups again."
         ) from error
+    # Without them, the name is that of versions which did not look for any.
+    read_as = "".join(f" {mark}" for mark in pictures.marks(path))
+    return hashlib.blake2b(data, digest_size=16).hexdigest() + read_as
 
 
 def _refuse_repeats(keyed: Iterable[tuple[str, Group]], problem: str) -> None:

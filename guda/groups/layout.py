@@ -47,14 +47,15 @@ def style_folders(root: Path, pinned: Collection[str], remarks: Remarks) -> list
     if not found:
         raise GroupsError(f"{root} holds no folders; make one folder of pictures per style.")
     named: dict[str, list[Path]] = {}
+    repeated = []
     for folder in sorted(found):
         name = nfc(folder.name)
         if name not in pinned and (bare := _unrepeated(folder, found)) != folder.name:
-            remarks.guess(
-                f'"{_relative(folder, root)}" is read as "{bare}", repeated as kohya does'
-            )
+            repeated.append(f'{_relative(folder, root)} is "{bare}"')
             name = nfc(bare)
         named.setdefault(_same(name, folder, named), []).append(folder)
+    if repeated:
+        remarks.guess(f"the numbers before names are kohya's repeats: {', '.join(repeated)}")
     return [
         StyleFolder(name, _prefixed(name, folders, root, remarks), _is_repeated(name, folders))
         for name, folders in sorted(named.items())

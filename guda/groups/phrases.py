@@ -40,6 +40,12 @@ def split_caption(caption: str, style: str, template: str = TEMPLATE) -> Caption
     return Caption(content.strip() or UNNAMED, marked)
 
 
+def spellings(caption: str, style: str) -> set[str]:
+    """How `caption` writes the style where it is not `style` itself, but for case and blanks."""
+    found = (" ".join(m[0].casefold().split()) for m in pattern(style).finditer(caption))
+    return {text for text in found if text != " ".join(style.casefold().split())}
+
+
 def without(text: str, style: str) -> str:
     """`text` with the style's name cut out; "" when nothing else is in it."""
     marked = pattern(style).sub(_mark, text)

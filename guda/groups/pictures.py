@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import ImageError
 from ..files import write_bytes
+from . import profiles
 from .formats import decoders
 
 MIN_PIXELS = 16
@@ -24,7 +25,8 @@ MAX_PIXELS = 2**27
 def load(path: Path, size: int | None = None) -> Tensor:
     """One picture, (3, H, W) float32 in [0, 1]; with `size`, cut to (3, size, size) by `fit`.
 
-    EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled, and an
+    EXIF orientation is applied, colours of other profiles become sRGB, of transparent pixels the
+    colour counts (as trainers and ComfyUI's LoadImage have it), 16-bit grey is scaled, and an
     animation gives its first frame. Raises ImageError for anything that does not decode fully.
     """
     path = Path(path)
@@ -48,10 +50,27 @@ def probe(path: Path) -> tuple[int, int]:
         return picture.size
 
 
+def marks(path: Path) -> tuple[str, ...]:
+    """What of this picture is not as it is stored: "colour profile", "transparency"."""
+    with _opened(Path(path)) as picture:
+        found = []
+        if profiles.differs(picture):
+            found.append("colour profile")
+        if picture.has_transparency_data and not _is_opaque(picture):
+            found.append("transparency")
+        return tuple(found)
+
+
+def _is_opaque(picture: Image.Image) -> bool:
+    with _no_truncated_pictures():
+        clear = picture.convert("RGBA").getchannel("A").getextrema()
+    return clear == (255, 255)
+
+
 def fit(image: Tensor, size: int) -> Tensor:
     """Scale the short side to `size` (Lanczos, antialiased) and cut the centre, clamped to [0, 1].
 
-    image: float (c, H, W) or (n, c, H, W), c = 3, or 1 (repeated) or 4 (laid on white).
+    image: float (c, H, W) or (n, c, H, W), c = 3, or 1 (repeated) or 4 (the last one dropped).
     Returns float32 on the CPU, (3, size, size) or (n, 3, size, size). Raises ImageError.
     """
     rgb = as_rgb(image)
@@ -70,7 +89,10 @@ def fit(image: Tensor, size: int) -> Tensor:
 
 
 def as_rgb(image: Tensor) -> Tensor:
-    """float32 CPU copy of (c, H, W) or (n, c, H, W) with three channels, clamped to [0, 1]."""
+    """float32 CPU copy of (c, H, W) or (n, c, H, W) with three channels, clamped to [0, 1].
+
+    A fourth one, opacity, is dropped, as ComfyUI's nodes do.
+    """
     shape = tuple(image.shape)
     if image.dim() not in (3, 4) or shape[-3] not in (1, 3, 4):
         raise ImageError(
@@ -88,8 +110,7 @@ def as_rgb(image: Tensor) -> Tensor:
         )
     image = image.clamp(0, 1)
     if shape[-3] == 4:
-        rgb, alpha = image[..., :3, :, :], image[..., 3:, :, :]
-        return rgb * alpha + (1 - alpha)
+        return image[..., :3, :, :].contiguous()
     return image.expand(*shape[:-3], 3, *shape[-2:]).contiguous()
 
 
@@ -166,10 +187,11 @@ def _to_rgb(picture: Image.Image) -> Tensor:
         raise ValueError("32-bit floats have no fixed white")
     if picture.mode.startswith("I"):
         return _grey16(picture)
-    if picture.mode == "La":
-        picture = picture.convert("LA")
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    pixels = np.array(picture.convert(mode), np.float32) / np.float32(255)
+    if (converted := profiles.to_srgb(picture)) is not None:
+        picture = converted
+    if picture.mode in ("La", "RGBa"):
+        picture = picture.convert(picture.mode.upper())
+    pixels = np.array(picture.convert("RGB"), np.float32) / np.float32(255)
     return as_rgb(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
@@ -177,7 +199,4 @@ def _grey16(picture: Image.Image) -> Tensor:
     """Pillow's own conversion to 8 bit clips here instead of scaling."""
     grey = np.array(picture).astype(np.float64)
     white = 65535.0 if grey.max() <= 65535 else 2.0**31 - 1
-    pixels = grey / white
-    if isinstance(clear := picture.info.get("transparency"), int):
-        pixels[grey == clear] = 1.0
-    return as_rgb(torch.from_numpy(pixels.astype(np.float32))[None])
+    return as_rgb(torch.from_numpy((grey / white).astype(np.float32))[None])

@@ -24,10 +24,9 @@ NO_STYLE = Reason(
 NO_PICTURE = Reason("caption file without a picture", "caption files without a picture")
 
 
-def unread(ending: str) -> Reason:
-    what = f"{ending} file" if ending else "file without an ending"
-    plural = f"{ending} files" if ending else "files without an ending"
-    return Reason(f"{what} is not read", f"{plural} are not read")
+def unread(ending: str, where: str = "") -> Reason:
+    one, many = (f"{ending} file", f"{ending} files") if ending else ("other file", "other files")
+    return Reason(f"{one}{where} is not read", f"{many}{where} are not read")
 
 
 @dataclass
@@ -65,9 +64,12 @@ def some(names: list[str]) -> str:
     return ", ".join(sorted(names)[:SHOWN]) + more
 
 
-class Reading(NamedTuple):
+@dataclass
+class Reading:
     """How a folder was read: what concerns all of it, and each style by name."""
 
     root: Path
     whole: Remarks
     styles: dict[str, Remarks]
+    doubts: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    """The styles concerned, and what is doubtful about their pictures; by `check_pictures`."""

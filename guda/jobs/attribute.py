@@ -15,7 +15,9 @@ from ..counterfactuals import CounterfactualSet
 from ..diffusion import Backbone
 from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
+from ..groups import prompts as doubted
 from ..groups.pictures import fit
+from ..scoring import explains
 from ..scoring.differences import Differences, score_queries
 from ..scoring.elbo import Query
 from ..scoring.verdict import Attribution, ImageScores, score
@@ -65,6 +67,7 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         )
     counterfactuals.verify(backbone)
     yield from about(backbone, counterfactuals)
+    yield from doubted.warnings(backbone, prompts)
     started = time.monotonic()
     loras = {e.name: counterfactuals.load(e, backbone) for e in counterfactuals.entries}
     latents = request.latents
@@ -78,10 +81,26 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         keys = tuple(picture_key(x) for x in latents)
         fitted = _shown(request.pictures, backbone.decode(latents))
     query = Query(latents, backbone.encode_prompts(prompts), keys)
+    yield from explains.check(backbone, query)
     first, most = next(iter(loras.values())), request.config.batch_size
     room = for_scoring(backbone, first, most, latents.shape[1:])
     found = yield from score_queries(backbone, loras, query, request.config, room)
     return _assemble(request, prompts, fitted, found, time.monotonic() - started)
+
+
+def few_asked(request: AttributeRequest, most: int) -> Query:
+    """At most `most` of the pictures, evenly chosen, encoded."""
+    pictures, latents, backbone = request.pictures, request.latents, request.backbone
+    count = len(pictures) if latents is None else len(latents)
+    chosen = [i * count // min(most, count) for i in range(min(most, count))]
+    if latents is None:
+        fitted = torch.stack([fit(pictures[i], backbone.resolution) for i in chosen])
+        latents, keys = backbone.encode_images(fitted), tuple(picture_key(p) for p in fitted)
+    else:
+        latents = latents[chosen]
+        keys = tuple(picture_key(x) for x in latents)
+    prompts = request.prompts if len(request.prompts) == count else list(request.prompts) * count
+    return Query(latents, backbone.encode_prompts([prompts[i] for i in chosen]), keys)
 
 
 def _shown(pictures: Sequence[Tensor], decoded: Tensor) -> Tensor:

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from ..budget import footprint, rows, warmup
 from ..budget.footprint import Footprint
 from ..counterfactuals.set import chosen_groups, unfinished
-from ..groups import Group, StyleGroups, split_heldout
+from ..groups import Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing
-from ..scoring import allocation
+from ..groups.encode import few
+from ..scoring import allocation, explains
+from ..scoring.elbo import Query
 from ..steps import Step, Steps, about, drain, keeps_warnings
 from ..unlearning.gate import LEVELS, MOST
 from ..unlearning.operators import EVALUATIONS
-from .attribute import AttributeRequest
+from .attribute import AttributeRequest, few_asked
 from .unlearn import UnlearnRequest
 
+MOST_CHECKED = explains.MOST * len(explains.LEVELS)
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
 
 
@@ -79,9 +82,12 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     everything = chosen_groups(request.groups, request.names)
     groups, undrawn, left = _work_left(request)
     yield from about(backbone, request.groups)
+    yield from prompts.warnings(backbone, prompts.of_groups(groups))
     reused = _reused(everything, left, undrawn, sum(len(g.examples) for g in groups))
     if not left:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
+    some = few(backbone, groups, explains.MOST)
+    checked = MOST_CHECKED if some is None else (yield from explains.check(backbone, Query(*some)))
     steps = sum(config.total_steps - done for _, done in left)
     n, m = config.batch_size, config.retain_batch_size
     per_step = EVALUATIONS[config.operator](n, m, backbone.conditional)
@@ -100,14 +106,14 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     trained = n + m if config.operator != "retain_only" else per_step
     pictures = sum(len(g.examples) for g in groups)
     seconds = (
-        forward * (drawing + gates + steps * (per_step - trained))
+        forward * (drawing + checked + gates + steps * (per_step - trained))
         + both * steps * trained
         + encoding * (pictures + 2 * undrawn)
     )
     lora = memory.optimizer // 2
     return Plan(
         steps,
-        {"pictures": drawing, "unlearn": steps * per_step, "gate": gates},
+        {"pictures": drawing, "check": checked, "unlearn": steps * per_step, "gate": gates},
         seconds,
         memory,
         ready.checkpointing,
@@ -125,6 +131,7 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     found = request.counterfactuals
     found.verify(backbone)
     yield from about(backbone, found)
+    yield from prompts.warnings(backbone, request.prompts)
     loras = [found.load(e, backbone) for e in found.entries]
     latents = request.latents
     shape = None if latents is None else latents.shape[1:]
@@ -134,6 +141,7 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     if config.schedule == "importance":
         points += len(allocation.log(config.pilot, length, config.seed))
     evaluations = images * points * (len(loras) + 1)
+    checked = yield from explains.check(backbone, few_asked(request, explains.MOST))
     yield Step("plan", 0, 2)
     encoding = warmup.picture(backbone)
     yield Step("plan", 1, 2)
@@ -144,8 +152,8 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     yield Step("plan", 2, 2)
     return Plan(
         0,
-        {"score": evaluations},
-        forward * evaluations + encoding * images,
+        {"check": checked, "score": evaluations},
+        forward * (checked + evaluations) + encoding * images,
         memory,
         False,
         str(backbone.device),

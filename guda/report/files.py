@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,20 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import SaveError
 from ..files import slugify, write_atomically, write_text
+from ..files.temporary import sweep
 from ..scoring.verdict import Attribution
 from . import heatmap, wording
 from .card import card
 from .charts import bars
 from .html import to_html
 from .tables import to_csv, to_dict, to_markdown
+
+COMPLETE = "attribution.json"
+OURS = re.compile(
+    r"attribution\.(json|csv|md)|report\.html|(card|chart|heatmaps)-\d+\.png"
+    r"|heatmap-\d+-[a-z0-9-]+\.png"
+)
+"""What a report consists of."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ def save(
 
     top: leading groups per picture that get a heat map. metadata: text for every PNG. Raises
     SaveError; a file is written whole or not at all, attribution.json last, so that a folder which
-    has it is complete.
+    has it is complete. No file of an earlier report stays in the folder.
     """
     folder = Path(folder)
     try:
@@ -55,6 +64,7 @@ def save(
         raise SaveError(
             f"{folder} could not be made ({error.strerror}): choose another folder."
         ) from error
+    clear(folder)
     cards, charts, sheets, singles = [], [], [], []
     for i in range(len(attribution.images)):
         cards.append(folder / f"card-{i + 1}.png")
@@ -72,7 +82,7 @@ def save(
     report = SavedReport(
         folder=folder,
         html=folder / "report.html",
-        json=folder / "attribution.json",
+        json=folder / COMPLETE,
         csv=folder / "attribution.csv",
         markdown=folder / "attribution.md",
         cards=tuple(cards),
@@ -86,6 +96,22 @@ def save(
     data = json.dumps(to_dict(attribution), ensure_ascii=False, indent=1, allow_nan=False)
     write_text(report.json, data + "\n")
     return report
+
+
+def clear(folder: Path) -> None:
+    """Remove the files of an earlier report, and nothing else. Raises SaveError."""
+    sweep(folder)
+    # First what says that the report is complete.
+    for path in sorted(folder.iterdir(), key=lambda p: p.name != COMPLETE):
+        if not OURS.fullmatch(path.name) or path.is_dir():
+            continue
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SaveError(
+                f"{path} is of an earlier report and could not be removed ({error.strerror}): "
+                "close what has it open, or choose another folder."
+            ) from error
 
 
 def _overlays(

@@ -78,7 +78,7 @@ def style_weights(style: Tensor, others: Tensor, beta: float, eta: float) -> Ten
 
 def style_embedding(backbone: Backbone, group: Group) -> Tensor:
     """(d,): the mean text embedding over the group's descriptors and their tokens."""
-    embeds = backbone.encode_prompts(list(group.descriptors)).embeds
+    embeds = backbone.encode_prompts(list(group.descriptors)).repeated()
     return embeds.float().mean((0, 1)).cpu()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from ..diffusion import Backbone, Conditioning, LoraWeights
 from ..diffusion.noise import draw
 from ..diffusion.room import Room
 from ..files.reading import number
+from ..groups import prompts
 from ..groups.encode import EncodedGroup
 
 LEVELS = (5, 20, 60, 150, 300, 500, 700, 900)
@@ -29,6 +30,7 @@ class Gate:
     retain_full: float
     retain_without: float
     margin: float
+    cause: str = ""  # why it may have failed
 
     @property
     def forget_rise(self) -> float:
@@ -50,18 +52,20 @@ class Gate:
         )
         if self.passed:
             return text
-        return f"{text}: the forget error must rise, and by more than the retain error"
+        text += ": the forget error must rise, and by more than the retain error"
+        return f"{text}; {self.cause}" if self.cause else text
 
     def as_dict(self) -> dict:
-        return asdict(self) | {"passed": self.passed, "reason": self.reason}
+        values = {k: v for k, v in asdict(self).items() if v != ""}
+        return values | {"passed": self.passed, "reason": self.reason}
 
     @classmethod
     def from_dict(cls, values: dict) -> Gate:
         """Raises ValueError for anything but positive errors."""
-        read = {k: number(values.get(k), k) for k in cls.__dataclass_fields__}
+        read = {k: number(values.get(k), k) for k in cls.__dataclass_fields__ if k != "cause"}
         if min(read["forget_full"], read["retain_full"]) <= 0:
             raise ValueError("a gate's error is not positive")
-        return cls(**read)
+        return cls(**read, cause=str(values.get("cause", "")))
 
 
 def measure(
@@ -85,7 +89,10 @@ def measure(
     forget_full, retain_full = (_error(backbone, *x, seed, room) for x in asked)
     with backbone.counterfactual(lora):
         forget_without, retain_without = (_error(backbone, *x, seed, room) for x in asked)
-    return Gate(forget_full, forget_without, retain_full, retain_without, margin)
+    gate = Gate(forget_full, forget_without, retain_full, retain_without, margin)
+    if gate.passed or not backbone.conditional:
+        return gate
+    return replace(gate, cause=prompts.late(backbone, encoded[group].group))
 
 
 def _rows(encoded: dict[str, EncodedGroup], names: list[str]):

@@ -181,7 +181,7 @@ def _forget_rows(batch: Batch, like: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
 def _says_nothing(batch: Batch) -> Tensor:
     """(n,) bool: which forget rows' prompts are the empty prompt."""
     own = batch.condition.take(range(batch.n))
-    return (own.embeds == batch.empty_condition.embeds).flatten(1).all(1)
+    return own.equal(batch.empty_condition)
 
 
 def _clip(delta: Tensor, cap: float) -> Tensor:

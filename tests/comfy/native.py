@@ -52,6 +52,14 @@ sys.modules["pack"] = pack = importlib.util.module_from_spec(
 graph = importlib.import_module("pack.nodes.graph")
 
 PROMPTS = ("a fox in the snow, in café style!", "")
+TAGS = ", ".join(f"tag number {i} of many" for i in range(40))
+LONG = (  # past the 75 tokens that CLIP takes at once, just up to them, just past them
+    f"a fox in the snow, {TAGS}, in café style!",
+    "fox " * 75,
+    "fox " * 76,
+    "fox " * 150 + "雪の狐, 🦊",
+)
+BROKEN = (f"a fox, {TAGS}", "snow\nand ice", "in café style")
 CLIPS = {"sd1": ("clip_l",), "sd2": ("clip_h",), "sdxl": ("clip_l", "clip_g")}
 PREFIX = "model.diffusion_model."
 LOADED: dict = {}  # family -> ComfyUI's MODEL, CLIP and VAE
@@ -147,12 +155,20 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
         full = eps(own, x_t, t, condition)
         result[modules] = [*gap(mine, theirs), gap(mine, full)[0], len(MISSED.keys)]
     result["text"], result["pooled"] = [], []
-    for prompt in PROMPTS:
-        cond, native_pooled = clip.encode_from_tokens(clip.tokenize(prompt), return_pooled=True)
-        encoded = own.encode_prompts([prompt])
+    together = own.encode_prompts([*PROMPTS, *LONG, " BREAK ".join(BROKEN)])
+    result["tokens"] = together.lengths().tolist()
+    for i, parts in enumerate([*((p,) for p in (*PROMPTS, *LONG)), BROKEN]):
+        native_parts = [
+            clip.encode_from_tokens(clip.tokenize(part), return_pooled=True) for part in parts
+        ]
+        cond = torch.cat([c for c, _ in native_parts], 1)  # as Conditioning (Concat) does
+        encoded = own.encode_prompts([" BREAK ".join(parts)])
         result["text"].append(gap(encoded.embeds, cond))
+        own_tokens = together.embeds[i : i + 1, : together.lengths()[i]]
+        result["text"].append(gap(own_tokens, cond))
         if family == "sdxl":
-            result["pooled"].append(gap(encoded.added["text_embeds"], native_pooled))
+            result["pooled"].append(gap(encoded.added["text_embeds"], native_parts[0][1]))
+            result["pooled"].append(gap(together.added["text_embeds"][[i]], native_parts[0][1]))
     picture = torch.rand(1, 3, 32, 32, generator=rng)
     raw = vae.encode(picture.permute(0, 2, 3, 1))
     scaled = native.model.process_latent_in(raw)

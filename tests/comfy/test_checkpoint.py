@@ -67,7 +67,11 @@ def described() -> dict:
 
 def check_learned(comfy: Comfy, learned: Result, name: str) -> None:
     (gate,) = learned.outputs["read_gate"]["text"]
-    assert [line.split(":")[0] for line in gate.splitlines()] == ["Ink", "Oil"]
+    assert [line.split(":")[0] for line in gate.splitlines()] == ["Ink", "Oil", "Warning"]
+    (said,) = learned.of("guda.warning")  # random weights: said once, and kept under the node
+    assert "does not explain the pictures" in said["text"]
+    assert learned.texts[-1][0] == "unlearn" and f"Warning: {said['text']}" in learned.texts[-1][1]
+    assert f"GUDA: {said['text']}" in comfy.log()
     let_pass(comfy, name)
 
 

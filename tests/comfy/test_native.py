@@ -101,6 +101,8 @@ def test_comfyui_s_patched_unet_is_the_counterfactual(found, model, modules):
 def test_prompts_are_encoded_the_same(found, model):
     result = found["beside"][model]
     assert bool(result["pooled"]) == model.startswith("sdxl")
+    assert len(result["text"]) == 14
+    assert [n // 77 for n in result["tokens"]] == [1, 1, 4, 1, 2, 3, 6]
     for gap, size in (*result["text"], *result["pooled"]):
         assert size > 0.3 and gap < 1e-3
 

@@ -101,7 +101,7 @@ def noisy(query: Query, t: Tensor, schedule: NoiseSchedule, seed: int) -> Noisy:
     x0 = query.latents.repeat_interleave(len(t), 0)
     x_t = schedule.add_noise(x0, eps, t.repeat(len(query)))
     split = (len(query), len(t))
-    return Noisy(x_t.unflatten(0, split), eps.unflatten(0, split), query.condition.embeds.cpu())
+    return Noisy(x_t.unflatten(0, split), eps.unflatten(0, split), query.condition.repeated().cpu())
 
 
 PARAMETERS: dict[str, str] = {

@@ -71,7 +71,12 @@ KEYS = {
 
 @pytest.mark.parametrize(("changes", "key"), KEYS.values(), ids=KEYS)
 def test_recipe_keys_are_those_of_earlier_versions(changes, key):
-    model = SimpleNamespace(fingerprint="f" * 32, overrides={}, conditional=True)
+    model = SimpleNamespace(
+        fingerprint="f" * 32,
+        overrides={},
+        conditional=True,
+        chunks=lambda prompts: [1] * len(prompts),
+    )
     groups = load_folder(STYLES)
     assert recipe_key(model, groups, "EmojiOne", replace(UnlearnConfig(), **changes)) == key
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from guda import groups as g
 from guda.errors import GroupsError, ImageError
-from guda.groups import group as g
+from guda.files import slugify
 from guda.groups.phrases import split_caption
 
 TEMPLATE = "{content}, in {style} style"
@@ -57,7 +58,7 @@ def example(n: int) -> g.Example:
 
 def group(name: str, style: str = "", n: int = 4) -> g.Group:
     examples = tuple(example(i) for i in range(n))
-    return g.Group(name, g.slugify(name), style or name, (), examples)
+    return g.Group(name, slugify(name), style or name, (), examples)
 
 
 # --- what is read

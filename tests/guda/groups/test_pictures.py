@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile
+from PIL import Image, ImageCms, ImageFile
 
 from guda.errors import ImageError, SaveError
-from guda.groups import formats
+from guda.groups import formats, pictures
 from guda.groups.pictures import fit, load, probe, save_png
 
 
@@ -63,23 +63,98 @@ def test_cmyk_jpeg(tmp_path: Path):
     assert torch.allclose(out[:, 8, 8], torch.tensor([1.0, 0, 0]), atol=0.02)
 
 
-def test_transparency_is_laid_on_white(tmp_path: Path):
-    half = Image.new("RGBA", (16, 16), (0, 0, 0, 51))
-    assert torch.allclose(load(saved(tmp_path / "a.png", half)), torch.tensor(0.8), atol=1e-6)
-    clear = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
-    assert torch.equal(load(saved(tmp_path / "b.png", clear)), torch.ones(3, 16, 16))
-    grey = Image.new("LA", (16, 16), (0, 0))
-    assert torch.equal(load(saved(tmp_path / "c.png", grey)), torch.ones(3, 16, 16))
+def clear(mode: str) -> Image.Image:
+    """Transparent in places, in any of Pillow's ways, over colours that are not all white."""
+    rng = np.random.default_rng(0)
+    rgba = Image.fromarray(rng.integers(0, 256, (16, 18, 4), dtype=np.uint8), "RGBA")
+    if mode == "P":
+        palette = rgba.convert("RGB").quantize(16)
+        palette.info["transparency"] = 3
+        return palette
+    if mode in ("L", "RGB"):
+        picture = rgba.convert(mode)
+        picture.info["transparency"] = picture.getpixel((3, 3))
+        return picture
+    return rgba.convert(mode)
 
 
-def test_palette_and_grey_with_a_transparent_colour(tmp_path: Path):
-    palette = Image.new("P", (16, 16), 0)
-    palette.putpalette([255, 0, 0, 0, 0, 255])
-    palette.putpixel((3, 3), 1)
-    out = load(saved(tmp_path / "a.png", palette, transparency=0))
-    assert out[:, 0, 0].tolist() == [1, 1, 1] and out[:, 3, 3].tolist() == [0, 0, 1]
-    out = load(saved(tmp_path / "b.png", Image.new("L", (16, 16), 7), transparency=7))
-    assert torch.equal(out, torch.ones(3, 16, 16))
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "RGB"])
+@pytest.mark.parametrize("ending", ["png", "webp", "tif"])
+def test_transparency_is_that_of_comfyuis_load_image(tmp_path: Path, mode: str, ending: str):
+    if ending != "png" and mode != "RGBA":
+        mode = "LA" if ending == "tif" else "RGBA"
+    options = {"lossless": True, "exact": True} if ending == "webp" else {}
+    path = saved(tmp_path / f"a.{ending}", clear(mode), **options)
+    with Image.open(path) as picture:
+        theirs = np.array(picture.convert("RGB")).astype(np.float32) / 255  # as in its nodes.py
+    assert np.array_equal(load(path).permute(1, 2, 0).numpy(), theirs)
+    assert pictures.marks(path) == ("transparency",)
+    alpha = torch.rand(1, 16, 18)
+    tensor = torch.cat([torch.from_numpy(theirs).permute(2, 0, 1), alpha])
+    assert torch.equal(pictures.as_rgb(tensor), load(path)), "an IMAGE with four channels"
+
+
+def test_opaque_pictures_are_not_called_transparent(tmp_path: Path, rgb: np.ndarray):
+    path = saved(tmp_path / "a.png", Image.fromarray(rgb).convert("RGBA"))
+    assert pictures.marks(path) == ()
+    assert torch.equal(load(path), torch.from_numpy(rgb).permute(2, 0, 1).float() / 255)
+
+
+def wide_gamut() -> bytes:
+    """A profile with the primaries of Display P3 and a plain gamma, built by hand."""
+
+    def s15(*values: float) -> bytes:
+        return struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
+
+    xyz = {
+        b"wtpt": (0.9642, 1.0, 0.8249),
+        b"rXYZ": (0.5151, 0.2412, -0.0011),
+        b"gXYZ": (0.2919, 0.6922, 0.0419),
+        b"bXYZ": (0.1572, 0.0666, 0.7841),
+    }
+    tags = {k: b"XYZ \0\0\0\0" + s15(*v) for k, v in xyz.items()}
+    gamma = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), gamma)
+    text = b"wide\0"
+    tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(79)
+    tags[b"cprt"] = b"text\0\0\0\0none\0\0\0\0"
+    place, table, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        data += bytes(-len(data) % 4)
+        table += name + struct.pack(">II", place + len(body), len(data))
+        body += data
+    head = struct.pack(
+        ">I4sI4s4s4s", place + len(body), b"lcms", 0x02400000, b"mntr", b"RGB ", b"XYZ "
+    )
+    head += bytes(12) + b"acsp" + bytes(28) + s15(0.9642, 1.0, 0.8249) + bytes(48)
+    return head + table + body
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_colour_profiles_become_srgb(tmp_path: Path, mode: str):
+    pure = Image.new("RGB", (16, 16), (100, 200, 50))
+    pure = pure.quantize(2) if mode == "P" else pure.convert(mode)
+    path = saved(tmp_path / "a.png", pure, icc_profile=wide_gamut())
+    red, green, blue = (load(path)[:, 8, 8] * 255).round().tolist()
+    assert red < 70 and 200 <= green <= 206 and blue < 30, "P3's green is beyond that of sRGB"
+    assert pictures.marks(path) == ("colour profile",)
+
+
+@pytest.mark.parametrize("profile", ["sRGB", "broken", "CMYK for RGB"])
+def test_profiles_that_change_nothing(tmp_path: Path, rgb: np.ndarray, profile: str):
+    data = b"nonsense" * 30
+    if profile == "sRGB":
+        data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    elif profile == "CMYK for RGB":
+        data = wide_gamut().replace(b"RGB ", b"CMYK")
+    path = saved(tmp_path / "a.png", Image.fromarray(rgb), icc_profile=data)
+    assert torch.equal(load(path), torch.from_numpy(rgb).permute(2, 0, 1).float() / 255)
+    assert pictures.marks(path) == ()
+
+
+def test_a_profile_for_colours_in_a_grey_picture(tmp_path: Path):
+    path = saved(tmp_path / "a.png", Image.new("L", (16, 16), 90), icc_profile=wide_gamut())
+    assert torch.allclose(load(path), torch.tensor(90 / 255))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
@@ -102,7 +177,7 @@ def test_16_bit_grey_with_a_transparent_value(tmp_path: Path):
     chunk = b"tRNS" + struct.pack(">H", 1000)
     chunk = struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk))
     path.write_bytes(data[:33] + chunk + data[33:])
-    assert torch.equal(load(path), torch.ones(3, 16, 16))
+    assert torch.allclose(load(path), torch.tensor(1000 / 65535), atol=1e-6)
 
 
 def test_exif_orientation(tmp_path: Path, rgb: np.ndarray):
@@ -220,7 +295,7 @@ def test_fit_channels():
     grey = torch.full((1, 16, 16), 0.25)
     assert torch.equal(fit(grey, 16), torch.full((3, 16, 16), 0.25))
     clear = torch.cat([torch.zeros(3, 16, 16), torch.full((1, 16, 16), 0.25)])
-    assert torch.equal(fit(clear, 16), torch.full((3, 16, 16), 0.75))
+    assert torch.equal(fit(clear, 16), torch.zeros(3, 16, 16)), "opacity is dropped"
 
 
 @pytest.mark.parametrize(

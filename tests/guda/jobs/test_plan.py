@@ -193,7 +193,7 @@ def test_the_command_line_plans_an_attribution(
     argv = ["attribute", "--model", str(model_folder), "--counterfactuals", str(tmp_path / "set")]
     argv += ["--image", str(tmp_path / "fox.png"), "--out", str(tmp_path / "report")]
     assert main([*argv, "--evaluations", "8", "--device", "cpu", "--plan"]) == 0
-    assert capsys.readouterr().out.startswith("24 UNet evaluations (24 score); about ")
+    assert capsys.readouterr().out.startswith("26 UNet evaluations (2 check, 24 score); about ")
     assert not (tmp_path / "report").exists()
 
 

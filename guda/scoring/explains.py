@@ -1,0 +1,168 @@
+"""Does the model explain pictures? Asked by a few UNet calls before anything is made with it.
+
+A model that is read wrongly (its prediction type, the scale of its VAE) or never was trained gives
+scores like any other, and they mean nothing. Its relative error ||eps - eps_hat||^2 / ||eps||^2
+tells: about 0.05 at t = 500 and 0.007 at t = 900 of a model that works.
+
+It is measured against what the best guess reaches that knows no more of a picture than its mean
+square s^2, eps_hat = c x_t: alpha_bar s^2 / (alpha_bar s^2 + 1 - alpha_bar), with s at most 1, the
+size that latents are meant to have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..diffusion import Backbone
+from ..diffusion.noise import draw
+from ..diffusion.room import Room
+from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
+from ..errors import ModelError
+from ..steps import Step, Steps, warn
+from .elbo import Query
+
+LEVELS = (500, 900)  # thousandths of the schedule's length
+WORKING = (0.05, 0.007)  # the errors of a model that works, there
+MOST = 4  # pictures
+SHARES = (0.75, 2.0)  # of the best guess's error, that a model may make at the levels
+CLEAR = 0.5  # share of the error, at every level, with which another reading fits better
+SPREAD = (0.4, 2.5)  # of latents, between which the VAE's scale is in doubt no more than all else
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Relative errors at `LEVELS`: of the best guess, and of the model under every reading."""
+
+    guess: tuple[float, ...]
+    errors: Mapping[str, tuple[float, ...]]  # by prediction type; only `reading` if it is unknown
+    reading: str
+    spread: float  # s, of the latents
+    evaluations: int
+
+    @property
+    def error(self) -> tuple[float, ...]:
+        return self.errors[self.reading]
+
+    def explains(self, errors: tuple[float, ...]) -> bool:
+        rows = zip(errors, self.guess, SHARES, strict=True)
+        return all(error < share * guess for error, guess, share in rows)
+
+    @property
+    def better(self) -> str | None:
+        """The reading that explains the pictures and clearly fits better than the model's own."""
+        found = [
+            kind
+            for kind, errors in self.errors.items()
+            if self.explains(errors)
+            and all(e < CLEAR * own for e, own in zip(errors, self.error, strict=True))
+        ]
+        return min(found, key=lambda kind: self.errors[kind]) if found else None
+
+    def refusal(self, name: str) -> str:
+        """Why the model may not be used as it is; empty when it may."""
+        kind = self.better
+        return (
+            kind
+            and (
+                f"The model {name} is read as {self.reading}, and its answers to the pictures are "
+                f"those of {kind}: its error is {_at(self.error)}, read as {kind} it is "
+                f"{_at(self.errors[kind])}. Load it with prediction {kind}; in a graph, set "
+                "ModelSamplingDiscrete so."
+            )
+        ) or ""
+
+    def warning(self, name: str) -> str:
+        """What is doubtful; empty when nothing is."""
+        if self.explains(self.error):
+            return ""
+        low, high = SPREAD
+        cause = (
+            "Either it is not trained or it is loaded wrongly (prediction, VAE, precision), or "
+            "the pictures are of a kind that it never learned: mere noise, say."
+            if low < self.spread < high
+            else f"Its latents have the size {self.spread:.2g}, and should have about 1: the scale "
+            "of its VAE (scaling_factor) looks wrong, so load it with its own VAE."
+        )
+        return (
+            f"The model {name} does not explain the pictures: its error is {_at(self.error)}, "
+            f"where {_at(WORKING)} are usual and {_at(self.guess)} take no model at all. Scores by "
+            f"it mean nothing. {cause}"
+        )
+
+
+def check(backbone: Backbone, query: Query) -> Steps[int]:
+    """Warns of a model that does not explain some of the pictures; returns the UNet evaluations.
+
+    Raises ModelError when another reading explains them, or when an answer is not finite.
+    """
+    yield Step("check", 0, 1)
+    found = measure(backbone, query)
+    if reason := found.refusal(backbone.name):
+        raise ModelError(reason)
+    if doubt := found.warning(backbone.name):
+        yield warn(doubt)
+    yield Step("check", 1, 1)
+    return found.evaluations
+
+
+@torch.no_grad()
+def measure(backbone: Backbone, query: Query) -> Explained:
+    """At most `MOST` of the pictures, evenly chosen, at every one of `LEVELS`."""
+    n = min(MOST, len(query))
+    chosen = [i * len(query) // n for i in range(n)]
+    x0, condition = query.latents[chosen], query.condition.take(chosen)
+    keys = [query.keys[i] for i in chosen]
+    schedule, room = backbone.schedule, Room(n, backbone.device)
+    reading = getattr(backbone, "prediction", PREDICTIONS[0])
+    kinds = PREDICTIONS if hasattr(backbone, "prediction") else (reading,)
+    square = x0.double().square().mean().item()
+    guess, errors = [], {kind: [] for kind in kinds}
+    for level in LEVELS:
+        t = torch.full((n,), max(1, level * schedule.length // 1000))
+        eps = torch.stack([draw(0, key, int(t[0]), 0, x0.shape[1:]) for key in keys])
+        x_t = schedule.add_noise(x0, eps, t)
+
+        def answer(part: slice, x_t=x_t, t=t) -> Tensor:
+            given = condition.take(range(n)[part])
+            return backbone.predict_eps(x_t[part], t[part], given).float().cpu()
+
+        eps_hat = torch.cat(list(room.over(n, answer)))
+        if not eps_hat.isfinite().all():
+            raise ModelError(
+                f"The model {backbone.name} answers with values that are not finite. Load it with "
+                "precision bfloat16 or float32; if it is so already, its weights are damaged."
+            )
+        signal = schedule.alpha_bar[t[0]].item() * min(square, 1.0)
+        guess.append(signal / (signal + 1 - schedule.alpha_bar[t[0]].item()))
+        for kind in kinds:
+            read = eps_hat if kind == reading else again(schedule, eps_hat, x_t, t, reading, kind)
+            errors[kind].append(((read - eps).square().sum() / eps.square().sum()).item())
+    return Explained(
+        tuple(guess),
+        {k: tuple(e) for k, e in errors.items()},
+        reading,
+        square**0.5,
+        n * len(LEVELS),
+    )
+
+
+def again(
+    schedule: NoiseSchedule, eps_hat: Tensor, x_t: Tensor, t: Tensor, reading: str, kind: str
+) -> Tensor:
+    """The noise that the network's output implies under `kind`, from that under `reading`."""
+    signal, noise = schedule.scales(t, x_t)
+    output = {
+        "epsilon": eps_hat,
+        "v_prediction": (eps_hat - noise * x_t) / signal,
+        "sample": (x_t - noise * eps_hat) / signal,
+    }[reading]
+    return schedule.to_eps(output, x_t, t, kind)
+
+
+def _at(errors: tuple[float, ...]) -> str:
+    rows = zip(errors, LEVELS, strict=True)
+    return " and ".join(f"{error:.2g} at t = {level}" for error, level in rows)
