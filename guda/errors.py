@@ -54,3 +54,11 @@ class BusyError(SaveError):
 def first_line(error: BaseException) -> str:
     """Of its message, without the full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def one_line(text: str, most: int = 1000) -> str:
+    """A message as one line: breaks and control characters spelled out, its middle cut if long."""
+    if not text.isprintable():
+        spelled = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        text = "".join(spelled)
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"

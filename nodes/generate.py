@@ -49,9 +49,11 @@ class GudaGeneratePictures(io.ComfyNode):
     @normal_mode
     def execute(cls, model, prompts, **values):
         from ..guda.groups.draw import draw
+        from ..guda.scoring.explains import check_reading
 
         wanted = [line for line in lines(prompts) if line] or [""]
         with on_device(model):
+            run(check_reading(model))
             pictures = run(
                 draw(model, wanted, settings.read(SampleConfig, values)), Drawing(lasting=False)
             )

@@ -133,6 +133,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
         from ..guda.groups import from_prompts, parse_contents, parse_styles
         from ..guda.groups.contents import CONTENTS
         from ..guda.groups.draw import generate_pictures
+        from ..guda.scoring.explains import check_reading
         from .sheets import contact_sheet
 
         config = settings.read(SampleConfig, values)
@@ -140,6 +141,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
         groups = from_prompts(styled, shown, pictures=config.pictures, template=template)
         folder = places.pictures_folder(model.name)
         with on_device(model):
+            run(check_reading(model))
             groups = run(generate_pictures(model, groups, config, folder), Drawing(lasting=True))
         constants = {"styles": styles, "contents": contents, "template": template, **values}
         PICTURES.note(_constants(constants), (e.path for g in groups for e in g.examples if e.path))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,10 +21,11 @@ from ..config import (
     SampleConfig,
     UnlearnConfig,
 )
-from ..errors import ConfigError, GudaError, first_line
+from ..errors import ConfigError, first_line, one_line
+from ..files.destination import check_folder
 from ..steps import Step
 from ..version import __version__
-from . import options
+from . import arguments, options
 from .stopping import Terminated, terminable
 
 
@@ -30,28 +33,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or 2 after one line on stderr for bad input."""
     if isinstance(sys.stdout, TextIOWrapper):  # a name that a Windows code page lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
-    parser = _parser()
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     try:
         with terminable():
-            return args.run(args)
-    except GudaError as error:
-        print(f"guda: {error}", file=sys.stderr)
+            code = args.run(args)
+        sys.stdout.flush()  # a full disk is told here, or by the interpreter with a traceback
+        return code
+    except BrokenPipeError:  # who read the output has seen enough, as `head` has
+        _hush()
+        return 141
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:
+            _hush()
+        told = arguments.last_word(error)
+        if told is None:
+            raise
+        print(f"guda: {one_line(told)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 
+def _hush() -> None:
+    """Nothing more to stdout, which cannot be written to: the interpreter would try at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = arguments.Parser(
         prog="guda", description="Which style groups did this model learn this image from?"
     )
     parser.add_argument("--version", action="version", version=f"guda {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
 
     demo = commands.add_parser("demo", help="the whole job on the built-in model")
-    demo.add_argument("--out", type=Path, default=Path("guda-demo"), help="where results go")
+    demo.add_argument(
+        "--out", type=arguments.path, default=Path("guda-demo"), help="where results go"
+    )
     demo.add_argument("--json", action="store_true", help="print the result as JSON")
     demo.set_defaults(run=_demo)
 
@@ -64,18 +84,24 @@ def _parser() -> argparse.ArgumentParser:
     unlearn = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
     _common(unlearn)
     source = unlearn.add_mutually_exclusive_group(required=True)
-    source.add_argument("--groups", type=Path, help="folder with one subfolder per style")
+    source.add_argument("--groups", type=arguments.path, help="folder with one subfolder per style")
     source.add_argument(
-        "--styles", type=Path, help="text file of prompt-only styles, 'Name: phrase' per line"
+        "--styles",
+        type=arguments.path,
+        help="text file of prompt-only styles, 'Name: phrase' per line",
     )
     unlearn.add_argument(
         "--contents",
-        type=Path,
+        type=arguments.path,
         help="text file of what prompt-only groups show, one per line; "
         "without it, everyday subjects",
     )
-    unlearn.add_argument("--template", help="how a caption is made, e.g. '{content}, by {style}'")
-    unlearn.add_argument("--out", type=Path, required=True, help="folder of the set")
+    unlearn.add_argument(
+        "--template",
+        type=arguments.text,
+        help="how a caption is made, e.g. '{content}, by {style}'",
+    )
+    unlearn.add_argument("--out", type=arguments.path, required=True, help="folder of the set")
     options.add(unlearn, UnlearnConfig)
     options.add(unlearn, SampleConfig, prefix="sample-")
     options.add(unlearn, MemoryConfig)
@@ -83,24 +109,39 @@ def _parser() -> argparse.ArgumentParser:
 
     attribute = commands.add_parser("attribute", help="score pictures against a set")
     _common(attribute)
-    attribute.add_argument("--counterfactuals", type=Path, required=True, help="folder of the set")
-    attribute.add_argument("--image", type=Path, required=True, nargs="+", help="pictures")
     attribute.add_argument(
-        "--prompt", action="append", help="what the picture shows; once for all, or per picture"
+        "--counterfactuals", type=arguments.path, required=True, help="folder of the set"
     )
-    attribute.add_argument("--out", type=Path, required=True, help="where the report goes")
+    attribute.add_argument(
+        "--image", type=arguments.path, required=True, nargs="+", help="pictures"
+    )
+    attribute.add_argument(
+        "--prompt",
+        action="append",
+        type=arguments.text,
+        help="what the picture shows; once for all, or per picture",
+    )
+    attribute.add_argument(
+        "--out", type=arguments.path, required=True, help="where the report goes"
+    )
     options.add(attribute, ElboConfig)
     attribute.set_defaults(run=_attribute)
 
     bench = commands.add_parser("bench", help="agreement with retraining, beside the baselines")
     bench.add_argument("name", choices=["digits", "styles"], help="which benchmark")
-    bench.add_argument("--out", type=Path, default=Path("guda-bench"), help="where results go")
+    bench.add_argument(
+        "--out", type=arguments.path, default=Path("guda-bench"), help="where results go"
+    )
     bench.add_argument("--quick", action="store_true", help="small, in at most four minutes")
-    bench.add_argument("--data", type=Path, help="styles: a folder of groups, one per subfolder")
+    bench.add_argument(
+        "--data", type=arguments.path, help="styles: a folder of groups, one per subfolder"
+    )
     bench.add_argument(
         "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
     )
-    bench.add_argument("--clip", type=Path, help="folder of a CLIP, for similarity by its features")
+    bench.add_argument(
+        "--clip", type=arguments.path, help="folder of a CLIP, for similarity by its features"
+    )
     bench.add_argument("--json", action="store_true", help="print the result as JSON")
     bench.set_defaults(run=_bench)
     return parser
@@ -110,6 +151,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
+        type=arguments.text,
         help="a .safetensors checkpoint, a diffusers folder, or 'demo' for the built-in model",
     )
     parser.add_argument(
@@ -120,18 +162,27 @@ def _common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resolution",
-        type=int,
+        type=arguments.resolution,
         default=0,
         metavar="PIXELS",
         help="side of the pictures, less to save time and memory; 0 for the model's own "
         "(default: %(default)s)",
     )
-    parser.add_argument("--vae", type=Path, help="VAE file for a checkpoint without one")
+    parser.add_argument("--vae", type=arguments.path, help="VAE file for a checkpoint without one")
     parser.add_argument(
-        "--tokenizer", type=Path, help="folder with vocab.json and merges.txt, for checkpoints"
+        "--tokenizer",
+        type=arguments.path,
+        help="folder with vocab.json and merges.txt, for checkpoints",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, xpu ...")
-    parser.add_argument("--style", action="append", help="only this style; may be repeated")
+    parser.add_argument(
+        "--device",
+        type=arguments.text,
+        default="auto",
+        help="auto, cpu, cuda, cuda:1, mps, xpu ...",
+    )
+    parser.add_argument(
+        "--style", action="append", type=arguments.text, help="only this style; may be repeated"
+    )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -149,8 +200,13 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _load(args: argparse.Namespace):
     """The model, at work on the device, with the parts that are not at work in main memory."""
     from ..backbone import precision
-    from ..backbone.files.load import load
+    from ..backbone.files.load import DEMO, load
 
+    for name in ("vae", "tokenizer"):
+        if (given := getattr(args, name)) and (args.model == DEMO or os.path.isdir(args.model)):
+            raise ConfigError(
+                f"{name} is {given}, but the model {args.model} has its own; leave {name} out."
+            )
     device = _device(args.device)
     backbone = load(
         args.model,
@@ -168,6 +224,7 @@ def _load(args: argparse.Namespace):
 def _demo(args: argparse.Namespace) -> int:
     from ..demo.run import run_demo
 
+    check_folder(args.out, "out")
     with Progress() as progress:
         result = run_demo(args.out, progress)
     _finish(result.attribution, result.report, args.json)
@@ -201,6 +258,13 @@ def _unlearn(args: argparse.Namespace) -> int:
 
     options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
     sampling, told = options.read(args, SampleConfig), ""
+    memory = options.read(args, MemoryConfig)
+    check_folder(args.out, "out")
+    if args.groups is not None and args.contents is not None:
+        raise ConfigError(
+            f"contents is {args.contents}, but the groups of {args.groups} have pictures; leave it "
+            "out, or give styles in place of groups."
+        )
     if args.groups is not None:
         groups = load_folder(args.groups, template=args.template)
         check_pictures(groups)
@@ -221,7 +285,7 @@ def _unlearn(args: argparse.Namespace) -> int:
         options.read(args, UnlearnConfig, recommended(backbone)),
         args.style,
         sampling,
-        memory=options.read(args, MemoryConfig),
+        memory=memory,
     )
     if args.plan:
         return _tell(plan_unlearn(request), args.json, told)
@@ -249,14 +313,16 @@ def _attribute(args: argparse.Namespace) -> int:
     from ..steps import drain
 
     config = options.read(args, ElboConfig)
-    if args.out.is_file():
-        raise ConfigError(f"out is {args.out}, which is a file; give a folder.")
+    check_folder(args.out, "out")
     found = load_set(args.counterfactuals)
     if args.style:
         found = found.subset(args.style)
-    loaded = [pictures.load(path) for path in args.image]
+    for path in args.image:
+        pictures.check(path)
+    backbone = _load(args)
+    loaded = [pictures.load(path, backbone.resolution) for path in args.image]
     request = AttributeRequest(
-        _load(args), found, loaded, [p.name for p in args.image], args.prompt or [""], config
+        backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
     if args.plan:
         return _tell(plan_attribute(request), args.json)
@@ -272,6 +338,7 @@ def _bench(args: argparse.Namespace) -> int:
     from ..bench.run import run
     from ..steps import drain
 
+    check_folder(args.out, "out")
     out = args.out / (f"{args.name}-quick" if args.quick else args.name)
     if args.name == "styles":
         bench = styles.benchmark(out, args.quick, args.data)
@@ -329,7 +396,7 @@ def _device(name: str):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # not with meta, which holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
             f"device is {name!r}, which cannot be used here ({first_line(error)}); try cpu."
@@ -349,6 +416,7 @@ class Progress:
         self._live = self._stream.isatty()
         self._shown = 0.0
         self._last: tuple[str, str] | None = None
+        self._said: set[str] = set()
         self._started = time.monotonic()
 
     def __enter__(self) -> Progress:
@@ -367,6 +435,9 @@ class Progress:
         now, place = time.monotonic(), (step.stage, step.group)
         self.begin()
         if step.warning:
+            if step.warning in self._said:
+                return
+            self._said.add(step.warning)
             clear = "\r\x1b[K" if self._live and self._last else ""
             self._stream.write(f"{clear}guda: {step}\n")
             return

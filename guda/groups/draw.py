@@ -17,6 +17,7 @@ from ..files.temporary import sweep
 from ..settings import digest
 from ..steps import Step, Steps, warn
 from . import Example, Group, StyleGroups
+from . import prompts as markup
 from .pictures import save_png
 
 
@@ -37,6 +38,8 @@ def generate_pictures(
     if damaged:
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         yield warn(f"The generated picture {damaged[0]}{more} was damaged and is drawn again.")
+    if absent:
+        yield from markup.warnings(backbone, [e.prompt(g.style) for g, e, _ in wanted])
     done = 0
     for start in range(0, len(absent), config.batch_size):
         part = absent[start : start + config.batch_size]
@@ -77,6 +80,7 @@ def missing(backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache
 
 def draw(backbone: Backbone, prompts: Sequence[str], config: SampleConfig) -> Steps[Tensor]:
     """One picture per prompt, (n, 3, H, W) in [0, 1]; a repeated prompt gets another picture."""
+    yield from markup.warnings(backbone, prompts)
     seen: Counter[str] = Counter()
     keys = []
     for prompt in prompts:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import GroupsError
 from ..files import slugify
+from ..files.reading import open_file
 from ..settings import digest
 from . import captions, pictures
 from .phrases import STYLE
@@ -149,15 +150,17 @@ def split_heldout(group: Group, share: float) -> tuple[tuple[Example, ...], tupl
 def _file_hash(path: Path | None) -> str:
     if path is None:
         return ""
+    h = hashlib.blake2b(digest_size=16)
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        with open_file(path) as file:
+            while part := file.read(1 << 20):
+                h.update(part)
+    except (OSError, GroupsError) as error:
         raise GroupsError(
-            f"{path} cannot be read ({error.strerror}); put it back or load the groups again."
+            f"{path} cannot be read any more; put it back or load the groups again."
         ) from error
     # Without them, the name is that of versions which did not look for any.
-    read_as = "".join(f" {mark}" for mark in pictures.marks(path))
-    return hashlib.blake2b(data, digest_size=16).hexdigest() + read_as
+    return h.hexdigest() + "".join(f" {mark}" for mark in pictures.marks(path))
 
 
 def _refuse_repeats(keyed: Iterable[tuple[str, Group]], problem: str) -> None:

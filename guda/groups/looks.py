@@ -41,7 +41,7 @@ class Look:
 
 def look(path: Path) -> Look:
     """Decodes the whole picture. Raises ImageError."""
-    image = pictures.load(path)
+    image = pictures.load(path, most=pictures.LARGE)
     flat = ""
     if image.std((1, 2)).max() < FLAT:
         flat = "all black" if image.max() < 0.05 else "of one colour"

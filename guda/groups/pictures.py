@@ -3,45 +3,53 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import ImageError, first_line
 from ..files import write_bytes
+from ..files.reading import open_file
 from . import profiles
 from .formats import decoders
 
 MIN_PIXELS = 16
 MAX_PIXELS = 2**27
 """Width times height; a larger header is taken for a decompression bomb, as Pillow does."""
+MAX_BYTES = 2**30
+"""Of a picture's file."""
+LARGE, STRIP = 2**24, 2**21
+"""Pixels; of a picture with more than LARGE, at most about STRIP are floats at any time."""
 
 
-def load(path: Path, size: int | None = None) -> Tensor:
+def load(path: Path, size: int | None = None, most: int = 0) -> Tensor:
     """One picture, (3, H, W) float32 in [0, 1]; with `size`, cut to (3, size, size) by `fit`.
 
+    most: pixels, a larger picture is averaged down to about that; 0: it comes as it is.
     EXIF orientation is applied, colours of other profiles become sRGB, of transparent pixels the
     colour counts (as trainers and ComfyUI's LoadImage have it), 16-bit grey is scaled, and an
     animation gives its first frame. Raises ImageError for anything that does not decode fully.
     """
-    path = Path(path)
-    with _opened(path) as picture:
-        try:
-            with _no_truncated_pictures():
-                picture.load()
-            pixels = _to_rgb(ImageOps.exif_transpose(picture))
-        except ImageError:
-            raise
-        except Exception as error:  # a decoder raises nearly anything on a damaged file
-            raise ImageError(
-                f"{path} is damaged or cut short ({error}); replace it with a whole copy."
-            ) from error
-    return pixels if size is None else fit(pixels, size)
+    with _decoded(Path(path)) as picture:
+        if (size or most) and picture.width * picture.height > (most or LARGE):
+            pixels = _shrunk(picture, size, most)
+        else:
+            plain = _plain(picture)
+            pixels = _floats(plain, _white(plain))
+        return pixels if size is None else fit(pixels, size)
+
+
+def check(path: Path) -> None:
+    """Decode a picture and forget it. Raises ImageError as `load` does."""
+    with _decoded(Path(path)):
+        pass
 
 
 def probe(path: Path) -> tuple[int, int]:
@@ -129,16 +137,37 @@ def save_png(image: Tensor, path: Path) -> None:
 
 
 @contextmanager
+def _decoded(path: Path) -> Iterator[Image.Image]:
+    """The whole picture, upright, as bytes: at most four per pixel."""
+    with _opened(path) as picture:
+        try:
+            with _no_truncated_pictures():
+                picture.load()
+            ImageOps.exif_transpose(picture, in_place=True)
+            if picture.mode == "F":
+                raise ValueError("32-bit floats have no fixed white")
+        except ImageError:
+            raise
+        except Exception as error:  # a decoder raises nearly anything on a damaged file
+            raise ImageError(
+                f"{path} is damaged or cut short ({first_line(error)}); replace it with a whole "
+                "copy."
+            ) from error
+        yield picture
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked, not decoded."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise ImageError(f"{path} was not found; check the name and the folder.") from error
-    except OSError as error:
-        what = "is a folder" if path.is_dir() else f"cannot be opened ({error.strerror})"
-        raise ImageError(f"{path} {what}; give a picture that can be read.") from error
-    with file:
+    with open_file(path, ImageError, "a picture that can be read") as file:
+        length = file.seek(0, 2)
+        file.seek(0)
+        if length > MAX_BYTES:
+            raise ImageError(
+                f"{path} has {length / 1e9:.1f} GB, more than a picture has; give another one, or "
+                "save it as JPEG or PNG."
+            )
+        _check_canvas(path, file)
         try:
             picture = Image.open(file, formats=decoders())
         except Image.DecompressionBombError as error:
@@ -181,22 +210,65 @@ def _no_truncated_pictures() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _to_rgb(picture: Image.Image) -> Tensor:
-    """(3, H, W) in [0, 1] from any of Pillow's modes."""
-    if picture.mode == "F":
-        raise ValueError("32-bit floats have no fixed white")
+def _plain(picture: Image.Image) -> Image.Image:
+    """The same in RGB of sRGB, or in 16- or 32-bit grey."""
     if picture.mode.startswith("I"):
-        return _grey16(picture)
+        return picture
     if (converted := profiles.to_srgb(picture)) is not None:
         picture = converted
     if picture.mode in ("La", "RGBa"):
         picture = picture.convert(picture.mode.upper())
-    pixels = np.array(picture.convert("RGB"), np.float32) / np.float32(255)
-    return as_rgb(torch.from_numpy(pixels).permute(2, 0, 1))
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
-def _grey16(picture: Image.Image) -> Tensor:
-    """Pillow's own conversion to 8 bit clips here instead of scaling."""
-    grey = np.array(picture).astype(np.float64)
-    white = 65535.0 if grey.max() <= 65535 else 2.0**31 - 1
-    return as_rgb(torch.from_numpy((grey / white).astype(np.float32))[None])
+def _floats(picture: Image.Image, white: float) -> Tensor:
+    """(3, H, W) of a picture that `_plain` made."""
+    part = np.asarray(picture)
+    if picture.mode.startswith("I"):  # Pillow's own conversion to 8 bit clips here
+        return as_rgb(torch.from_numpy((part.astype(np.float64) / white).astype(np.float32))[None])
+    pixels = part.transpose(2, 0, 1).astype(np.float32, order="C")
+    pixels /= np.float32(255)
+    return torch.from_numpy(pixels)
+
+
+def _white(picture: Image.Image) -> float:
+    """Of 16-bit grey, which Pillow also gives in 32 bits."""
+    low_high: Any = picture.getextrema() if picture.mode == "I" else (0, 0)
+    return 65535.0 if low_high[1] <= 65535 else 2.0**31 - 1
+
+
+def _shrunk(picture: Image.Image, size: int | None, most: int) -> Tensor:
+    """A large picture averaged down, a strip at a time, so that its floats never are all there.
+
+    With `size` its centred square, to at least three times `size`; else to about `most` pixels.
+    """
+    width, height = picture.size
+    left = top = 0
+    cell = math.isqrt(width * height // (most or LARGE)) + 1
+    if size is not None:
+        short = min(width, height)
+        left, top, cell = (width - short) // 2, (height - short) // 2, max(1, short // (3 * size))
+        width = height = short
+    step, white = cell * max(1, STRIP // (cell * width)), _white(picture)
+    small = torch.empty(3, -(-height // cell), -(-width // cell))
+    for start in range(0, height, step):
+        end = min(height, start + step)
+        strip = _plain(picture.crop((left, top + start, left + width, top + end)))
+        rows = slice(start // cell, -(-end // cell))
+        if strip.mode.startswith("I"):
+            grey = Image.fromarray(_floats(strip, white)[0].numpy())
+            small[:, rows] = torch.from_numpy(np.array(grey.reduce(cell)))
+        else:
+            small[:, rows] = _floats(strip.reduce(cell), white)
+    return small
+
+
+def _check_canvas(path: Path, file: BinaryIO) -> None:
+    """WebP's decoder makes room for the canvas when the file is opened, so its size comes first."""
+    head = file.read(30)
+    file.seek(0)
+    if head[:4] != b"RIFF" or head[12:16] != b"VP8X":
+        return
+    width, height = (int.from_bytes(head[i : i + 3], "little") + 1 for i in (24, 27))
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{path} {_too_large(f'{width}x{height}')}")

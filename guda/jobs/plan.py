@@ -87,7 +87,10 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
     if not left:
         return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, reused)
     some = few(backbone, groups, explains.MOST)
-    checked = MOST_CHECKED if some is None else (yield from explains.check(backbone, Query(*some)))
+    if some is None:  # what is drawn will be looked at as well
+        checked = MOST_CHECKED + (yield from explains.check_reading(backbone))
+    else:
+        checked = yield from explains.check(backbone, Query(*some))
     steps = sum(config.total_steps - done for _, done in left)
     n, m = config.batch_size, config.retain_batch_size
     per_step = EVALUATIONS[config.operator](n, m, backbone.conditional)

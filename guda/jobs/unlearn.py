@@ -10,7 +10,8 @@ from ..config import MemoryConfig, SampleConfig, UnlearnConfig
 from ..counterfactuals import CounterfactualSet, existing, unlearn_set
 from ..diffusion import Backbone
 from ..groups import StyleGroups
-from ..groups.draw import generate_pictures
+from ..groups.draw import generate_pictures, missing
+from ..scoring import explains
 from ..steps import Steps
 from ..unlearning.recipe import recommended
 
@@ -49,6 +50,8 @@ def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
         groups[name]  # an unknown name is refused before any picture is drawn
     existing(request.out, request.backbone)  # and so is a set of another model
     if any(e.path is None for g in groups for e in g.examples):
+        if missing(request.backbone, groups, request.sampling, request.drawn):
+            yield from explains.check_reading(request.backbone)
         groups = yield from generate_pictures(
             request.backbone, groups, request.sampling, request.drawn
         )

@@ -29,7 +29,7 @@ LEVELS = (500, 900)  # thousandths of the schedule's length
 WORKING = (0.05, 0.007)  # the errors of a model that works, there
 MOST = 4  # pictures
 SHARES = (0.75, 2.0)  # of the best guess's error, that a model may make at the levels
-CLEAR = 0.5  # share of the error, at every level, with which another reading fits better
+CLEAR = (0.5, 0.75)  # shares of the error, at the levels, with which another reading fits better
 SPREAD = (0.4, 2.5)  # of latents, between which the VAE's scale is in doubt no more than all else
 
 
@@ -58,7 +58,7 @@ class Explained:
             kind
             for kind, errors in self.errors.items()
             if self.explains(errors)
-            and all(e < CLEAR * own for e, own in zip(errors, self.error, strict=True))
+            and all(e < c * own for e, c, own in zip(errors, CLEAR, self.error, strict=True))
         ]
         return min(found, key=lambda kind: self.errors[kind]) if found else None
 
@@ -107,6 +107,32 @@ def check(backbone: Backbone, query: Query) -> Steps[int]:
         yield warn(doubt)
     yield Step("check", 1, 1)
     return found.evaluations
+
+
+def check_reading(backbone: Backbone) -> Steps[int]:
+    """Before there are any pictures: refuses a model that is read wrongly, by soft shapes.
+
+    They are like nothing that it was trained on, so nothing else is made of it. Returns the UNet
+    evaluations. Raises ModelError.
+    """
+    yield Step("check", 0, 1)
+    shapes = soft_shapes(backbone.resolution)
+    names = tuple(f"soft shape {i}" for i in range(len(shapes)))
+    empty = backbone.encode_prompts([""] * len(shapes))
+    found = measure(backbone, Query(backbone.encode_images(shapes), empty, names))
+    if reason := found.refusal(backbone.name):
+        raise ModelError(reason)
+    yield Step("check", 1, 1)
+    return found.evaluations
+
+
+def soft_shapes(side: int) -> Tensor:
+    """(3, 3, side, side): two washes of colour, and a soft disc on one of them."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
+    ground = torch.stack([0.2 + 0.6 * x, 0.3 + 0.5 * y, 1 - 0.6 * x * y])
+    wash = torch.stack([0.9 - 0.3 * y, 0.2 + 0.5 * x, torch.full_like(x, 0.3)])
+    disc = torch.sigmoid((0.3 - torch.hypot(x - 0.5, y - 0.55)) * side / 4)
+    return torch.stack([ground, torch.lerp(ground, wash, disc), wash])
 
 
 @torch.no_grad()

@@ -229,7 +229,7 @@ BAD_ATTRIBUTE = [
     (["--evaluations", "7"], "evaluations is 7; give an even number"),
     (["--evaluations", "2"], "evaluations is 2; the least allowed is 4."),
     (["--prompt", "a", "--prompt", "b"], "2 prompts were given for 1 pictures"),
-    (["--out", "file"], "which is a file; give a folder."),
+    (["--out", "file"], "which is a file; give another folder."),
 ]
 
 

@@ -16,7 +16,7 @@ from guda.demo import STYLES
 from guda.diffusion.noise import draw
 from guda.diffusion.schedule import PREDICTIONS, NoiseSchedule
 from guda.errors import ModelError
-from guda.groups import load_folder, pictures
+from guda.groups import from_prompts, load_folder, pictures
 from guda.groups.encode import few
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.plan import plan_unlearn
@@ -96,6 +96,24 @@ def test_a_misread_model_is_refused_and_told_its_own_kind(drawn, reading, tmp_pa
     assert not list(tmp_path.iterdir())
     with pytest.raises(ModelError, match="those of epsilon"):
         drain(plan_unlearn(UnlearnRequest(model, drawn, tmp_path)))
+
+
+@pytest.mark.parametrize("reading", ["v_prediction", "sample"])
+def test_a_misread_model_draws_nothing(reading, tmp_path):
+    model = load("demo", prediction=reading)
+    groups = from_prompts({"Dots": "dots", "Lines": "lines"}, ["a fox"], pictures=4)
+    with pytest.raises(ModelError, match="those of epsilon"):
+        drain(unlearn(UnlearnRequest(model, groups, tmp_path)))
+    with pytest.raises(ModelError, match="those of epsilon"):
+        drain(plan_unlearn(UnlearnRequest(model, groups, tmp_path)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_before_there_are_pictures_only_the_reading_is_judged(demo, tmp_path, save_model):
+    for model in (demo, *(load(save_model(tmp_path / k, prediction=k)) for k in PREDICTIONS)):
+        steps = []
+        assert drain(explains.check_reading(model), steps.append) == 3 * len(LEVELS)
+        assert not any(s.warning for s in steps)
 
 
 @pytest.mark.parametrize("output", PREDICTIONS)
