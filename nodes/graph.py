@@ -83,7 +83,7 @@ def sampling_of(model) -> tuple[str, torch.Tensor]:
 
 def without(model, counterfactuals, entry, strength: float):
     """A MODEL with one counterfactual patched in, as Load LoRA does it. Raises GudaError."""
-    from ..guda.counterfactuals.set import read_file
+    from ..guda.counterfactuals.lora_file import read_file
 
     path = counterfactuals.path(entry)
     tensors, _ = read_file(path)

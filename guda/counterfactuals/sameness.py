@@ -68,6 +68,10 @@ def since(
     return said + differences(then, backbone.identity)
 
 
+def listed(changed: Sequence[str]) -> str:
+    return ", ".join(changed[:-1]) + " and " + changed[-1] if len(changed) > 1 else changed[0]
+
+
 def _overrides_then(
     backbone: Backbone,
     groups_hash: str,

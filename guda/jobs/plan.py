@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..budget import footprint, rows, warmup
 from ..budget.footprint import Footprint
-from ..counterfactuals.set import chosen_groups, unfinished
+from ..counterfactuals.make import chosen_groups, unfinished
 from ..groups import Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing
 from ..groups.encode import few

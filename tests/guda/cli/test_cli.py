@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from guda.cli import _parser, main
+from guda.cli import main, parser
 from guda.config import ElboConfig, MemoryConfig, SampleConfig, UnlearnConfig
 from guda.groups.pictures import save_png
 
@@ -151,7 +151,7 @@ def test_options_are_the_settings(command, kind, prefix, capsys):
         "unlearn": ["--groups", "g", "--out", "o", "--model", "m"],
         "attribute": ["--counterfactuals", "c", "--image", "i", "--out", "o", "--model", "m"],
     }[command]
-    parsed = vars(_parser().parse_args([command, *needed]))
+    parsed = vars(parser().parse_args([command, *needed]))
     for f in dataclasses.fields(kind):
         assert f"--{prefix}{f.name.replace('_', '-')} " in told
         by_model = f.metadata["large"] is not None

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from guda.counterfactuals import load_set, unlearn_set
-from guda.counterfactuals.set import read_file, unfinished
+from guda.counterfactuals.lora_file import read_file
+from guda.counterfactuals.make import unfinished
 from guda.errors import CounterfactualError, DamagedError, DivergedError
 from guda.files import sealed
 from guda.steps import drain

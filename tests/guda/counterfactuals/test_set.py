@@ -15,7 +15,9 @@ from safetensors.torch import load_file
 
 from guda.backbone.files.load import load
 from guda.counterfactuals import load_set, unlearn_set
-from guda.counterfactuals.set import MANIFEST, read_file, unfinished
+from guda.counterfactuals.lora_file import read_file
+from guda.counterfactuals.make import unfinished
+from guda.counterfactuals.set import MANIFEST
 from guda.errors import CounterfactualError, SaveError
 from guda.groups import StyleGroups
 from guda.steps import drain

@@ -1,0 +1,60 @@
+"""python -m guda bench: agreement with retraining, beside the baselines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..files.destination import check_folder
+from . import arguments
+from .output import Progress
+
+
+def add(commands) -> None:
+    """The command and its options."""
+    parser = commands.add_parser("bench", help="agreement with retraining, beside the baselines")
+    parser.add_argument("name", choices=["digits", "styles"], help="which benchmark")
+    parser.add_argument(
+        "--out", type=arguments.path, default=Path("guda-bench"), help="where results go"
+    )
+    parser.add_argument("--quick", action="store_true", help="small, in at most four minutes")
+    parser.add_argument(
+        "--data", type=arguments.path, help="styles: a folder of groups, one per subfolder"
+    )
+    parser.add_argument(
+        "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
+    )
+    parser.add_argument(
+        "--clip", type=arguments.path, help="folder of a CLIP, for similarity by its features"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..bench import digits, report, styles
+    from ..bench.benchmark import with_clip
+    from ..bench.run import run
+    from ..steps import drain
+
+    check_folder(args.out, "out")
+    out = args.out / (f"{args.name}-quick" if args.quick else args.name)
+    if args.name == "styles":
+        bench = styles.benchmark(out, args.quick, args.data)
+    elif args.data is not None:
+        raise ConfigError(f"data is {args.data}, but digits brings its own; leave it out.")
+    else:
+        bench = digits.benchmark(out, args.quick)
+    if args.clip is not None:
+        bench = with_clip(bench, args.clip)
+    with Progress() as progress:
+        result = drain(run(bench, out, args.split), progress)
+    path = report.save(result, out / args.split)
+    if args.json:
+        print(json.dumps(report.to_dict(result), indent=2))
+        return 0
+    print(report.to_markdown(result))
+    print(f"Results: {path}")
+    return 0

@@ -1,0 +1,79 @@
+"""What a command prints: progress and warnings on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TextIO
+
+from ..steps import Step
+
+
+def finish(attribution, report, as_json: bool) -> None:
+    """Print an attribution, and where its report lies."""
+    from ..report import to_dict, to_markdown
+
+    if as_json:
+        print(json.dumps(to_dict(attribution), indent=2))
+        return
+    print(to_markdown(attribution))
+    print(f"Report: {report.html}")
+
+
+def tell(steps, as_json: bool, told: str = "") -> int:
+    """Print a plan; `told` and its warnings come on stderr."""
+    from ..steps import drain
+
+    progress = Progress(told)
+    plan = drain(steps, lambda step: progress(step) if step.warning else progress.begin())
+    progress.begin()
+    print(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
+    return 0
+
+
+class Progress:
+    """Shows steps on stderr: one live line in a terminal, a line per stage and group otherwise.
+
+    told: what stands before the first step, once the work has not been refused.
+    """
+
+    def __init__(self, told: str = "", stream: TextIO | None = None):
+        self._stream = stream or sys.stderr
+        self._told = told
+        self._live = self._stream.isatty()
+        self._shown = 0.0
+        self._last: tuple[str, str] | None = None
+        self._said: set[str] = set()
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live and self._last:
+            self._stream.write("\r\x1b[K")
+
+    def begin(self) -> None:
+        if self._told:
+            self._stream.write(f"{self._told}\n")
+            self._told = ""
+
+    def __call__(self, step: Step) -> None:
+        now, place = time.monotonic(), (step.stage, step.group)
+        self.begin()
+        if step.warning:
+            if step.warning in self._said:
+                return
+            self._said.add(step.warning)
+            clear = "\r\x1b[K" if self._live and self._last else ""
+            self._stream.write(f"{clear}guda: {step}\n")
+            return
+        if self._live:
+            if now - self._shown > 0.1 or step.done == step.total:
+                self._stream.write(f"\r\x1b[K{step}")
+                self._stream.flush()
+                self._shown = now
+        elif place != self._last:
+            self._stream.write(f"[{now - self._started:5.1f} s] {step}\n")
+        self._last = place

@@ -1,0 +1,105 @@
+"""python -m guda unlearn: a counterfactual LoRA per style."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from ..config import MemoryConfig, SampleConfig, UnlearnConfig
+from ..errors import ConfigError
+from ..files.destination import check_folder
+from . import arguments, model, options, output
+from .output import Progress
+
+
+def add(commands) -> None:
+    """The command and its options."""
+    parser = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
+    model.add(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--groups", type=arguments.path, help="folder with one subfolder per style")
+    source.add_argument(
+        "--styles",
+        type=arguments.path,
+        help="text file of prompt-only styles, 'Name: phrase' per line",
+    )
+    parser.add_argument(
+        "--contents",
+        type=arguments.path,
+        help="text file of what prompt-only groups show, one per line; "
+        "without it, everyday subjects",
+    )
+    parser.add_argument(
+        "--template",
+        type=arguments.text,
+        help="how a caption is made, e.g. '{content}, by {style}'",
+    )
+    parser.add_argument("--out", type=arguments.path, required=True, help="folder of the set")
+    options.add(parser, UnlearnConfig)
+    options.add(parser, SampleConfig, prefix="sample-")
+    options.add(parser, MemoryConfig)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..files.reading import read_text
+    from ..groups import (
+        check_pictures,
+        from_prompts,
+        load_folder,
+        parse_contents,
+        parse_styles,
+        telling,
+    )
+    from ..groups.contents import CONTENTS
+    from ..jobs.plan import plan_unlearn
+    from ..jobs.unlearn import UnlearnRequest, unlearn
+    from ..steps import drain
+    from ..unlearning.recipe import recommended
+
+    options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
+    sampling, told = options.read(args, SampleConfig), ""
+    memory = options.read(args, MemoryConfig)
+    check_folder(args.out, "out")
+    if args.groups is not None and args.contents is not None:
+        raise ConfigError(
+            f"contents is {args.contents}, but the groups of {args.groups} have pictures; leave it "
+            "out, or give styles in place of groups."
+        )
+    if args.groups is not None:
+        groups = load_folder(args.groups, template=args.template)
+        check_pictures(groups)
+        told = telling.to_text(groups, short=True)
+    else:
+        template = {"template": args.template} if args.template else {}
+        groups = from_prompts(
+            parse_styles(read_text(args.styles)),
+            CONTENTS if args.contents is None else parse_contents(read_text(args.contents)),
+            pictures=sampling.pictures,
+            **template,
+        )
+    backbone = model.load(args)
+    request = UnlearnRequest(
+        backbone,
+        groups,
+        args.out,
+        options.read(args, UnlearnConfig, recommended(backbone)),
+        args.style,
+        sampling,
+        memory=memory,
+    )
+    if args.plan:
+        return output.tell(plan_unlearn(request), args.json, told)
+    with Progress(told) as progress:
+        made = drain(unlearn(request), progress)
+    if args.json:
+        rows = [
+            {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries
+        ]
+        told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
+        print(json.dumps(told, indent=2))
+        return 0
+    for entry in made.entries:
+        state = "passed" if entry.gate.passed else "REFUSED"
+        print(f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}")
+    return 0

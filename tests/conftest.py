@@ -1,0 +1,93 @@
+"""Fixtures: `comfy`, a real ComfyUI with the pack, once a session; `page`, its page in Chromium.
+
+`site` is the same with two front ends, the installed one and the newest, in both renderers.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.comfy.browser import ComfyPage, NoChromiumError, launched_chromium
+from tools.comfy.client import Comfy, ComfyError
+from tools.comfy.graphs import Graph
+from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy
+
+
+@pytest.fixture(scope="session")
+def comfy(tmp_path_factory: pytest.TempPathFactory):
+    """A running ComfyUI (see `server.Comfy`); all its folders are under `comfy.base`."""
+    try:
+        with running_comfy(tmp_path_factory.mktemp("comfyui")) as server:
+            yield server
+        return
+    except ComfyError as error:
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, once a session."""
+    try:
+        with launched_chromium() as browser:
+            yield browser
+        return
+    except NoChromiumError as error:
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture
+def page(comfy: Comfy, chromium):
+    """A fresh ComfyUI page with an empty graph (see `browser.ComfyPage`)."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    try:
+        yield ComfyPage.open(context, comfy)
+    finally:
+        context.close()
+
+
+CUT_OFF = """() => window.app.graph._nodes
+    .filter(n => n.computeSize()[1] > n.size[1] + 1)
+    .map(n => `${n.type}: ${n.size[1]} pixels of ${n.computeSize()[1]}`)"""
+
+
+@pytest.fixture(scope="session")
+def examples(comfy: Comfy, chromium) -> dict[str, tuple[Graph, list[str]]]:
+    """Of every example workflow: what the page queues, and nodes too small for their widgets."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    found = {}
+    try:
+        page = ComfyPage.open(context, comfy)
+        for path in sorted((PACK_ROOT / "example_workflows").glob("*.json")):
+            page.load(path)
+            found[path.stem] = page.graph_to_prompt(), page.page.evaluate(CUT_OFF)
+        return found
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def newest_comfy(comfy: Comfy):
+    """A second server on the same folders, with the newest front end, that saves no metadata."""
+    options = ["--disable-metadata"]
+    try:
+        with running_comfy(comfy.base, front_end=newest_front_end(), options=options) as server:
+            yield server
+        return
+    except ComfyError as error:
+        reason = str(error)
+    pytest.fail(reason, pytrace=False)
+
+
+@pytest.fixture(
+    scope="session",
+    params=[(f, r) for f in ("installed", "newest") for r in ("classic", "nodes2")],
+    ids="-".join,
+)
+def site(request: pytest.FixtureRequest) -> tuple[Comfy, str, dict]:
+    """(server, name, settings) of every front end and renderer."""
+    front_end, renderer = request.param
+    server = request.getfixturevalue("comfy" if front_end == "installed" else "newest_comfy")
+    settings = {"Comfy.VueNodes.Enabled": renderer == "nodes2"}
+    return server, f"{front_end}-{renderer}", settings

@@ -1,0 +1,66 @@
+"""The harness itself, with ComfyUI's own nodes: a failure here is not the pack's."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from tools.comfy.browser import ComfyPage
+from tools.comfy.client import Comfy, ComfyError
+
+
+def picture(color: int) -> dict:
+    """EmptyImage -> PreviewImage; another colour is another cache entry."""
+    size = {"width": 64, "height": 32, "batch_size": 1}
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": size | {"color": color}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+
+
+def test_run_gives_outputs(comfy: Comfy):
+    result = comfy.run(picture(0x3366CC), timeout=60)
+    assert result.ok and result.executed == ["1", "2"]
+    (image,) = result.outputs["2"]["images"]
+    assert comfy.view(**image).startswith(b"\x89PNG")
+    assert "1" in comfy.run(picture(0x3366CC), timeout=60).cached
+
+
+def test_upload_then_load(comfy: Comfy, tmp_path):
+    Image.new("RGB", (20, 10), "red").save(tmp_path / "red.png")
+    graph = picture(0)
+    graph["1"] = {
+        "class_type": "LoadImage",
+        "inputs": {"image": comfy.upload(tmp_path / "red.png")},
+    }
+    assert comfy.run(graph, timeout=60).ok
+
+
+def test_invalid_graph_is_refused(comfy: Comfy):
+    with pytest.raises(ComfyError, match="prompt_no_outputs"):
+        comfy.run({"1": picture(0)["1"]}, timeout=60)
+
+
+def test_error_is_reported(comfy: Comfy):
+    graph = picture(1)
+    graph["2"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["1", 0], "filename_prefix": "../outside"},
+    }
+    result = comfy.run(graph, timeout=60)
+    assert result.status == "error"
+    assert "outside the output folder" in result.message and result.traceback
+
+
+@pytest.mark.parametrize("nodes2", [False, True], ids=["classic", "nodes2"])
+def test_page_runs_a_graph(page: ComfyPage, tmp_path, nodes2: bool):
+    if nodes2:
+        page.use_nodes2()
+    page.load(picture(0xCC6633 + nodes2))
+    entry = page.run(timeout=60)
+    assert entry["status"]["status_str"] == "success"
+    assert page.node(2)["type"] == "PreviewImage"
+    assert page.graph_to_prompt()["1"]["inputs"]["color"] == 0xCC6633 + nodes2
+    assert page.locator("[data-node-id]").count() == (2 if nodes2 else 0)
+    assert page.screenshot(tmp_path / "page.png").stat().st_size > 10_000
+    assert not page.errors()

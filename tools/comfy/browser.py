@@ -1,0 +1,250 @@
+"""ComfyUI's page in headless Chromium: open it, load a graph, queue it, look at it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Route,
+    sync_playwright,
+)
+
+from .client import PACK_FOLDER, PATIENCE, Comfy, ComfyError, Patience
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",  # /dev/shm is tiny in many containers
+]
+OPEN_TIMEOUT = 300_000  # milliseconds, as Playwright counts
+SHOWN = 60_000  # for what a page shows by itself; on an idle machine it takes a moment
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,  # no first-run template dialog
+    "Comfy.Workflow.Persist": False,
+    "Comfy.EnableTooltips": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.VueNodes.Enabled": False,  # the classic canvas; Nodes 2.0 when True
+}
+# Banners that would cover the graph, as the page itself remembers that they were closed.
+DISMISSED = (
+    "if (window === top) {"
+    + "".join(
+        f"localStorage.setItem('{key}', 'true');"
+        for key in ("vueNodesBannerDismissed", "comfy.vueNodesMigration.dismissed")
+    )
+    + "}"
+)  # a sandboxed frame has no storage
+PACK_SCRIPTS = f"/extensions/{PACK_FOLDER}/"
+
+
+LOOK_AT = """([left, top, scale]) => {
+    const { canvas } = window.app
+    canvas.ds.scale = scale
+    canvas.ds.offset[0] = -left
+    canvas.ds.offset[1] = -top
+    canvas.deselectAll?.()
+    canvas.setDirty(true, true)
+}"""
+
+
+class NoChromiumError(Exception):
+    """There is no browser to test with."""
+
+
+@contextmanager
+def launched_chromium() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if path is None:
+        raise NoChromiumError("no Chromium on PATH: install it, e.g. `apt-get install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=CHROMIUM_ARGS, timeout=OPEN_TIMEOUT
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class ComfyPage:
+    """ComfyUI's page. `.page` is Playwright's own page for everything not wrapped here."""
+
+    def __init__(self, page: Page, comfy: Comfy):
+        self.page = page
+        self.comfy = comfy
+        self.page_errors: list[str] = []  # uncaught exceptions, from anywhere
+        self.console: list[tuple[str, str, str]] = []  # (type, text, address of the script)
+        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        page.on("console", self._on_console)
+        page.on("dialog", lambda dialog: dialog.accept())
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        self.console.append((message.type, message.text, message.location.get("url", "")))
+
+    @classmethod
+    def open(
+        cls, context: BrowserContext, comfy: Comfy, settings: dict[str, Any] | None = None
+    ) -> ComfyPage:
+        """Opens the page and waits until it takes graphs; the graph is then empty."""
+
+        def local_only(route: Route) -> None:
+            if route.request.url.startswith(comfy.url):
+                route.fallback()
+            else:
+                route.abort()  # the page asks for news and templates elsewhere
+
+        context.route(lambda url: url.startswith("http"), local_only)
+        context.add_init_script(DISMISSED)
+        context.set_default_timeout(SHOWN)
+        self = cls(context.new_page(), comfy)
+        self.reload(settings)
+        return self
+
+    def reload(self, settings: dict[str, Any] | None = None) -> None:
+        """(Re)opens the page under SETTINGS changed by `settings`."""
+        self.comfy.post("/settings", SETTINGS | (settings or {}))
+        self.page.goto(self.comfy.url, timeout=OPEN_TIMEOUT, wait_until="domcontentloaded")
+        self.page.wait_for_function(
+            "() => window.app?.graph && window.app.extensionManager"
+            " && window.LiteGraph && Object.keys(LiteGraph.registered_node_types).length > 50",
+            timeout=OPEN_TIMEOUT,
+        )
+        self.page.locator("#graph-canvas, #graph-canvas-container").first.wait_for(
+            state="visible", timeout=OPEN_TIMEOUT
+        )
+        self.close_dialogs()
+        self.page.evaluate("() => window.app.graph.clear()")
+
+    def use_nodes2(self) -> None:
+        """Turns Nodes 2.0 (Vue nodes) on, and reopens the page."""
+        self.reload({"Comfy.VueNodes.Enabled": True})
+
+    def close_dialogs(self) -> None:
+        for _ in range(3):
+            if not self.page.locator(".p-dialog-mask").count():
+                return
+            self.page.keyboard.press("Escape")
+            self.page.wait_for_timeout(300)
+
+    # The graph
+
+    def load(self, workflow: dict[str, Any] | str | Path) -> None:
+        """Loads a workflow (the front end's own format, or API format), as a dict or a file."""
+        if isinstance(workflow, (str, Path)):
+            workflow = json.loads(Path(workflow).read_text(encoding="utf-8"))
+        api_format = isinstance(workflow, dict) and "nodes" not in workflow
+        call = (
+            "w => window.app.loadApiJson(w, 'test')"
+            if api_format
+            else "w => window.app.loadGraphData(w)"
+        )
+        self.page.evaluate(call, workflow)
+        self.page.wait_for_function("() => window.app.graph._nodes.length > 0", timeout=SHOWN)
+        self.close_dialogs()
+        self.fit()
+
+    def fit(self) -> None:
+        """Brings the whole graph into view."""
+        self.page.evaluate(
+            "() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')"
+        )
+        self.page.wait_for_timeout(700)  # it is animated
+
+    def look_at(self, left: float, top: float, scale: float) -> None:
+        """Brings this point of the canvas to the window's left top, at this zoom."""
+        self.page.evaluate(LOOK_AT, [left, top, scale])
+
+    def frame(self, left: float, top: float, width: float) -> None:
+        """That part of the canvas over the whole width of the window."""
+        self.look_at(left, top, self.window[0] / width)
+
+    def place(self, which: str) -> tuple[list[float], list[float]]:
+        """[x, y] and [width, height] of the first node for which this JavaScript is true."""
+        found = self.page.evaluate(
+            f"() => {{ const n = window.app.graph._nodes.find({which});"
+            " return [[...n.pos], [...n.size]] }"
+        )
+        return found[0], found[1]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        size = self.page.viewport_size
+        assert size is not None
+        return size["width"], size["height"]
+
+    def run(self, timeout: float = PATIENCE) -> dict[str, Any]:
+        """Queues the graph as the Run button does; returns its history entry once finished."""
+        before = set(self.comfy.get("/history"))
+        self.page.evaluate("() => window.app.queuePrompt(0)")
+        return self.wait_finished(before, timeout)
+
+    def wait_finished(self, before: set[str], timeout: float = PATIENCE) -> dict[str, Any]:
+        """The new entry in the history. Raises ComfyError after `timeout` s without progress."""
+        patience = Patience(self.comfy.process, timeout)
+        while not patience.over:
+            # The page's clock, so that the page's own events are handled meanwhile.
+            self.page.wait_for_timeout(200)
+            new = {k: v for k, v in self.comfy.get("/history").items() if k not in before}
+            if new:
+                self.page.wait_for_timeout(500)  # let the page take what it got, and draw it
+                self.page.evaluate("() => window.app.graph.setDirtyCanvas(true, true)")
+                self.page.wait_for_timeout(300)
+                return next(iter(new.values()))
+        raise ComfyError(f"the page's prompt made no progress for {timeout:.0f} s")
+
+    def node(self, node_id: int) -> dict[str, Any]:
+        """What the graph holds of one node: type, size and widgets' names, types and values."""
+        return self.page.evaluate(
+            """id => {
+                const node = window.app.graph.getNodeById(id)
+                return {
+                    type: node.type, title: node.title, size: Array.from(node.size),
+                    widgets: (node.widgets ?? []).map(w => ({
+                        name: w.name, type: w.type, dom: Boolean(w.element),
+                        value: typeof w.value === 'object' ? null : w.value})),
+                }
+            }""",
+            node_id,
+        )
+
+    def graph_to_prompt(self) -> dict[str, Any]:
+        """The loaded graph in API format, as the page would queue it."""
+        return self.page.evaluate("async () => (await window.app.graphToPrompt()).output")
+
+    # Looking
+
+    def locator(self, selector: str) -> Locator:
+        return self.page.locator(selector)
+
+    def screenshot(self, path: str | Path) -> Path:
+        self.page.screenshot(path=str(path))
+        return Path(path)
+
+    def errors(self) -> list[str]:
+        """Uncaught exceptions, and console errors that the pack's scripts had a part in.
+
+        The front end logs errors of its own on every start (missing user.css, a TypeError in its
+        settings, blocked requests); `.console` has those too.
+        """
+        return self.page_errors + [
+            f"{text} ({address})"
+            for kind, text, address in self.console
+            if kind == "error" and PACK_SCRIPTS in f"{text} {address}"
+        ]

@@ -1,0 +1,307 @@
+"""A small client for a running ComfyUI: its HTTP calls, its websocket, and what a run gave."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import struct
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import websocket
+
+PACK_FOLDER = "comfyui-guda"  # under custom_nodes; what users have: not a Python identifier
+HTTP_TIMEOUT = 300.0  # seconds, for an answer on a busy machine
+PATIENCE = 120.0  # seconds without progress
+BINARY_PREVIEW, BINARY_TEXT, BINARY_PREVIEW_WITH_METADATA = 1, 3, 4
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
+
+
+class ComfyError(Exception):
+    """The server did not start, refused a graph, or made no progress."""
+
+
+class Patience:
+    """Waits end when progress stops, not by the clock: a busy machine is only slow.
+
+    Progress is `moved()`, or processor time that the server's process takes.
+    """
+
+    def __init__(self, process: subprocess.Popen | None, seconds: float):
+        self.process = process
+        self.seconds = seconds
+        self.worked = 0.0
+        self.moved()
+
+    def moved(self) -> None:
+        self.since = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        worked = self._processor_time()
+        if worked > self.worked + 0.1 * self.seconds:
+            self.worked = worked
+            self.moved()
+        return time.monotonic() - self.since > self.seconds
+
+    def _processor_time(self) -> float:
+        if self.process is None:
+            return 0.0
+        try:
+            times = psutil.Process(self.process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return times.user + times.system
+
+
+@dataclass
+class Result:
+    """All that the server said about one prompt, in the order in which it came."""
+
+    prompt_id: str
+    status: str = "running"  # then "success", "error" or "interrupted"
+    seconds: float = 0.0
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    previews: list[bytes] = field(default_factory=list)  # encoded pictures (JPEG or PNG)
+    texts: list[tuple[str, str]] = field(default_factory=list)  # (node id, text under the node)
+    error: dict[str, Any] | None = None  # the data of execution_error or execution_interrupted
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # node id -> ui, from history
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "success"
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The data of every event of one kind, e.g. `of("progress")`."""
+        return [data for name, data in self.events if name == kind]
+
+    @property
+    def executed(self) -> list[str]:
+        """Ids of the nodes that ran, in order; cached nodes are not among them."""
+        return [data["node"] for data in self.of("executing") if data.get("node") is not None]
+
+    @property
+    def cached(self) -> list[str]:
+        return [node for data in self.of("execution_cached") for node in data.get("nodes", [])]
+
+    def progress(self, node: str | None = None) -> list[tuple[float, float]]:
+        """(value, max) of each progress message, of one node or of all."""
+        return [
+            (data["value"], data["max"])
+            for data in self.of("progress")
+            if node is None or data.get("node") == node
+        ]
+
+    @property
+    def message(self) -> str:
+        """The exception's text, as the user reads it; empty when there was none."""
+        return (self.error or {}).get("exception_message", "").strip()
+
+    @property
+    def traceback(self) -> str:
+        return "".join((self.error or {}).get("traceback") or [])
+
+
+class Comfy:
+    """A running ComfyUI. Every call is bounded by a timeout."""
+
+    def __init__(self, url: str, base: Path, log_file: Path, process: subprocess.Popen | None):
+        self.url = url
+        self.base = base  # models/, input/, output/, custom_nodes/
+        self.log_file = log_file
+        self.process = process
+        self.start_seconds = 0.0
+
+    # HTTP
+
+    def request(self, path: str, data: Any = None, timeout: float = HTTP_TIMEOUT) -> bytes:
+        """GET, or POST when there is `data` (bytes as they are, anything else as JSON)."""
+        body = data if data is None or isinstance(data, bytes) else json.dumps(data).encode()
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        return self._send(urllib.request.Request(self.url + path, body, headers), timeout)
+
+    def _send(self, request: urllib.request.Request, timeout: float = HTTP_TIMEOUT) -> bytes:
+        try:
+            with _OPENER.open(request, timeout=timeout) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            raise ComfyError(f"{request.full_url} answered {error.code}: {text[:4000]}") from None
+
+    def get(self, path: str, **query: Any) -> Any:
+        if query:
+            path += "?" + urllib.parse.urlencode(query)
+        return json.loads(self.request(path))
+
+    def post(self, path: str, data: Any = None) -> Any:
+        answer = self.request(path, {} if data is None else data)
+        return json.loads(answer) if answer.strip() else None
+
+    def object_info(self, node_id: str | None = None) -> dict[str, Any]:
+        """Every node's description, or that of one node."""
+        if node_id is None:
+            return self.get("/object_info")
+        return self.get(f"/object_info/{urllib.parse.quote(node_id)}")[node_id]
+
+    def pack_nodes(self) -> dict[str, Any]:
+        """The descriptions of this pack's own nodes."""
+        module = f"custom_nodes.{PACK_FOLDER}"
+        return {k: v for k, v in self.object_info().items() if v.get("python_module") == module}
+
+    def history(self, prompt_id: str) -> dict[str, Any]:
+        return self.get(f"/history/{prompt_id}").get(prompt_id, {})
+
+    def view(self, filename: str, subfolder: str = "", type: str = "output") -> bytes:
+        query = urllib.parse.urlencode({"filename": filename, "subfolder": subfolder, "type": type})
+        return self.request(f"/view?{query}")
+
+    def upload(self, path: str | Path, name: str | None = None) -> str:
+        """Puts an image into `input/`; returns the name that LoadImage takes."""
+        path, boundary = Path(path), uuid.uuid4().hex
+        name = name or path.name
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        body = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="overwrite"\r\n\r\ntrue\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n'
+            f"Content-Type: {kind}\r\n\r\n"
+        ).encode()
+        body += path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        request = urllib.request.Request(self.url + "/upload/image", body, headers)
+        answer = json.loads(self._send(request))
+        return "/".join(part for part in (answer.get("subfolder"), answer["name"]) if part)
+
+    def interrupt(self) -> None:
+        """Stops the prompt that runs now."""
+        self.post("/interrupt")
+
+    def queue_info(self) -> dict[str, list]:
+        """{"queue_running": [...], "queue_pending": [...]}"""
+        return self.get("/queue")
+
+    def clear_queue(self) -> None:
+        self.post("/queue", {"clear": True})
+
+    def free(self, unload_models: bool = True, free_memory: bool = True) -> None:
+        """Unloads models and forgets cached results (takes effect between two prompts)."""
+        self.post("/free", {"unload_models": unload_models, "free_memory": free_memory})
+
+    # Running graphs
+
+    def queue(self, graph: dict[str, Any], client_id: str = "") -> str:
+        """Queues a graph in API format: {"1": {"class_type": ..., "inputs": {...}}, ...}.
+
+        Returns the prompt id. Raises ComfyError with the server's reasons when it is invalid.
+        """
+        body: dict[str, Any] = {"prompt": graph}
+        if client_id:
+            body["client_id"] = client_id
+        return self.post("/prompt", body)["prompt_id"]
+
+    def run(
+        self,
+        graph: dict[str, Any],
+        timeout: float = PATIENCE,
+        on_event: Callable[[str, dict[str, Any]], None] | None = None,
+    ) -> Result:
+        """Queues a graph and listens until it succeeded, failed or was interrupted.
+
+        `on_event(name, data)` sees each message as it comes, e.g. to interrupt at some step.
+        After `timeout` seconds without any progress (see `Patience`) the prompt is interrupted and
+        ComfyError raised.
+        """
+        client_id, start = uuid.uuid4().hex, time.monotonic()
+        address = self.url.replace("http", "ws", 1) + f"/ws?clientId={client_id}"
+        ws = websocket.create_connection(address, timeout=HTTP_TIMEOUT, http_no_proxy=["*"])
+        try:
+            result = Result(self.queue(graph, client_id))
+            ws.settimeout(1.0)
+            patience = Patience(self.process, timeout)
+            while result.status == "running":
+                if patience.over:
+                    self.interrupt()
+                    last = [name for name, _ in result.events][-5:]
+                    raise ComfyError(
+                        f"the graph stood still for {timeout:.0f} s; last events {last};"
+                        f" log:\n{self.log_tail()}"
+                    )
+                try:
+                    message = ws.recv()
+                except websocket.WebSocketTimeoutException:
+                    self.check_alive()
+                    continue
+                patience.moved()
+                self._take(result, message, on_event)
+        except websocket.WebSocketConnectionClosedException:
+            self.check_alive()
+            raise ComfyError(f"the server hung up; log:\n{self.log_tail()}") from None
+        finally:
+            ws.close(timeout=1)
+        result.seconds = time.monotonic() - start
+        result.outputs = self._outputs(result.prompt_id)
+        return result
+
+    def _take(self, result: Result, message: str | bytes, on_event) -> None:
+        if isinstance(message, bytes):
+            name, data = self._take_binary(result, message)
+        else:
+            parsed = json.loads(message)
+            name, data = parsed["type"], parsed.get("data") or {}
+            if data.get("prompt_id", result.prompt_id) != result.prompt_id:
+                return  # of an earlier prompt
+        result.events.append((name, data))
+        if name in ("execution_error", "execution_interrupted"):
+            result.error = data
+            result.status = "error" if name == "execution_error" else "interrupted"
+        elif name == "execution_success":
+            result.status = "success"
+        if on_event is not None:
+            on_event(name, data)
+
+    @staticmethod
+    def _take_binary(result: Result, message: bytes) -> tuple[str, dict[str, Any]]:
+        (kind,) = struct.unpack(">I", message[:4])
+        if kind == BINARY_TEXT:
+            (length,) = struct.unpack(">I", message[4:8])
+            node = message[8 : 8 + length].decode()
+            text = message[8 + length :].decode(errors="replace")
+            result.texts.append((node, text))
+            return "progress_text", {"node": node, "text": text}
+        if kind == BINARY_PREVIEW:  # then 4 bytes of format: 1 is JPEG, 2 is PNG
+            result.previews.append(message[8:])
+            return "preview", {"bytes": len(message) - 8}
+        if kind == BINARY_PREVIEW_WITH_METADATA:
+            (length,) = struct.unpack(">I", message[4:8])
+            result.previews.append(message[8 + length :])
+            return "preview", json.loads(message[8 : 8 + length])
+        return f"binary_{kind}", {"bytes": len(message)}
+
+    def _outputs(self, prompt_id: str) -> dict[str, dict[str, Any]]:
+        for _ in range(50):  # the history entry is written just after the last message
+            entry = self.history(prompt_id)
+            if entry:
+                return entry.get("outputs", {})
+            time.sleep(0.1)
+        return {}
+
+    # The log
+
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def log_tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def check_alive(self) -> None:
+        if self.process is not None and self.process.poll() is not None:
+            code = self.process.returncode
+            raise ComfyError(f"ComfyUI ended with code {code}; log:\n{self.log_tail()}")

@@ -1,0 +1,122 @@
+"""What saved workflows rely on: ids, names, types and order of the nodes' inputs and outputs.
+
+`tests/nodes/object_info.json` is a picture of /object_info for the pack. A deliberate addition
+is entered with
+
+    python -m tools.stability
+
+which refuses to enter a change that would break workflows.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .comfy.client import Comfy
+from .comfy.server import PACK_ROOT, running_comfy
+
+SNAPSHOT = PACK_ROOT / "tests" / "nodes" / "object_info.json"
+FROM_DISK = {("GudaLoadModel", "model"), ("GudaLoadCounterfactuals", "set_name")}  # options vary
+WIDGETS = {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
+
+Shape = dict[str, Any]
+
+
+def shape(node_id: str, info: dict[str, Any]) -> Shape:
+    """The part of a node's description that a saved workflow relies on."""
+    inputs = {}
+    for part in ("required", "optional"):
+        for name, (kind, *rest) in info["input"].get(part, {}).items():
+            options = rest[0] if rest else {}
+            entry = {"type": "COMBO" if isinstance(kind, list) else kind, "part": part}
+            if entry["type"] == "COMBO" and (node_id, name) not in FROM_DISK:
+                entry["options"] = kind if isinstance(kind, list) else options["options"]
+            entry |= {key: options[key] for key in ("min", "max") if key in options}
+            entry["socket"] = bool(options.get("forceInput"))
+            entry["control"] = bool(options.get("control_after_generate"))  # one more widget
+            inputs[name] = entry
+    return {
+        "inputs": inputs,
+        "outputs": [
+            {"name": name, "type": kind, "list": many}
+            for name, kind, many in zip(
+                info["output_name"], info["output"], info["output_is_list"], strict=True
+            )
+        ],
+        "output_node": info["output_node"],
+    }
+
+
+def shapes(comfy: Comfy) -> dict[str, Shape]:
+    return {node_id: shape(node_id, info) for node_id, info in comfy.pack_nodes().items()}
+
+
+def widgets(node: Shape) -> list[str]:
+    """Inputs whose values a workflow holds by place alone."""
+    return [n for n, i in node["inputs"].items() if i["type"] in WIDGETS and not i["socket"]]
+
+
+def breaking(old: dict[str, Shape], new: dict[str, Shape]) -> list[str]:
+    """What would break workflows or API callers made for `old`, in words."""
+    found = [f"{node_id} is gone" for node_id in old.keys() - new.keys()]
+    for node_id in sorted(old.keys() & new.keys()):
+        found += [f"{node_id}: {text}" for text in _breaking_node(old[node_id], new[node_id])]
+    return found
+
+
+def _breaking_node(old: Shape, new: Shape) -> list[str]:
+    before, after = old["inputs"], new["inputs"]
+    found = [f"input {name} is gone" for name in before if name not in after]
+    for name in before.keys() & after.keys():
+        found += [f"input {name}: {text}" for text in _breaking_input(before[name], after[name])]
+    for name in after.keys() - before.keys():
+        if after[name]["part"] == "required":
+            found.append(f"input {name} is new and required: make it optional")
+    if widgets(new)[: len(widgets(old))] != widgets(old):
+        found.append(f"widgets moved: {widgets(old)} are now {widgets(new)}; add new ones last")
+    outputs = new["outputs"][: len(old["outputs"])]
+    if outputs != old["outputs"]:
+        found.append(f"outputs changed: {old['outputs']} are now {outputs}; add new ones last")
+    if old["output_node"] and not new["output_node"]:
+        found.append("it is no output node any more, so graphs that end in it do not run")
+    return found
+
+
+def _breaking_input(old: Shape, new: Shape) -> list[str]:
+    found = []
+    if old["type"] != new["type"] or old["socket"] != new["socket"]:
+        found.append(f"was {old['type']}, is {new['type']}")
+    if old["control"] != new["control"]:
+        found.append("its control_after_generate, a widget of its own, came or went")
+    if (old["part"], new["part"]) == ("optional", "required"):
+        found.append("was optional, is required")
+    lost = [o for o in old.get("options", []) if o not in new.get("options", [])]
+    if lost:
+        found.append(f"options are gone: {lost}")
+    if new.get("min", old.get("min")) != old.get("min") and new["min"] > old.get("min", -1e400):
+        found.append(f"min rose to {new['min']}")
+    if new.get("max", old.get("max")) != old.get("max") and new["max"] < old.get("max", 1e400):
+        found.append(f"max fell to {new['max']}")
+    return found
+
+
+def read() -> dict[str, Shape]:
+    return json.loads(SNAPSHOT.read_text("utf-8"))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as base, running_comfy(Path(base)) as comfy:
+        new = shapes(comfy)
+    problems = breaking(read(), new) if SNAPSHOT.is_file() else []
+    if problems:
+        sys.exit("not entered, as it would break workflows:\n" + "\n".join(problems))
+    SNAPSHOT.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")
+    print(f"{SNAPSHOT}: {len(new)} nodes")
+
+
+if __name__ == "__main__":
+    main()
