@@ -7,10 +7,20 @@ from __future__ import annotations
 
 import pytest
 
-from tools.comfy.browser import ComfyPage, NoChromiumError, launched_chromium
+from tools.comfy.browser import ComfyPage, launched_chromium
+from tools.comfy.chromium import NoChromiumError
 from tools.comfy.client import Comfy, ComfyError
 from tools.comfy.graphs import Graph
 from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy
+
+ONE_AFTER_THE_OTHER = ("nodes", "web", "example_workflows", "tools")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses the server and the page shares one of them; the core runs beside it."""
+    for item in items:
+        if item.path.relative_to(PACK_ROOT / "tests").parts[0] in ONE_AFTER_THE_OTHER:
+            item.add_marker(pytest.mark.xdist_group("comfy"))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..diffusion.protocol import MOST_CHUNKS, Conditioning
 
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_BREAK = re.compile(r"\bBREAK\b")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ class Text:
 
 def _sections(prompt: str) -> list[str]:
     """What stands between the BREAKs."""
-    return [s for s in _BREAK.split(prompt) if s] or [""]
+    parts = _BREAK.split(prompt)
+    return [s.strip() for s in parts if s.strip()] or [""] if len(parts) > 1 else parts
 
 
 def _ends(rows: list[list[int]], most: int) -> list[list[int]]:

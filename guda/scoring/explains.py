@@ -70,7 +70,7 @@ class Explained:
             and (
                 f"The model {name} is read as {self.reading}, and its answers to the pictures are "
                 f"those of {kind}: its error is {_at(self.error)}, read as {kind} it is "
-                f"{_at(self.errors[kind])}. Load it with prediction {kind}; in a graph, set "
+                f"{_both(self.errors[kind])}. Load it with prediction {kind}; in a graph, set "
                 "ModelSamplingDiscrete so."
             )
         ) or ""
@@ -88,9 +88,9 @@ class Explained:
             "of its VAE (scaling_factor) looks wrong, so load it with its own VAE."
         )
         return (
-            f"The model {name} does not explain the pictures: its error is {_at(self.error)}, "
-            f"where {_at(WORKING)} are usual and {_at(self.guess)} take no model at all. Scores by "
-            f"it mean nothing. {cause}"
+            f"The model {name} does not explain the pictures: its error is {_at(self.error)}; that "
+            f"of a model that works is about {_both(WORKING)}, and a mere guess has "
+            f"{_both(self.guess)}. Scores by it mean nothing. {cause}"
         )
 
 
@@ -187,6 +187,10 @@ def again(
         "sample": (x_t - noise * eps_hat) / signal,
     }[reading]
     return schedule.to_eps(output, x_t, t, kind)
+
+
+def _both(errors: tuple[float, ...]) -> str:
+    return " and ".join(f"{error:.2g}" for error in errors)
 
 
 def _at(errors: tuple[float, ...]) -> str:

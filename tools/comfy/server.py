@@ -131,9 +131,9 @@ def free_port() -> int:
 
 def server_environment() -> dict[str, str]:
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    threads = str(max(1, min(4, os.cpu_count() or 1)))
-    env.setdefault("OMP_NUM_THREADS", threads)
-    env.setdefault("MKL_NUM_THREADS", threads)
+    # One: the other core tests the method meanwhile, and threads that wait for each other crawl.
+    env.setdefault("OMP_NUM_THREADS", "1")
+    env.setdefault("MKL_NUM_THREADS", "1")
     return env | {
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",

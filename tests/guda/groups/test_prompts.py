@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 
 import pytest
 import torch
@@ -77,6 +78,13 @@ def test_break_begins_a_new_chunk(demo):
     for text in ("BREAK a red fox", "a red fox BREAK", "a red fox BREAK BREAK"):
         torch.testing.assert_close(demo.encode_prompts([text]).embeds[0], alone[: ROOM + 2])
     assert demo.chunks(["BREAK", "a BREAKFAST", "a break", "aBREAK b"]) == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("text", ["(" * 50000, "a:1" * 20000, " " * 50000 + "a", "<lora:" * 9000])
+def test_odd_text_takes_no_time(demo, text):
+    started = time.perf_counter()
+    list(prompts.doubts(demo, [text]))
+    assert time.perf_counter() - started < 5
 
 
 def test_of_the_longest_the_ends_are_read(demo):
