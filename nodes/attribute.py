@@ -78,7 +78,7 @@ class GudaAttribute(io.ComfyNode):
         from ..guda import report
         from ..guda.jobs.attribute import AttributeRequest, attribute
         from ..guda.jobs.plan import plan_attribute
-        from ..guda.report import heatmap
+        from ..guda.report import heatmap, wording
 
         pictures, latents = asked(model, image, latent)
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
@@ -93,7 +93,7 @@ class GudaAttribute(io.ComfyNode):
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])
-        verdicts = "\n".join(i.verdict for i in found.images)
+        verdicts = "\n".join(wording.plain(i.verdict) for i in found.images)
         return io.NodeOutput(
             found,
             report.to_markdown(found),

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tools.comfy.browser import ComfyPage, launched_chromium
@@ -25,9 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory: pytest.TempPathFactory):
-    """A running ComfyUI (see `server.Comfy`); all its folders are under `comfy.base`."""
+    """A running ComfyUI (see `server.Comfy`); all its folders are under `comfy.base`.
+
+    Its owner lets workflows read two more folders, by-variable and by-file.
+    """
+    base = tmp_path_factory.mktemp("comfyui")
+    paths = base / "extra_model_paths.yaml"
+    paths.write_text(f"guda:\n    guda_styles: {json.dumps(str(base / 'by-file'))}\n", "utf-8")
+    options = ["--extra-model-paths-config", str(paths)]
+    environment = {"GUDA_FOLDERS": str(base / "by-variable")}
     try:
-        with running_comfy(tmp_path_factory.mktemp("comfyui")) as server:
+        with running_comfy(base, options=options, environment=environment) as server:
             yield server
         return
     except ComfyError as error:

@@ -18,8 +18,9 @@ from ..groups.encode import EncodedGroup, encode_groups, few
 from ..scoring import explains
 from ..scoring.elbo import Query
 from ..steps import Heard, Step, Steps, about, warn
-from ..unlearning import Unlearned, resume, unlearn_group
+from ..unlearning import resume
 from ..unlearning.gate import MOST
+from ..unlearning.train import Unlearned, unlearn_group
 from ..version import __version__
 from . import sameness
 from .lora_file import is_whole, save_file, set_damaged_aside

@@ -119,8 +119,8 @@ def _assemble(
     groups = request.counterfactuals.names
     images = []
     for i, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
-        scores, verdict = score(groups, found.contributions[i], request.config.confidence)
-        images.append(ImageScores(name, prompt, verdict, scores, float(found.elbo[i])))
+        scores, outcome = score(groups, found.contributions[i], request.config.confidence)
+        images.append(ImageScores(name, prompt, outcome, scores, float(found.elbo[i])))
     i, k, p = found.contributions.shape
     profile = torch.from_numpy(found.contributions.reshape(i, k, p // 2, 2).sum(-1))
     return Attribution(

@@ -20,7 +20,7 @@ from ..scoring import allocation, explains
 from ..scoring.elbo import Query
 from ..steps import Step, Steps, about, drain, keeps_warnings
 from ..unlearning.gate import LEVELS, MOST
-from ..unlearning.operators import EVALUATIONS
+from ..variants import OPERATORS
 from .attribute import AttributeRequest, few_asked
 from .unlearn import UnlearnRequest
 
@@ -93,7 +93,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         checked = yield from explains.check(backbone, Query(*some))
     steps = sum(config.total_steps - done for _, done in left)
     n, m = config.batch_size, config.retain_batch_size
-    per_step = EVALUATIONS[config.operator](n, m, backbone.conditional)
+    per_step = OPERATORS[config.operator].evaluations(n, m, backbone.conditional)
     gates = sum(_gate(groups, group, config.heldout) for group, _ in left)
     drawing = undrawn * request.sampling.steps * (2 if backbone.conditional else 1)
     yield Step("plan", 0, 3)
@@ -106,7 +106,7 @@ def plan_unlearn(request: UnlearnRequest) -> Steps[Plan]:
         backbone, config, ready.room.rows, checkpointing=ready.checkpointing
     )
     yield Step("plan", 3, 3)
-    trained = n + m if config.operator != "retain_only" else per_step
+    trained = n + m
     pictures = sum(len(g.examples) for g in groups)
     seconds = (
         forward * (drawing + checked + gates + steps * (per_step - trained))
@@ -139,10 +139,7 @@ def plan_attribute(request: AttributeRequest) -> Steps[Plan]:
     latents = request.latents
     shape = None if latents is None else latents.shape[1:]
     images = len(request.pictures) if latents is None else len(latents)
-    length = backbone.schedule.length
-    points = config.evaluations
-    if config.schedule == "importance":
-        points += len(allocation.log(config.pilot, length, config.seed))
+    points = allocation.evaluations(config, backbone.schedule.length)
     evaluations = images * points * (len(loras) + 1)
     checked = yield from explains.check(backbone, few_asked(request, explains.MOST))
     yield Step("plan", 0, 2)

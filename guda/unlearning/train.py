@@ -19,13 +19,12 @@ from ..errors import ConfigError, DivergedError, OutOfMemoryError
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup, PromptTable
 from ..steps import Step, Steps
+from ..variants import OPERATORS
 from . import resume
-from .anchors import AnchorContext
-from .anchors import context as anchor_context
 from .batches import make_batch, nearest_retain, plan_step
+from .context import AnchorContext, anchor_context
 from .gate import Gate, measure
 from .gradient import LossScale, gradient
-from .operators import NEED_NEIGHBOURS, NEED_PROMPTS, OPERATORS
 from .resume import Loss
 
 
@@ -58,7 +57,8 @@ def unlearn_group(
     fit: how many pictures go through the UNet at once, by default all of a step. The gradients of
     the parts add up to that of the whole, and when memory runs out the parts become smaller.
     """
-    if config.operator in NEED_PROMPTS and not backbone.conditional:
+    operator = OPERATORS[config.operator]
+    if operator.needs_prompts and not backbone.conditional:
         raise ConfigError(
             f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
             "takes none; choose retrack."
@@ -66,7 +66,7 @@ def unlearn_group(
     fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
     anchors = anchor_context(backbone, groups, groups[name], config)
     neighbours = None
-    if config.operator in NEED_NEIGHBOURS:
+    if operator.needs_neighbours:
         neighbours = nearest_retain(encoded, name, config.neighbours)
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
