@@ -18,6 +18,7 @@ from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy
 ONE_AFTER_THE_OTHER = ("nodes", "web", "example_workflows", "tools")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the mark in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What uses the server and the page shares one of them; the core runs beside it."""
     for item in items:
