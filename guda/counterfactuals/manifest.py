@@ -52,6 +52,7 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
             field(data, "groups_hash", str),
             field(data, "recipe", dict),
             entries,
+            field(data, "identity", dict) if "identity" in data else {},
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
@@ -86,6 +87,7 @@ def save_manifest(made: CounterfactualSet) -> None:
         "version": __version__,
         "base_model": made.base_model,
         "fingerprint": made.fingerprint,
+        "identity": made.identity,
         "groups_hash": made.groups_hash,
         "recipe": made.recipe,
         "groups": [
