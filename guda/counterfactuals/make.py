@@ -10,32 +10,28 @@ from pathlib import Path
 from ..budget.rows import Fit, for_scoring, for_training
 from ..config import MemoryConfig, UnlearnConfig
 from ..diffusion import Backbone
+from ..diffusion.identity import name as name_of
 from ..errors import CounterfactualError
 from ..files.lock import Lock, take
 from ..groups import Group, StyleGroups, prompts
 from ..groups.encode import EncodedGroup, encode_groups, few
 from ..scoring import explains
 from ..scoring.elbo import Query
-from ..settings import digest
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
 from ..unlearning.gate import MOST
 from ..unlearning.train import Unlearned, unlearn_group
 from ..version import __version__
+from . import sameness
 from .lora_file import is_whole, save_file, set_damaged_aside
 from .manifest import read_manifest, save_manifest
 from .set import CounterfactualSet, Entry
 
-_NO_EFFECT = {"checkpoint_every"}
-
 
 def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
-    """Names everything that a finished counterfactual depends on."""
-    recipe = {k: v for k, v in config.as_key().items() if k not in _NO_EFFECT}
-    recipe |= {**backbone.overrides, **prompts.reading(backbone, groups)}
-    if config.caption_dropout and backbone.conditional:
-        recipe["teacher"] = "whole captions"  # those made before it was so are made again
-    return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
+    """Names everything that a finished counterfactual depends on, but for `backbone.identity`."""
+    overrides = {**backbone.overrides, **prompts.reading(backbone, groups)}
+    return sameness.key_of(backbone, groups.manifest_hash, name, config, overrides)
 
 
 def unlearn_set(
@@ -53,7 +49,7 @@ def unlearn_set(
     the same folder is waited for. Damaged files are set aside, and a step's note says so.
     """
     chosen = chosen_groups(groups, names)
-    entries = {e.name: e for e in _existing(folder, backbone)}
+    entries = {e.name: e for e in existing(folder, backbone)}
     keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
     if _is_read_only(folder) and all(
         _is_finished(folder, entries.get(name), key) for name, key in keys.items()
@@ -83,7 +79,7 @@ def _unlearn_all(
     memory: MemoryConfig,
 ) -> Steps[CounterfactualSet]:
     folder = lock.folder
-    entries = {e.name: e for e in _existing(folder, backbone)}  # others may have written since
+    entries = {e.name: e for e in existing(folder, backbone)}  # others may have written since
     encoded: dict[str, EncodedGroup] | None = None
     fit: Fit | None = None
     heard = Heard()
@@ -95,9 +91,10 @@ def _unlearn_all(
             yield Step("unlearn", config.total_steps, config.total_steps, group.name)
             yield from heard(about(entries[group.name]))
             continue
+        state = _state_key(kept, key, backbone)
         for text in (
             *(set_damaged_aside(folder / e.file) if (e := entries.get(group.name)) else ()),
-            *resume.settle(kept, key),
+            *resume.settle(kept, state),
         ):
             yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
         if encoded is None:
@@ -109,7 +106,7 @@ def _unlearn_all(
             fit = for_training(backbone, config, memory)
             fit.gate = for_scoring(backbone, None, MOST)
         result = yield from heard(
-            unlearn_group(backbone, groups, encoded, group.name, config, kept, key, fit)
+            unlearn_group(backbone, groups, encoded, group.name, config, kept, state, fit)
         )
         lock.check()
         told = (group.name, group.slug, group.style, key, result.gate, result.losses)
@@ -121,7 +118,7 @@ def _unlearn_all(
     return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
 
 
-def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
+def existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
     """What `folder` already holds, so that it is neither lost nor mixed with another model's."""
     found = read_manifest(folder)
     if found is None:
@@ -132,12 +129,27 @@ def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
             f"({found.fingerprint[:12]}), not of {backbone.name!r} ({backbone.fingerprint[:12]}). "
             "Choose another name for the set."
         )
+    if changed := found.since(backbone):
+        raise CounterfactualError(
+            f"{folder} already holds counterfactuals of the model {found.base_model!r} with "
+            f"another {sameness.listed(changed)}. Load the model as it was then, or choose another "
+            "name for the set."
+        )
     return found.entries
 
 
 def checkpoint_path(folder: Path, group: Group) -> Path:
     """Where the state of an unfinished group is kept."""
     return folder / f"{group.slug}{resume.ENDING}"
+
+
+def _state_key(path: Path, key: str, backbone: Backbone) -> str:
+    """What names unfinished training: the key with the model's identity.
+
+    The key alone where an earlier version left a state with it.
+    """
+    earlier = any(resume.progress(p, key) for p in resume.repetitions(path))
+    return key if earlier else f"{key}/{name_of(backbone.identity)}"
 
 
 def unfinished(
@@ -148,13 +160,15 @@ def unfinished(
     names: Sequence[str] | None = None,
 ) -> list[tuple[Group, int]]:
     """What `unlearn_set` would still have to do: each group, and the steps its checkpoint holds."""
-    entries = {e.name: e for e in _existing(folder, backbone)}
+    entries = {e.name: e for e in existing(folder, backbone)}
     left = []
     for group in chosen_groups(groups, names):
         key = recipe_key(backbone, groups, group.name, config)
         if not _is_finished(folder, entries.get(group.name), key):
-            paths = resume.repetitions(checkpoint_path(folder, group))
-            done = sum(min(resume.progress(path, key), config.steps) for path in paths)
+            kept = checkpoint_path(folder, group)
+            state = _state_key(kept, key, backbone)
+            paths = resume.repetitions(kept)
+            done = sum(min(resume.progress(path, state), config.steps) for path in paths)
             left.append((group, done))
     return left
 
@@ -187,6 +201,7 @@ def _set(
         groups.manifest_hash,
         config.as_dict(),
         entries,
+        dict(backbone.identity),
     )
 
 
@@ -210,6 +225,7 @@ def _save_lora(
         "guda.style": group.style,
         "guda.base_model": backbone.name,
         "guda.base_fingerprint": backbone.fingerprint,
+        "guda.identity": json.dumps(backbone.identity, ensure_ascii=False),
         "guda.groups_hash": groups.manifest_hash,
         "guda.key": key,
         "guda.recipe": json.dumps(config.as_dict()),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
-from ..counterfactuals import CounterfactualSet, unlearn_set
+from ..counterfactuals import CounterfactualSet, existing, unlearn_set
 from ..diffusion import Backbone
 from ..groups import StyleGroups
 from ..groups.draw import generate_pictures, missing
@@ -48,6 +48,7 @@ def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
     groups = request.groups
     for name in request.names or ():
         groups[name]  # an unknown name is refused before any picture is drawn
+    existing(request.out, request.backbone)  # and so is a set of another model
     if any(e.path is None for g in groups for e in g.examples):
         if missing(request.backbone, groups, request.sampling, request.drawn):
             yield from explains.check_reading(request.backbone)
