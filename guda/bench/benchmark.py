@@ -16,6 +16,7 @@ from ..diffusion import Backbone, Conditioning
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup
 from ..scoring.elbo import Query
+from ..settings import digest
 from ..steps import Steps
 from .baselines import Corpus
 from .train import TrainConfig
@@ -66,6 +67,10 @@ class Method:
     elbo: ElboConfig
     generated: int = 0
 
+    def folder(self, out: Path) -> Path:
+        """Where its counterfactuals lie; methods that differ in scoring share them."""
+        return out / "sets" / digest(self.recipe.as_key(), self.generated)[:12]
+
     def as_key(self) -> dict[str, Any]:
         """What names its scores."""
         return {
@@ -97,6 +102,17 @@ class Benchmark:
     budgets: tuple[int, ...] = BUDGETS  # evaluations whose agreement is compared
     repeats: int = 8  # of the intervals' coverage; 0: it is not measured
     long: int = 2048  # evaluations of the long run that they are held against
+
+    @property
+    def scorers(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """All that is compared, GUDA first: names in `baselines.SCORERS` and their settings."""
+        ours = {name: ("guda", {"method": method}) for name, method in self.methods.items()}
+        return {**ours, "the prompt's style word": ("prompt_word", {}), **self.baselines}
+
+    def made_from(self, scorer: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What names a scorer's scores, beside the model and the questions."""
+        method = settings.get("method")
+        return (scorer, settings) if method is None else (method.as_key(), self.groups.names)
 
 
 def with_clip(bench: Benchmark, folder: Path) -> Benchmark:

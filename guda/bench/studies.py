@@ -37,11 +37,6 @@ def by_schedule(budgets: list[Budget]) -> dict[str, list[Budget]]:
     return {name: [b for b in budgets if b.schedule == name] for name in names}
 
 
-def set_folder(out: Path, method: Method) -> Path:
-    """Where the counterfactuals of a recipe lie; methods that differ in scoring share them."""
-    return out / "sets" / digest(method.recipe.as_key(), method.generated)[:12]
-
-
 def budgets(
     bench: Benchmark,
     full: Model,
@@ -113,6 +108,6 @@ def intervals(
 def _loaded(
     full: Model, method: Method, questions: Questions, some: slice, out: Path
 ) -> tuple[dict[str, LoraWeights], Query]:
-    made = load_set(set_folder(out, method))
+    made = load_set(method.folder(out))
     loras = {e.name: made.load(e, full.backbone) for e in made.entries}
     return loras, questions.encoded(full.backbone).part(some)

@@ -24,6 +24,7 @@ from ...diffusion.schedule import NoiseSchedule
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
+from ...variants import Table, Variant
 
 T = TypeVar("T")
 
@@ -55,11 +56,36 @@ class Corpus:
         return scores.astype(np.float64) @ member
 
 
-Scorer = Callable[[Corpus, Query], Steps[np.ndarray]]
+@dataclass(frozen=True)
+class Scores:
+    """(I, K) float64, where there is more to say of them: a remark, and what lies on disk."""
+
+    scores: np.ndarray
+    remark: str = ""
+    disk_kib: float = 0.0  # per group
+
+
+Scorer = Callable[[Corpus, Query], Steps[Any]]
 """(corpus, I queries) -> (I, K) float64, groups in the mapping's order; higher mattered more.
 
-A row depends on its own query and the corpus alone. The model comes out as it went in.
+A row depends on its own query and the corpus alone. The model comes out as it went in. A scorer
+that has more to say returns `Scores`.
 """
+
+
+@dataclass(frozen=True)
+class Baseline(Variant):
+    """A record of `SCORERS`: a function settings -> Scorer."""
+
+    needs: tuple[str, ...] = ()
+    """What the benchmark gives the function beside its settings, see `run.Offer`."""
+    needs_prompts: bool = False
+    """Left out where the model takes none."""
+    counted: bool = True
+    """Whether hooks on the UNet see how many pictures go through it."""
+
+
+SCORERS = Table(Baseline, ".bench.baselines")
 
 
 def need(module: str, package: str) -> Any:

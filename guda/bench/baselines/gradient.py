@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import Corpus, Model, Scorer, need, noisy, stepwise, timesteps
+from .base import SCORERS, Corpus, Model, Scorer, need, noisy, stepwise, timesteps
 from .slopes import Example, Loss, example_gradients, example_loss, gradients, simple_loss
 
 
@@ -39,6 +39,7 @@ def one(eps_hat: Tensor, eps: Tensor) -> Tensor:
     return eps_hat.new_ones(())
 
 
+@SCORERS.add(counted=False)
 def trak(**settings) -> Scorer:
     """Park et al. 2023, the diffusion loss for both sides: g_q (G^T G + lambda)^-1 g_i, signed.
 
@@ -48,11 +49,13 @@ def trak(**settings) -> Scorer:
     return projected("trak", simple_loss, one, **settings)
 
 
+@SCORERS.add(counted=False)
 def dtrak(**settings) -> Scorer:
     """Zheng et al. 2024: TRAK with gradients of ||eps_hat||^2 in place of the loss's, signed."""
     return projected("dtrak", squared_output, one, **settings)
 
 
+@SCORERS.add(counted=False)
 def das(**settings) -> Scorer:
     """Lin et al. 2024: the gradients of eps_hat itself, averaged to a number, times i's residual.
 
@@ -137,6 +140,7 @@ def projected(
     return score
 
 
+@SCORERS.add(counted=False)
 def grad_dot(
     *, points: int = 4, parameters: str = "all", batch: int = 64, normalize: bool = False
 ) -> Scorer:

@@ -20,9 +20,10 @@ from torch.utils.data import Dataset
 from ...diffusion.noise import draw
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import Corpus, Model, Scorer, need, noisy, stepwise, timesteps
+from .base import SCORERS, Corpus, Model, Scorer, need, noisy, stepwise, timesteps
 
 
+@SCORERS.add()
 def ekfac(
     *,
     points: int = 4,

@@ -15,12 +15,13 @@ from torch.func import functional_call, grad
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import Corpus, Model, Noisy, Scorer, noisy, timesteps
+from .base import SCORERS, Corpus, Model, Noisy, Scorer, noisy, timesteps
 from .slopes import example_loss, gradients, simple_loss
 
 Weights = dict[str, Tensor]
 
 
+@SCORERS.add(counted=False)
 def instance(
     *,
     steps: int = 1,

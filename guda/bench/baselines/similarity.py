@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...backbone.clip import clip_features
 from ...diffusion.noise import draw
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import Corpus, Scorer
+from .base import SCORERS, Corpus, Scorer
 
 Space = Callable[[Corpus, Query], Iterator[Tensor]]
 """Features of pictures, batch by batch."""
@@ -128,11 +129,15 @@ def _output_of(module: Any) -> Iterator[list[Tensor]]:
 
 
 def picture_features(
-    encode: Callable[[Tensor], Tensor], pictures: Mapping[str, Tensor], batch: int = 32
+    pictures: Mapping[str, Tensor],
+    encode: Callable[[Tensor], Tensor] | None = None,
+    clip: str = "",
+    batch: int = 32,
 ) -> Space:
     """Features of another network, such as CLIP's; encode: (n, 3, H, W) in [0, 1] -> (n, d).
 
-    pictures: every training picture and query by its key, (3, H, W).
+    pictures: every training picture and query by its key, (3, H, W). clip: without
+    `encode`, a folder with a CLIP.
     Raises ConfigError when one is missing.
     """
 
@@ -144,38 +149,43 @@ def picture_features(
                 f"pictures lacks {len(missing)} of {len(query)} keys, {missing[0]!r} among them; "
                 "give every training picture and every query."
             )
+        network = encode or clip_features(clip, corpus.backbone.device)
         for start in range(0, len(query), batch):
             some = torch.stack([pictures[key] for key in query.keys[start : start + batch]])
-            yield encode(some).float().cpu()
+            yield network(some).float().cpu()
 
     return space
 
 
+@SCORERS.add()
 def latent_prototype() -> Scorer:
     return similarity(latent(), "prototype", name="latent_prototype")
 
 
+@SCORERS.add()
 def latent_knn(k: int = 10) -> Scorer:
     return similarity(latent(), "knn", k, "latent_knn")
 
 
+@SCORERS.add()
 def feature_prototype(**settings: Any) -> Scorer:
     """settings: those of `unet_features`."""
     return similarity(unet_features(**settings), "prototype", name="feature_prototype")
 
 
+@SCORERS.add()
 def feature_knn(k: int = 10, **settings: Any) -> Scorer:
     """settings: those of `unet_features`."""
     return similarity(unet_features(**settings), "knn", k, "feature_knn")
 
 
-def picture_prototype(encode: Callable[[Tensor], Tensor], pictures: Mapping[str, Tensor]) -> Scorer:
-    """See `picture_features`."""
-    return similarity(picture_features(encode, pictures), "prototype", name="picture_prototype")
+@SCORERS.add(needs=("pictures",))
+def picture_prototype(**settings: Any) -> Scorer:
+    """settings: those of `picture_features`."""
+    return similarity(picture_features(**settings), "prototype", name="picture_prototype")
 
 
-def picture_knn(
-    encode: Callable[[Tensor], Tensor], pictures: Mapping[str, Tensor], k: int = 10
-) -> Scorer:
-    """See `picture_features`."""
-    return similarity(picture_features(encode, pictures), "knn", k, "picture_knn")
+@SCORERS.add(needs=("pictures",))
+def picture_knn(k: int = 10, **settings: Any) -> Scorer:
+    """settings: those of `picture_features`."""
+    return similarity(picture_features(**settings), "knn", k, "picture_knn")

@@ -12,9 +12,10 @@ from ...diffusion.noise import generator
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import Corpus, Scorer, need
+from .base import SCORERS, Corpus, Scorer, need
 
 
+@SCORERS.add()
 def random() -> Scorer:
     """Uniform in [0, 1), of (seed, query, group) alone."""
 
@@ -33,6 +34,7 @@ def random() -> Scorer:
     return score
 
 
+@SCORERS.add()
 def class_label(classifier: str = "svm", strength: float = 1.0) -> Scorer:
     """log p(group | picture) of a scikit-learn classifier on the standardized latents.
 

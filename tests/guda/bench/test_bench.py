@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,14 @@ import torch
 from guda import cli
 from guda.backbone.clip import clip_features
 from guda.bench import digits, report, styles
+from guda.bench.baselines.unlearned import drawn_by_the_model
 from guda.bench.benchmark import Questions
 from guda.bench.compare import CEILING, Scored, compare, ratio
 from guda.bench.coverage import coverage
 from guda.bench.keep import kept
 from guda.bench.meter import Cost, metered
 from guda.bench.oracle import elbo, full_model, logo
-from guda.bench.run import Result, drawn_by_the_model, prompt_word
+from guda.bench.run import Result
 from guda.bench.train import Pictures, TrainConfig, train
 from guda.config import ElboConfig
 from guda.diffusion.noise import generator
@@ -234,12 +234,12 @@ def test_the_meter_counts_pictures(full):
 
 
 def test_the_prompt_word_names_its_style(groups):
-    bench = types.SimpleNamespace(groups=groups)
     words = dataclasses.replace(
         sample_questions(),
         prompts=("fox, in stripes style", "fox", "fox, in dots and waves style"),
     )
-    scores = prompt_word(bench, words)
+    work = SCORERS["prompt_word"](style_groups=groups, prompts=words.prompts)
+    scores = drain(work(None, words))
     assert scores.shape == (3, 3) and scores[0].argmax() == list(groups.names).index("stripes")
     assert scores[1].max() < 1 and (scores[2] >= 1).sum() == 2
 

@@ -47,6 +47,10 @@ LARGE = {name: {**s, "batch": 64} for name, s in SMALL.items()}
 LARGE |= {name: {"points": 4, "projection": 256} for name in ("trak", "dtrak", "das")}
 
 
+ALONE = [name for name, record in SCORERS.items() if not {*record.needs} - {"pictures"}]
+"""Those that need no whole benchmark around them."""
+
+
 def flat(pictures):
     return pictures.flatten(1)
 
@@ -173,7 +177,7 @@ def close(a, b, scale=2e-3):
     return np.abs(a - b).max() <= scale * np.abs(a).max()
 
 
-@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("name", ALONE)
 def test_scores_depend_on_the_query_alone_and_leave_the_model_alone(name, conditional):
     corpus, query = conditional
     before, steps = state(corpus.backbone), []
@@ -186,7 +190,7 @@ def test_scores_depend_on_the_query_alone_and_leave_the_model_alone(name, condit
     assert close(found[1:], again[::-1])
 
 
-@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("name", ALONE)
 def test_a_query_like_a_groups_pictures_scores_that_group_highest(name, trained, asked):
     query, group = asked
     before = state(trained.backbone)
