@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def picture_features(
                 f"pictures lacks {len(missing)} of {len(query)} keys, {missing[0]!r} among them; "
                 "give every training picture and every query."
             )
-        network = encode or clip_features(clip, corpus.backbone.device)
+        network = encode or clip_features(Path(clip), corpus.backbone.device)
         for start in range(0, len(query), batch):
             some = torch.stack([pictures[key] for key in query.keys[start : start + batch]])
             yield network(some).float().cpu()

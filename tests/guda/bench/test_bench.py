@@ -13,6 +13,7 @@ import torch
 from guda import cli
 from guda.backbone.clip import clip_features
 from guda.bench import digits, report, styles
+from guda.bench.baselines import SCORERS
 from guda.bench.baselines.unlearned import drawn_by_the_model
 from guda.bench.benchmark import Questions
 from guda.bench.compare import CEILING, Scored, compare, ratio
