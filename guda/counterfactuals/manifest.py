@@ -17,6 +17,8 @@ from .set import MANIFEST, CounterfactualSet, Entry
 
 def load_set(folder: Path) -> CounterfactualSet:
     """Read a finished set. Raises CounterfactualError that names the folder and the remedy."""
+    if os.path.isfile(folder):
+        raise CounterfactualError(f"{folder} is a file; give the folder of a counterfactual set.")
     found = read_manifest(folder)
     if found is None:
         raise CounterfactualError(
