@@ -10,19 +10,10 @@ from dataclasses import dataclass
 
 from .errors import ConfigError
 from .settings import Settings, setting
+from .variants import ANCHORS, OPERATORS, SCHEDULES, with_settings_of
 
-ANCHORS = ("awss", "uniform", "style_removed", "matched_retain")
-OPERATORS = (
-    "redirect",
-    "retrack",
-    "teacher_anchored",
-    "esd",
-    "gradient_ascent",
-    "retain_only",
-)
 MODULES = ("cross_attention", "attention", "all", "full")
 TIMESTEPS = ("uniform", "low")
-SCHEDULES = ("log", "importance", "uniform")
 WEIGHTINGS = ("kl", "eps")
 PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -30,6 +21,7 @@ CHECKPOINTING = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
+@with_settings_of(OPERATORS, ANCHORS)
 class UnlearnConfig(Settings):
     """How one style group is unlearned into a counterfactual LoRA (GUDA-C).
 
@@ -47,9 +39,7 @@ class UnlearnConfig(Settings):
     )
     anchor: str = setting(
         "awss",
-        "What a forget prompt is redirected to. awss: same content in another style, drawn by "
-        "style similarity; uniform: in any other style; style_removed: without a style; "
-        "matched_retain: the caption of a retain picture with the same content.",
+        f"What a forget prompt is redirected to. {ANCHORS.told()}.",
         choices=ANCHORS,
         advanced=False,
     )
@@ -71,12 +61,8 @@ class UnlearnConfig(Settings):
     alpha: float = setting(
         0.0, "LoRA alpha; the LoRA is scaled by alpha / rank. 0 means alpha = rank.", low=0.0
     )
-    anchor_beta: float = setting(
-        2.0, "awss: sharpness of the preference for similar styles.", low=-100.0, high=100.0
-    )
-    anchor_eta: float = setting(
-        0.3, "awss: share of anchors drawn evenly from all other styles.", low=0.0, high=1.0
-    )
+    anchor_beta: float = ANCHORS.setting("anchor_beta")
+    anchor_eta: float = ANCHORS.setting("anchor_eta")
     timesteps: str = setting(
         "low",
         "Noise levels trained on: low (log-uniform, most steps at little noise, where the ELBO "
@@ -85,25 +71,12 @@ class UnlearnConfig(Settings):
     )
     operator: str = setting(
         "redirect",
-        "What a forget picture is trained towards. redirect: the model's answer to the anchor "
-        "(GUDA-C); retrack: the nearest retain pictures (GUDA-U); teacher_anchored: the same, as a "
-        "bounded correction of the model's answer; esd: away from the style; gradient_ascent: away "
-        "from the picture; retain_only: nothing, only the retain pictures are trained on.",
+        f"What a forget picture is trained towards. {OPERATORS.told()}.",
         choices=OPERATORS,
     )
-    neighbours: int = setting(
-        10, "retrack, teacher_anchored: nearest retain pictures per forget picture.", low=1
-    )
-    kl_cap: float = setting(
-        0.0,
-        "retrack, teacher_anchored: largest correction of the target, half its squared norm; "
-        "0 is no cap. Below about 8 the target is nearly the true noise, which teaches the group "
-        "instead of unlearning it.",
-        low=0.0,
-    )
-    esd_strength: float = setting(
-        1.0, "esd: how far the target lies beyond the model's answer without the style.", low=0.0
-    )
+    neighbours: int = OPERATORS.setting("neighbours")
+    kl_cap: float = OPERATORS.setting("kl_cap")
+    esd_strength: float = OPERATORS.setting("esd_strength")
     warmup: int = setting(5, "Steps over which the learning rate rises.", low=0)
     weight_decay: float = setting(0.0, "Weight decay of AdamW.", low=0.0, high=1.0, step=1e-4)
     clip_norm: float = setting(1.0, "Gradient norm is clipped to this.", low=1e-6)
@@ -158,6 +131,7 @@ class UnlearnConfig(Settings):
 
 
 @dataclass(frozen=True)
+@with_settings_of(SCHEDULES)
 class ElboConfig(Settings):
     """How the ELBO is estimated: where the UNet evaluations go and how they are weighted."""
 
@@ -171,8 +145,7 @@ class ElboConfig(Settings):
     )
     schedule: str = setting(
         "log",
-        "Which noise levels are evaluated. log: strata evenly spaced in log t, two draws each; "
-        "importance: strata from a short pilot; uniform: the reference's even stride.",
+        f"Which noise levels are evaluated. {SCHEDULES.told()}.",
         choices=SCHEDULES,
         advanced=False,
     )
@@ -185,9 +158,7 @@ class ElboConfig(Settings):
         "(the usual training loss, not nats).",
         choices=WEIGHTINGS,
     )
-    pilot: int = setting(
-        16, "importance: UNet evaluations of the pilot, per picture and model.", low=4
-    )
+    pilot: int = SCHEDULES.setting("pilot")
     confidence: float = setting(0.95, "Coverage of the intervals.", low=0.5, high=0.999, step=0.001)
     batch_size: int = setting(
         32, "Noisy pictures per UNet call, fewer where memory is short.", low=1, high=4096

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from .escape import visible
+
 
 class GudaError(Exception):
-    """Base of every error that is the input's fault rather than the program's."""
+    """Base of every error that is the input's fault rather than the program's.
+
+    The message is one line, and names in it that would do something to a terminal are spelled out.
+    """
+
+    def __init__(self, message: object = ""):
+        super().__init__(visible(str(message), keep=""))
 
 
 class ConfigError(GudaError):
@@ -58,7 +66,5 @@ def first_line(error: BaseException) -> str:
 
 def one_line(text: str, most: int = 1000) -> str:
     """A message as one line: breaks and control characters spelled out, its middle cut if long."""
-    if not text.isprintable():
-        spelled = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-        text = "".join(spelled)
+    text = visible(text, keep="")
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"

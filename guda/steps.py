@@ -13,6 +13,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from .escape import visible
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -43,7 +45,7 @@ Steps = Generator[Step, None, T]
 
 def warn(text: str) -> Step:
     """A warning: whole sentences that name what is doubtful, its value and the remedy."""
-    return Step("warning", 0, 0, warning=text)
+    return Step("warning", 0, 0, warning=visible(text, keep=""))
 
 
 def about(*things: Any) -> Steps[None]:

@@ -77,7 +77,7 @@ class GudaAttribute(io.ComfyNode):
     def execute(cls, model, counterfactuals, image=None, prompt="", latent=None, **values):
         from ..guda import report
         from ..guda.jobs.attribute import AttributeRequest, survey
-        from ..guda.report import heatmap
+        from ..guda.report import heatmap, wording
 
         pictures, latents = asked(model, image, latent)
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
@@ -92,7 +92,7 @@ class GudaAttribute(io.ComfyNode):
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])
-        verdicts = "\n".join(i.verdict for i in found.images)
+        verdicts = "\n".join(wording.plain(i.verdict) for i in found.images)
         return io.NodeOutput(
             found,
             report.to_markdown(found),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import comfy.lora
 import comfy.model_management as mm
@@ -13,6 +13,7 @@ from . import places
 from .runtime import offload_device
 
 WHERE = "The model from the graph"
+LAYER = ("lora_up.weight", "lora_down.weight", "alpha")
 PREDICTIONS = {"EPS": "epsilon", "V_PREDICTION": "v_prediction", "X0": "sample"}
 
 
@@ -83,13 +84,10 @@ def sampling_of(model) -> tuple[str, torch.Tensor]:
 
 def without(model, counterfactuals, entry, strength: float):
     """A MODEL with one counterfactual patched in, as Load LoRA does it. Raises GudaError."""
-    from ..guda.counterfactuals.lora_file import read_file
-
-    path = counterfactuals.path(entry)
-    tensors, _ = read_file(path)
+    path, tensors = counterfactuals.path(entry), counterfactuals.read(entry)
     table = comfy.lora.model_lora_keys_unet(model.model, {})
     weights = {k: tuple(v.shape) for k, v in model.model.state_dict().items()}
-    for key, wanted in shapes_of(tensors).items():
+    for key, wanted in shapes_of(tensors, path).items():
         found = weights.get(table.get(key, ""))
         if found is None or (found[0], found[1:2]) != (wanted[0], wanted[1:2]):
             raise CounterfactualError(
@@ -101,14 +99,23 @@ def without(model, counterfactuals, entry, strength: float):
     return patched
 
 
-def shapes_of(tensors: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Per layer of a LoRA file, the shape of the weight that it changes."""
+def shapes_of(tensors: dict[str, torch.Tensor], path: Path) -> dict[str, tuple[int, ...]]:
+    """Per layer of a LoRA file, the shape of the weight that it changes.
+
+    Raises CounterfactualError where an entry is none of a layer's, or a layer is not whole.
+    """
     found: dict[str, tuple[int, ...]] = {}
     for name, value in tensors.items():
         key, _, kind = name.partition(".")
-        if kind == "lora_up.weight":
-            down = tensors[f"{key}.lora_down.weight"]
-            found[key] = (value.shape[0], *down.shape[1:])
+        parts = [tensors[f"{key}.{part}"] for part in LAYER if f"{key}.{part}" in tensors]
+        whole = len(parts) == len(LAYER) and parts[0].dim() == parts[1].dim() > 1
+        if kind in LAYER and whole and parts[0].shape[1] == len(parts[1]):
+            found[key] = (len(parts[0]), *parts[1].shape[1:])
         elif kind == "diff":
             found[key] = tuple(value.shape)
+        elif kind != "diff_b":
+            raise CounterfactualError(
+                f"The counterfactual {path} cannot be used: its entry {name} of shape "
+                f"{tuple(value.shape)} is none of a whole layer's. Unlearn the style again."
+            )
     return found

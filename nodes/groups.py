@@ -33,8 +33,9 @@ class GudaGroupsFromFolder(io.ComfyNode):
                     "folder",
                     default="",
                     placeholder="styles",
-                    tooltip="Folder that holds one folder per style: a full path, or a folder in "
-                    f"ComfyUI's input folder. '{places.EXAMPLE}' is a small one to try.",
+                    tooltip="Folder that holds one folder per style, in ComfyUI's input folder; or "
+                    "a full path in its input, output or models folder, or in one that its owner "
+                    f"allows. '{places.EXAMPLE}' is a small one to try.",
                 ),
                 io.String.Input(
                     "template",
@@ -61,7 +62,7 @@ class GudaGroupsFromFolder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder, template=""):
-        return places.stamps_below(places.group_folder(folder)) if folder else ""
+        return places.seen(places.group_folder(folder)) if folder else ""
 
     @classmethod
     @normal_mode

@@ -92,8 +92,7 @@ class GudaLoadModel(io.ComfyNode):
         from ..guda.backbone.files.load import DEMO_FOLDER
 
         source = places.model_source(model)
-        path = DEMO_FOLDER if source == "demo" else Path(source)
-        return places.stamps([path]) if path.is_file() else places.stamps_below(path)
+        return places.seen(DEMO_FOLDER if source == "demo" else Path(source))
 
     @classmethod
     @normal_mode

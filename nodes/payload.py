@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..guda.escape import visible
 from . import places
 from .convert import save_temp
 
@@ -46,4 +47,13 @@ def payload(attribution) -> dict[str, Any]:
                 for o in drawn
             ],
         }
-    return report.tables.finite(data)
+    return _shown(report.tables.finite(data))
+
+
+def _shown(value: Any) -> Any:
+    """`value` with texts as the page may show them: what a reader would not see is spelled out."""
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return visible(value) if isinstance(value, str) else value

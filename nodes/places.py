@@ -7,6 +7,10 @@
     output/guda/pictures/<model>/<group>/        pictures of prompt-only groups
     output/guda/report_00001_/                   reports
 
+A folder that a workflow names is read in ComfyUI's input, output and models folders alone, and
+where the server's owner allows it: in the variable GUDA_FOLDERS (paths as in PATH), or under the
+name guda_styles in extra_model_paths.yaml. A workflow may be a stranger's, and so may its paths be.
+
 Generated pictures lie in the output folder because they have to last: counterfactuals are made from
 exactly these files, the temp folder is emptied whenever ComfyUI starts, and users want to see what
 stands for a style.
@@ -14,20 +18,25 @@ stands for a style.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import folder_paths
 
 from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelError
+from ..guda.escape import visible
 from ..guda.files import slugify
 
 BUILT_IN = "built-in demo"
 EXAMPLE = "built-in example"
 NO_SETS = "(none yet: run Unlearn Styles first)"
 EXAMPLE_FOLDER = Path(__file__).parents[1] / "guda" / "demo" / "styles"
+ALLOWING, KIND = "GUDA_FOLDERS", "guda_styles"  # how the owner of a server allows more folders
 INDEX, MANIFEST = "model_index.json", "counterfactuals.json"
+_SECRET = secrets.token_bytes(32)
 
 
 def diffusers_folders() -> list[Path]:
@@ -41,7 +50,8 @@ def diffusers_folders() -> list[Path]:
 def model_names() -> list[str]:
     """The built-in model, diffusers folders (that hold a model_index.json), checkpoint files.
 
-    Names are relative. Files that will be refused are listed, too, as the refusal says why.
+    Names are relative. Files that will be refused are listed, too, as the refusal says why; names
+    that the page's menus would take for HTML are not.
     """
     found = {
         Path(base).relative_to(root).as_posix()
@@ -49,7 +59,8 @@ def model_names() -> list[str]:
         for base, files in walk(root)
         if INDEX in files and Path(base) != root
     }
-    return [BUILT_IN, *sorted(found), *folder_paths.get_filename_list("checkpoints")]
+    files = folder_paths.get_filename_list("checkpoints")
+    return [BUILT_IN, *filter(_is_text, sorted(found)), *filter(_is_text, files)]
 
 
 def model_source(name: str) -> str | Path:
@@ -57,7 +68,7 @@ def model_source(name: str) -> str | Path:
     if name == BUILT_IN:
         return "demo"
     for root in diffusers_folders():
-        if _inside(root / name, root) and (root / name / INDEX).is_file():
+        if _inside(root / name, root) and os.path.isfile(root / name / INDEX):
             return root / name
     # A workflow that was saved on Windows, or opened there, separates subfolders its own way.
     known = {_posix(n): n for n in folder_paths.get_filename_list("checkpoints")}
@@ -77,17 +88,46 @@ def tokenizer_folder() -> Path:
     return Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
 
 
+def allowed_folders() -> list[str]:
+    """Where a workflow may name a folder to be read; the input folder, which new ones go to, first.
+
+    The first three are ComfyUI's own, the others of its owner's choice.
+    """
+    owners = os.environ.get(ALLOWING, "").split(os.pathsep)
+    found = [
+        folder_paths.get_input_directory(),
+        folder_paths.get_output_directory(),
+        folder_paths.models_dir,
+        *(os.path.expanduser(path) for path in owners if path.strip()),
+    ]
+    if KIND in folder_paths.folder_names_and_paths:
+        found += folder_paths.get_folder_paths(KIND)
+    return list(dict.fromkeys(map(os.path.abspath, found)))
+
+
 def group_folder(folder: str) -> Path:
-    """An absolute folder, one in the input folder, or the built-in one. Raises GroupsError."""
+    """A folder in the input folder, in another that is allowed, or the built-in one.
+
+    Of a path elsewhere nothing is opened, not even to see whether it is there. A link counts as a
+    part of the folder that holds it: who made it there had the right to. Raises GroupsError.
+    """
     folder = folder.strip().strip('"')
     how = f"give a folder that holds one folder of pictures per style, or {EXAMPLE!r} to try it."
     if not folder:
         raise GroupsError(f"folder is empty; {how}")
-    path = Path(folder_paths.get_input_directory(), Path(folder).expanduser())
-    if not path.exists() and folder == EXAMPLE:
+    allowed = allowed_folders()
+    path = Path(os.path.abspath(os.path.join(allowed[0], folder)))
+    if not any(path.is_relative_to(r) for root in allowed for r in (root, os.path.realpath(root))):
+        raise GroupsError(
+            f"folder is {folder!r}, which lies outside of the folders that workflows may read "
+            f"here: {', '.join(allowed)}. Move the styles into {allowed[0]}; or, if this ComfyUI "
+            f"is yours, allow their folder by the environment variable {ALLOWING} or by a line "
+            f"'{KIND}: FOLDER' in extra_model_paths.yaml, and start ComfyUI again."
+        )
+    if not os.path.exists(path) and folder == EXAMPLE:
         return EXAMPLE_FOLDER
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "was not found"
+    if not os.path.isdir(path):
+        what = "is a file" if os.path.exists(path) else "was not found"
         raise GroupsError(f"{path} {what}; {how}")
     return path
 
@@ -110,7 +150,7 @@ def set_names() -> list[str]:
         for root in folder_paths.get_folder_paths("loras")
         for manifest in Path(root, "guda").glob(f"*/{MANIFEST}")
     }
-    return sorted(found) or [NO_SETS]
+    return sorted(filter(_is_text, found)) or [NO_SETS]
 
 
 def set_folder(name: str) -> Path:
@@ -122,7 +162,7 @@ def set_folder(name: str) -> Path:
             "press R to refresh this list."
         )
     for root in roots:
-        if _inside(root / name, root) and (root / name / MANIFEST).is_file():
+        if _inside(root / name, root) and os.path.isfile(root / name / MANIFEST):
             return root / name
     raise CounterfactualError(
         f"The counterfactual set {name!r} is not in {roots[0]}; there are: "
@@ -168,8 +208,20 @@ def stamps(paths: Iterable[str | os.PathLike]) -> list[list]:
     return found
 
 
-def stamps_below(root: Path) -> list[list]:
-    return stamps(os.path.join(base, name) for base, files in walk(root) for name in files)
+def seen(path: Path) -> str:
+    """For `fingerprint_inputs`: changes when the file, or any file below the folder, does.
+
+    ComfyUI keeps the answer in the prompt, and so in every picture that the graph saves: hence a
+    digest, under a key of this process, from which nobody can tell or try out what is there.
+    """
+    files = (os.path.join(base, name) for base, names in walk(path) for name in names)
+    marks = stamps([path] if path.is_file() else files)
+    return hashlib.blake2b(repr(marks).encode(), digest_size=16, key=_SECRET).hexdigest()
+
+
+def _is_text(name: str) -> bool:
+    """Whether the page shows the name as it is: the menus of older front ends are HTML."""
+    return "<" not in name and visible(name, keep="") == name
 
 
 def _posix(name: str) -> str:

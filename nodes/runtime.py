@@ -16,6 +16,7 @@ from comfy_execution.utils import get_executing_context
 
 from ..guda.budget.pace import Clock, time_left
 from ..guda.errors import GudaError
+from ..guda.escape import for_page, visible
 from ..guda.settings import digest
 from ..guda.steps import Step, Steps, drain
 from .places import stamps
@@ -81,7 +82,7 @@ class _Display:
     def _warn(self, text: str) -> None:
         """In ComfyUI's log, as a message on the page, and under the node until it runs again."""
         if (line := warning(text)) not in self._note.splitlines():
-            logging.warning("GUDA: %s", text)
+            logging.warning("GUDA: %s", visible(text, keep=""))
             send_event("guda.warning", {"text": text})
             self._note = f"{line}\n{self._note}".rstrip()
 
@@ -117,25 +118,29 @@ class _Throttle:
 
 def warning(text: str) -> str:
     """As it stands under a node."""
-    return f"Warning: {text}"
+    return f"Warning: {visible(text, keep='')}"
 
 
 def send_text(text: str) -> None:
-    """Shows `text` under the node that runs."""
+    """Shows `text` under the node that runs. The page takes it for HTML, so it is escaped here."""
     from server import PromptServer
 
     context, server = get_executing_context(), getattr(PromptServer, "instance", None)
     if context is not None and server is not None:
-        server.send_progress_text(text, context.node_id)
+        server.send_progress_text(for_page(text), context.node_id)
 
 
-def send_event(name: str, data: dict[str, Any]) -> None:
-    """Tells the page that queued the prompt something about the node that runs."""
+def send_event(name: str, data: dict[str, str | bool]) -> None:
+    """Tells the page that queued the prompt something about the node that runs.
+
+    Texts in `data` are escaped as in `send_text`; web/panel/dom.js turns them back.
+    """
     from server import PromptServer
 
     context, server = get_executing_context(), getattr(PromptServer, "instance", None)
     if context is not None and server is not None:
-        server.send_sync(name, {"node": context.node_id, **data}, server.client_id)
+        safe = {key: for_page(v) if isinstance(v, str) else v for key, v in data.items()}
+        server.send_sync(name, {"node": context.node_id, **safe}, server.client_id)
 
 
 def plan(steps: Steps[Plan]) -> str:

@@ -118,7 +118,7 @@ class GudaLoadCounterfactuals(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, set_name, styles=""):
-        return places.stamps_below(places.set_folder(set_name)) if set_name else ""
+        return places.seen(places.set_folder(set_name)) if set_name else ""
 
     @classmethod
     def execute(cls, set_name, styles=""):
@@ -132,8 +132,10 @@ class GudaLoadCounterfactuals(io.ComfyNode):
 
 def gate_summary(made) -> str:
     """One line per style, then one per warning."""
+    from ..guda.report.wording import plain
+
     lines = [
-        f"{e.name}: {'passed' if e.gate.passed else 'FAILED'}, {e.gate.reason}"
+        f"{plain(e.name)}: {'passed' if e.gate.passed else 'FAILED'}, {e.gate.reason}"
         for e in made.entries
     ]
     return "\n".join([*lines, *map(warning, made.warnings)])

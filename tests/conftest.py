@@ -5,19 +5,39 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tools.comfy.browser import ComfyPage, NoChromiumError, launched_chromium
+from tools.comfy.browser import ComfyPage, launched_chromium
+from tools.comfy.chromium import NoChromiumError
 from tools.comfy.client import Comfy, ComfyError
 from tools.comfy.graphs import Graph
 from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy
 
+ONE_AFTER_THE_OTHER = ("nodes", "web", "example_workflows", "tools")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses the server and the page shares one of them; the core runs beside it."""
+    for item in items:
+        if item.path.relative_to(PACK_ROOT / "tests").parts[0] in ONE_AFTER_THE_OTHER:
+            item.add_marker(pytest.mark.xdist_group("comfy"))
+
 
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory: pytest.TempPathFactory):
-    """A running ComfyUI (see `server.Comfy`); all its folders are under `comfy.base`."""
+    """A running ComfyUI (see `server.Comfy`); all its folders are under `comfy.base`.
+
+    Its owner lets workflows read two more folders, by-variable and by-file.
+    """
+    base = tmp_path_factory.mktemp("comfyui")
+    paths = base / "extra_model_paths.yaml"
+    paths.write_text(f"guda:\n    guda_styles: {json.dumps(str(base / 'by-file'))}\n", "utf-8")
+    options = ["--extra-model-paths-config", str(paths)]
+    environment = {"GUDA_FOLDERS": str(base / "by-variable")}
     try:
-        with running_comfy(tmp_path_factory.mktemp("comfyui")) as server:
+        with running_comfy(base, options=options, environment=environment) as server:
             yield server
         return
     except ComfyError as error:

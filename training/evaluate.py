@@ -35,7 +35,7 @@ from guda.groups import pictures
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.report.heatmap import to_image
-from guda.scoring.verdict import Attribution
+from guda.scoring.verdict import Attribution, Outcome
 from guda.steps import drain
 
 STYLES = demo.STYLES
@@ -149,9 +149,12 @@ def first(attribution: Attribution, truth: list[str]) -> str:
     """How often the truth ranks first, and is the verdict, as text."""
     n = len(truth)
     top = sum(i.scores[0].group == t for i, t in zip(attribution.images, truth, strict=True))
-    verdicts = [i.verdict for i in attribution.images]
-    right = sum(v == t for v, t in zip(verdicts, truth, strict=True))
-    named = sum(v in attribution.groups for v in verdicts)
+    told = [i.outcome == Outcome.STYLE for i in attribution.images]
+    right = sum(
+        n and i.scores[0].group == t
+        for i, n, t in zip(attribution.images, told, truth, strict=True)
+    )
+    named = sum(told)
     return f"{top}/{n} = {top / n:.0%} rank first; verdict given for {named}, right for {right}"
 
 

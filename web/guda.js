@@ -2,6 +2,7 @@
 
 import { app } from "../../scripts/app.js"
 import { api } from "../../scripts/api.js"
+import { unescaped } from "./panel/dom.js"
 import { Panel } from "./panel/panel.js"
 import { fetchHistory, findResult } from "./panel/restore.js"
 import { speak, t } from "./panel/words.js"
@@ -151,7 +152,7 @@ function listen() {
     share = detail.max ? detail.value / detail.max : undefined
   })
   api.addEventListener("progress_text", ({ detail }) => {
-    for (const panel of panelsOf(detail.nodeId)) panel.say(detail.text, share)
+    for (const panel of panelsOf(detail.nodeId)) panel.say(unescaped(detail.text), share)
     setTimeout(() => keepTextLow(detail.nodeId)) // once the page has made its widget
   })
   api.addEventListener("execution_start", () => {
@@ -162,25 +163,26 @@ function listen() {
       if (isSource(detail.node, node, source)) panel.take(detail.output)
     }
   })
-  // What a run doubts: from nodes/runtime.py, which keeps it under the node as well.
+  // What a run doubts: from nodes/runtime.py, which keeps it under the node as well, and which
+  // escapes all of its texts for the page.
   api.addEventListener("guda.warning", ({ detail }) => {
     app.extensionManager?.toast?.add?.({
       severity: "warn",
       summary: titleOf(detail.node),
-      detail: detail.text,
+      detail: unescaped(detail.text),
       life: LONG,
     })
   })
-  // A run that ended early, and what of it is kept: from nodes/runtime.py.
+  // A run that ended early, and what of it is kept: escaped as well.
   api.addEventListener("guda.stopped", ({ detail }) => {
     const text = `${detail.title}. ${detail.text}`
-    for (const panel of panelsOf(detail.node)) panel.say(text)
+    for (const panel of panelsOf(detail.node)) panel.say(unescaped(text))
     // Newer front ends clear the line under a node when its job ends: say it once more.
     setTimeout(() => api.dispatchCustomEvent?.("progress_text", { nodeId: detail.node, text }), 1000)
     app.extensionManager?.toast?.add?.({
       severity: detail.failed ? "error" : "info",
-      summary: `${titleOf(detail.node)}: ${detail.title.toLowerCase()}`,
-      detail: detail.text,
+      summary: `${titleOf(detail.node)}: ${unescaped(detail.title).toLowerCase()}`,
+      detail: unescaped(detail.text),
       life: LONG,
     })
   })

@@ -6,6 +6,7 @@ Everything finished lies in `out` and is not computed again: models, counterfact
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from ..backbone.clip import clip_features
 from ..diffusion import Backbone
 from ..files import slugify
+from ..files.temporary import sweep
 from ..groups import StyleGroups, pictures
 from ..groups.encode import EncodedGroup, encode_groups
 from ..jobs.unlearn import UnlearnRequest, unlearn
@@ -52,6 +54,8 @@ class Result:
 
 def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
     """The whole benchmark; yields through training, unlearning and scoring."""
+    for folder, _, _ in os.walk(out):
+        sweep(Path(folder))  # what killed runs left
     empty = bench.fresh(0).backbone
     encoded = yield from encode_groups(empty, bench.groups, heldout=0.0)
     full = yield from full_model(bench, encoded, out)

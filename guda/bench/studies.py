@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import SCHEDULES
 from ..counterfactuals import load_set
 from ..diffusion import LoraWeights
 from ..scoring.differences import score_queries
 from ..scoring.elbo import Query
 from ..settings import digest
 from ..steps import Steps
+from ..variants import SCHEDULES
 from . import agreement
 from .benchmark import Benchmark, Method, Model, Questions
 from .compare import Figure

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from ..errors import one_line
 from ..version import __version__
 from . import arguments, attribute, bench, demo, groups, unlearn
-from .output import Progress
+from .output import Progress, say
 from .stopping import Terminated, terminable
 
 __all__ = ["Progress", "main"]
@@ -39,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         told = arguments.last_word(error)
         if told is None:
             raise
-        print(f"guda: {one_line(told)}", file=sys.stderr)
+        say(f"guda: {one_line(told)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
+        say("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
 
 

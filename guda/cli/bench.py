@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..files.destination import check_folder
 from . import arguments
-from .output import Progress
+from .output import Progress, say
 
 
 def add(commands) -> None:
@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
         result = drain(run(bench, out, args.split), progress)
     path = report.save(result, out / args.split)
     if args.json:
-        print(json.dumps(report.to_dict(result), indent=2))
+        say(json.dumps(report.to_dict(result), indent=2))
         return 0
-    print(report.to_markdown(result))
-    print(f"Results: {path}")
+    say(report.to_markdown(result))
+    say(f"Results: {path}")
     return 0

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from . import arguments
+from .output import say
 
 
 def add(commands) -> None:
@@ -27,5 +28,5 @@ def run(args: argparse.Namespace) -> int:
     groups = load_folder(args.folder, template=args.template)
     check_pictures(groups)
     told = json.dumps(telling.to_dict(groups), indent=2) if args.json else telling.to_text(groups)
-    print(told)
+    say(told)
     return 0

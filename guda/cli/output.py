@@ -7,7 +7,13 @@ import sys
 import time
 from typing import TextIO
 
+from ..escape import visible
 from ..steps import Step
+
+
+def say(text: object, file: TextIO | None = None) -> None:
+    """Prints `text`, in which names may stand that would do something to a terminal."""
+    print(visible(str(text)), file=file)
 
 
 def finish(attribution, report, as_json: bool) -> None:
@@ -15,10 +21,10 @@ def finish(attribution, report, as_json: bool) -> None:
     from ..report import to_dict, to_markdown
 
     if as_json:
-        print(json.dumps(to_dict(attribution), indent=2))
+        say(json.dumps(to_dict(attribution), indent=2))
         return
-    print(to_markdown(attribution))
-    print(f"Report: {report.html}")
+    say(to_markdown(attribution))
+    say(f"Report: {report.html}")
 
 
 def tell(steps, as_json: bool, told: str = "") -> int:
@@ -28,7 +34,7 @@ def tell(steps, as_json: bool, told: str = "") -> int:
     progress = Progress(told)
     plan = drain(steps, lambda step: progress(step) if step.warning else progress.begin())
     progress.begin()
-    print(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
+    say(json.dumps(plan.as_dict(), indent=2) if as_json else plan)
     return 0
 
 
@@ -56,7 +62,7 @@ class Progress:
 
     def begin(self) -> None:
         if self._told:
-            self._stream.write(f"{self._told}\n")
+            self._stream.write(f"{visible(self._told)}\n")
             self._told = ""
 
     def __call__(self, step: Step) -> None:
@@ -67,13 +73,17 @@ class Progress:
                 return
             self._said.add(step.warning)
             clear = "\r\x1b[K" if self._live and self._last else ""
-            self._stream.write(f"{clear}guda: {step}\n")
+            self._stream.write(f"{clear}guda: {_line(step)}\n")
             return
         if self._live:
             if now - self._shown > 0.1 or step.done == step.total:
-                self._stream.write(f"\r\x1b[K{step}")
+                self._stream.write(f"\r\x1b[K{_line(step)}")
                 self._stream.flush()
                 self._shown = now
         elif place != self._last:
-            self._stream.write(f"[{now - self._started:5.1f} s] {step}\n")
+            self._stream.write(f"[{now - self._started:5.1f} s] {_line(step)}\n")
         self._last = place
+
+
+def _line(step: Step) -> str:
+    return visible(str(step), keep="")

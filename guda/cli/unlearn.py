@@ -6,10 +6,10 @@ import argparse
 import json
 
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line
 from ..files.destination import check_folder
 from . import arguments, model, options, output
-from .output import Progress
+from .output import Progress, say
 
 
 def add(commands) -> None:
@@ -97,9 +97,9 @@ def run(args: argparse.Namespace) -> int:
             {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries
         ]
         told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
-        print(json.dumps(told, indent=2))
+        say(json.dumps(told, indent=2))
         return 0
     for entry in made.entries:
         state = "passed" if entry.gate.passed else "REFUSED"
-        print(f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}")
+        say(one_line(f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}", 10_000))
     return 0

@@ -21,9 +21,9 @@ from ..scoring import explains
 from ..scoring.elbo import Query
 from ..settings import digest
 from ..steps import Heard, Step, Steps, about, warn
-from ..unlearning import Unlearned, resume, unlearn_group
+from ..unlearning import resume
 from ..unlearning.gate import MOST
-from ..unlearning.train import check_needs
+from ..unlearning.train import Unlearned, check_needs, unlearn_group
 from ..version import __version__
 from .lora_file import is_whole, save_file, set_damaged_aside
 from .manifest import read_manifest, save_manifest

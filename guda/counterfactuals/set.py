@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ..diffusion import Backbone, LoraWeights
 from ..errors import CounterfactualError
 from ..settings import digest
@@ -97,8 +99,9 @@ class CounterfactualSet:
                     "more steps or another lr, or leave the style out."
                 )
 
-    def load(self, entry: Entry, backbone: Backbone) -> LoraWeights:
-        """Read one LoRA. Raises CounterfactualError when it is missing, damaged or foreign."""
+    def read(self, entry: Entry) -> dict[str, Tensor]:
+        """The tensors of one file. Raises CounterfactualError where it is missing or damaged, or
+        another than the manifest says."""
         path = self.path(entry)
         tensors, metadata = read_file(path)
         if metadata.get("guda.base_fingerprint") != self.fingerprint:
@@ -112,9 +115,15 @@ class CounterfactualSet:
                 "says, as when two runs share one folder; unlearn the style again, or load the "
                 "set again."
             )
+        return tensors
+
+    def load(self, entry: Entry, backbone: Backbone) -> LoraWeights:
+        """Read one LoRA. Raises CounterfactualError as `read` does, or when it is foreign."""
+        tensors = self.read(entry)
         try:
             return backbone.lora_from_file(tensors)
         except CounterfactualError as error:
             raise CounterfactualError(
-                f"The counterfactual {path} cannot be used: {error}. Unlearn the style again."
+                f"The counterfactual {self.path(entry)} cannot be used: {error}. Unlearn the style "
+                "again."
             ) from None

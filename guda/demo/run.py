@@ -9,6 +9,7 @@ from pathlib import Path
 from .. import report
 from ..backbone.files.load import DEMO, load
 from ..config import ElboConfig, SampleConfig
+from ..files.temporary import sweep
 from ..groups.draw import draw
 from ..groups.pictures import save_png
 from ..jobs.attribute import AttributeRequest, attribute
@@ -30,6 +31,7 @@ def run_demo(out: Path, on_step: Callable[[Step], None] | None = None) -> DemoRe
     made = drain(unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")), on_step)
     asked = prompts()
     drawn = drain(draw(backbone, asked, SampleConfig(seed=1)), on_step)
+    sweep(out / "pictures")
     for prompt, picture in zip(asked, drawn, strict=True):
         save_png(picture, out / "pictures" / f"{prompt}.png")
     request = AttributeRequest(

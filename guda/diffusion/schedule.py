@@ -70,6 +70,19 @@ class NoiseSchedule:
             return (x_t - signal * prediction) / noise
         raise ValueError(f"prediction type {kind!r} is none of {', '.join(PREDICTIONS)}")
 
+    def posterior_weights(self, x_t: Tensor, t: Tensor, candidates: Tensor) -> Tensor:
+        """(n, K) float32: how likely x_t (n, c, h, w) came from each of (n, K, c, h, w)."""
+        gamma, sigma = self.scales(t, x_t)
+        gap = (x_t[:, None] - gamma[:, None] * candidates).flatten(2).square().sum(2)
+        return torch.softmax(-gap / (2 * sigma.view(-1, 1).square()), 1)
+
+    def posterior_eps(self, x_t: Tensor, t: Tensor, candidates: Tensor) -> Tensor:
+        """The noise that the best denoiser would predict if only the candidates existed."""
+        gamma, sigma = self.scales(t, x_t)
+        weight = self.posterior_weights(x_t, t, candidates)
+        x0 = (weight[..., None, None, None] * candidates).sum(1)
+        return (x_t - gamma * x0) / sigma
+
     def to_x0(self, eps: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
         """The clean picture that a noise estimate implies."""
         signal, noise = self.scales(t, x_t)

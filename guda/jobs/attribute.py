@@ -95,9 +95,7 @@ class AttributeWork:
     def evaluations(self) -> int:
         """Noisy pictures through the UNet, but for the look at the model."""
         config, length = self.request.config, self.request.backbone.schedule.length
-        points = config.evaluations
-        if config.schedule == "importance":
-            points += len(allocation.log(config.pilot, length, config.seed))
+        points = allocation.evaluations(config, length)
         return len(self) * points * (len(self.loras) + 1)
 
     @keeps_warnings
@@ -163,8 +161,8 @@ class AttributeWork:
         request, groups = self.request, self.request.counterfactuals.names
         images = []
         for i, (name, prompt) in enumerate(zip(request.names, self.prompts, strict=True)):
-            scores, verdict = score(groups, found.contributions[i], request.config.confidence)
-            images.append(ImageScores(name, prompt, verdict, scores, float(found.elbo[i])))
+            scores, outcome = score(groups, found.contributions[i], request.config.confidence)
+            images.append(ImageScores(name, prompt, outcome, scores, float(found.elbo[i])))
         i, k, p = found.contributions.shape
         profile = torch.from_numpy(found.contributions.reshape(i, k, p // 2, 2).sum(-1))
         return Attribution(

@@ -18,8 +18,8 @@ from ..scoring import explains
 from ..scoring.elbo import Query
 from ..steps import Step, Steps, about, keeps_warnings
 from ..unlearning.gate import LEVELS, MOST
-from ..unlearning.operators import EVALUATIONS
 from ..unlearning.recipe import recommended
+from ..variants import OPERATORS
 from .plan import Plan
 
 MOST_CHECKED = explains.MOST * len(explains.LEVELS)
@@ -187,7 +187,7 @@ class UnlearnWork:
     def _per_step(self) -> int:
         config = self.request.recipe
         n, m = config.batch_size, config.retain_batch_size
-        return EVALUATIONS[config.operator](n, m, self.request.backbone.conditional)
+        return OPERATORS[config.operator].evaluations(n, m, self.request.backbone.conditional)
 
     def _of_gate(self, group: Group) -> int:
         share = self.request.recipe.heldout

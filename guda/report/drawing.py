@@ -14,6 +14,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from ..escape import visible
+
 # opaque near-white paper reads on light and on dark canvases
 PAPER, INK, FAINT, HAIRLINE = "#fbfaf7", "#23272e", "#646c78", "#dcdad4"
 # Okabe & Ito (2008): told apart with every common colour blindness
@@ -133,7 +135,7 @@ class Canvas:
 
     def fit(self, text: str, size: float, room: float, *, bold: bool = False) -> str:
         """`text` on one line, its end replaced by an ellipsis where it is wider than `room`."""
-        text = " ".join(text.split())[:400]
+        text = visible(" ".join(text.split())[:400])
         if self.width_of(text, size, bold=bold) <= room:
             return text
         low, high = 0, len(text)  # the longest prefix that fits

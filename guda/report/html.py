@@ -13,13 +13,15 @@ from typing import Any
 from PIL import Image
 
 from ..config import ElboConfig
-from ..scoring.verdict import NONE, UNDECIDED, Attribution, ImageScores, Score
+from ..escape import visible
+from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
 from . import heatmap, wording
 from .theme import CSS
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser holds us to it
 )
+UNNAMED = {Outcome.NONE: "None of these", Outcome.UNDECIDED: "Too close to call"}
 BARS = 16  # most bars in a noise-level profile
 PHOTO = 440  # longer side of a picture, pixels: twice its width on the page
 
@@ -72,10 +74,10 @@ def _overview(attribution: Attribution) -> str:
     items = []
     for i, image in enumerate(attribution.images):
         thumbnail = _img(heatmap.to_image(attribution.pictures[i], 112), "")
-        said = {NONE: "None of these", UNDECIDED: "Too close to call"}.get(image.verdict)
+        said = UNNAMED.get(image.outcome) or f"<q>{_text(image.scores[0].group)}</q>"
         items.append(
-            f'<li><a href="#picture-{i + 1}">{thumbnail}<span><b>{said or _text(image.verdict)}'
-            f"</b><small>{_text(image.image)}</small></span></a></li>"
+            f'<li><a href="#picture-{i + 1}">{thumbnail}<span><b>{said}</b>'
+            f"<small>{_text(image.image)}</small></span></a></li>"
         )
     return f'<ul class="overview">{"".join(items)}</ul>'
 
@@ -83,7 +85,8 @@ def _overview(attribution: Attribution) -> str:
 def _section(attribution: Attribution, index: int, top: int) -> str:
     image, unit = attribution.images[index], wording.unit(attribution)
     photo = _img(heatmap.to_image(attribution.pictures[index], PHOTO), image.prompt or image.image)
-    prompt = f"<blockquote>{escape(image.prompt)}</blockquote>" if image.prompt.strip() else ""
+    said = escape(visible(image.prompt.strip()))
+    prompt = f"<blockquote>{said}</blockquote>" if said else ""
     head, tail = wording.verdict_parts(image, unit, _strong)
     return f"""<section class="card" id="picture-{index + 1}">
 <div class="intro">{photo}<div><h2>{_text(image.image)}</h2>
@@ -148,7 +151,8 @@ def _maps(attribution: Attribution, index: int, top: int) -> str:
         "</figure>"
         for o in drawn
     ]
-    noise = " No style clears zero here, so expect mostly noise." if image.verdict == NONE else ""
+    none = image.outcome == Outcome.NONE
+    noise = " No style clears zero here, so expect mostly noise." if none else ""
     end = wording.number(scale, fine)
     legend = _img(heatmap.ramp(380, 12), "from violet over grey to orange")
     return f"""<h3>Where in the picture</h3>

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from typing import Any
 
+from ..escape import for_cell, for_markdown
 from ..scoring.verdict import Attribution, ImageScores, Score
 from . import wording
 
@@ -52,6 +52,7 @@ def _image(attribution: Attribution, index: int) -> dict[str, Any]:
         "image": image.image,
         "prompt": image.prompt,
         "verdict": image.verdict,
+        "outcome": image.outcome.value,
         "elbo": image.elbo,
         "scores": [_score(attribution, index, score) for score in image.scores],
     }
@@ -76,7 +77,7 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
 
 def to_markdown(attribution: Attribution) -> str:
     """One section per picture: verdict, table, and what the score means."""
-    warnings = [f"> **Warning:** {_inline(text)}" for text in attribution.warnings]
+    warnings = [f"> **Warning:** {for_markdown(text)}" for text in attribution.warnings]
     sections = [_section(attribution, image) for image in attribution.images]
     return "\n\n".join(["# Style attribution", *warnings, *sections]) + "\n"
 
@@ -84,10 +85,10 @@ def to_markdown(attribution: Attribution) -> str:
 def _section(attribution: Attribution, image: ImageScores) -> str:
     unit = wording.unit(attribution)
     decimals = wording.digits_of(image)
-    sentence = wording.verdict_sentence(image, unit, lambda name: f"**{_inline(name)}**")
-    lines = [f"## {_inline(image.image)}", ""]
+    sentence = wording.verdict_sentence(image, unit, lambda name: f"**{for_markdown(name)}**")
+    lines = [f"## {for_markdown(image.image)}", ""]
     if image.prompt.strip():
-        lines += [f"Prompt: *{_inline(image.prompt)}*", ""]
+        lines += [f"Prompt: *{for_markdown(image.prompt)}*", ""]
     lines += [
         sentence,
         "",
@@ -98,13 +99,8 @@ def _section(attribution: Attribution, image: ImageScores) -> str:
         delta = wording.number(score.delta, decimals, signed=True)
         span = wording.span(score.low, score.high, decimals)
         share = wording.percent(score.share)
-        lines.append(f"| {score.rank} | {_inline(score.group)} | {delta} | {span} | {share} |")
+        lines.append(f"| {score.rank} | {for_markdown(score.group)} | {delta} | {span} | {share} |")
     return "\n".join([*lines, "", wording.MEANING])
-
-
-def _inline(text: str) -> str:
-    """`text` on one line, with what Markdown or HTML would read as markup escaped."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", wording.plain(text))
 
 
 def to_csv(attribution: Attribution) -> str:
@@ -113,15 +109,8 @@ def to_csv(attribution: Attribution) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for image in attribution.images:
-        shared = [_cell(text) for text in (image.image, image.prompt, image.verdict)]
+        shared = [for_cell(text) for text in (image.image, image.prompt, image.verdict)]
         for s in image.scores:
             numbers = finite([s.delta, s.stderr, s.low, s.high, s.rank, s.share])
-            writer.writerow([*shared, _cell(s.group), *numbers])
+            writer.writerow([*shared, for_cell(s.group), *numbers])
     return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A text cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")  # csv leaves a bare CR unquoted
-    risky = text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] == "\t"
-    return "'" + text if risky else text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from ..scoring.verdict import NONE, UNDECIDED, Attribution, ImageScores
+from ..escape import visible
+from ..scoring.verdict import Attribution, ImageScores, Outcome
 
 MEANING = (
     "The score estimates what this model's fit to the picture would lose had it been trained "
@@ -17,8 +18,8 @@ NAMED = 3  # contenders that an undecided verdict spells out
 
 
 def plain(name: str) -> str:
-    """A name on one line, as it is written."""
-    return " ".join(name.split())
+    """A name on one line, as it is written; what would not be seen of it is spelled out."""
+    return visible(" ".join(name.split()))
 
 
 def unit(attribution: Attribution) -> str:
@@ -63,32 +64,34 @@ def percent(share: float) -> str:
 
 def contenders(image: ImageScores) -> tuple[str, ...]:
     """The groups that a verdict points at: one, several that overlap the leader, or none."""
-    if image.verdict == NONE:
+    if image.outcome == Outcome.NONE:
         return ()
-    if image.verdict == UNDECIDED:
-        return tuple(s.group for s in image.scores if s.high >= image.scores[0].low)
-    return (image.verdict,)
+    leader = image.scores[0]
+    if image.outcome == Outcome.UNDECIDED:
+        return tuple(s.group for s in image.scores if s.high >= leader.low)
+    return (leader.group,)
 
 
 def verdict_parts(
     image: ImageScores, unit: str, name: Callable[[str], str] = plain
 ) -> tuple[str, str]:
     """The verdict as a headline and its explanation; `name` marks up a group's name."""
-    if image.verdict == NONE:
+    if image.outcome == Outcome.NONE:
         return (
             "None of the tested styles made a measurable difference",
             "even the leader's interval does not clear zero.",
         )
-    if image.verdict == UNDECIDED:
+    if image.outcome == Outcome.UNDECIDED:
         names = [name(group) for group in contenders(image)]
         if len(names) > NAMED:
             names[NAMED - 1 :] = [f"{len(names) - NAMED + 1} more"]
         listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
         return f"Too close to call between {listed}", "raise the evaluations to separate them."
-    lost = number(image[image.verdict].delta, digits_of(image))
+    leader = image.scores[0]
+    lost = number(leader.delta, digits_of(image))
     lost = f"{lost} nats" if unit == "nats" else f"{lost} in {unit}"
     return (
-        f"Leaning on {name(image.verdict)}",
+        f"Leaning on {name(leader.group)}",
         f"without it the model would fit this picture worse by {lost}.",
     )
 

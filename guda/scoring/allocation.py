@@ -2,19 +2,21 @@
 
 Every schedule gives strata of timesteps with two points each. A point in a stratum of L timesteps
 weighs L / 2, so the weighted sum estimates the sum over all t = 1 ... T-1, and the difference of a
-stratum's two points measures its error (`attribution.interval`).
+stratum's two points measures its error (`verdict.interval`).
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from ..config import ElboConfig
 from ..diffusion.noise import generator
+from ..variants import SCHEDULES
 from .elbo import Points
+
+Profile = tuple[np.ndarray, np.ndarray]
+"""(m,) increasing timesteps of a pilot, and the root mean square of the term's difference there."""
 
 
 def uniform(n: int, length: int, seed: int) -> Points:
@@ -32,9 +34,6 @@ def log(n: int, length: int, seed: int) -> Points:
     """n / 2 strata evenly spaced in log t, two random timesteps in each."""
     edges = np.geomspace(1, length, n // 2 + 1)
     return stratified(edges, n, length, seed)
-
-
-SCHEDULES: dict[str, Callable[[int, int, int], Points]] = {"uniform": uniform, "log": log}
 
 
 def from_profile(t: np.ndarray, spread: np.ndarray, n: int, length: int, seed: int) -> Points:
@@ -80,9 +79,21 @@ def stratified(edges: np.ndarray, n: int, length: int, seed: int) -> Points:
     return Points(times, _draws(times), weight, strata)
 
 
-def points(config: ElboConfig, length: int) -> Points:
-    """The points of a schedule that needs no pilot."""
-    return SCHEDULES[config.schedule](config.evaluations, length, config.seed)
+def pilot(config: ElboConfig, length: int) -> Points | None:
+    """The points of the short run before the others, if the schedule needs one."""
+    if not SCHEDULES[config.schedule].needs_pilot:
+        return None
+    return log(config.pilot, length, config.seed)
+
+
+def points(config: ElboConfig, length: int, profile: Profile | None = None) -> Points:
+    """The points of the schedule. profile: what the pilot found, where the schedule needs one."""
+    return SCHEDULES[config.schedule](config.evaluations, length, config.seed, profile)
+
+
+def evaluations(config: ElboConfig, length: int) -> int:
+    """UNet evaluations per picture and model, the pilot's among them."""
+    return config.evaluations + len(pilot(config, length) or ())
 
 
 def _draws(t: torch.Tensor) -> torch.Tensor:

@@ -39,14 +39,12 @@ def score_queries(
 
     room: how many noisy pictures go through the UNet at once; by default `config.batch_size`.
     """
-    spent = 0
-    if config.schedule == "importance":
-        pilot = allocation.log(config.pilot, backbone.schedule.length, config.seed)
+    length, spent, profile = backbone.schedule.length, 0, None
+    pilot = allocation.pilot(config, length)
+    if pilot is not None:
         first = yield from differences(backbone, loras, query, pilot, config, room)
-        points = _from_pilot(first, config, backbone.schedule.length)
-        spent = first.unet_evaluations
-    else:
-        points = allocation.points(config, backbone.schedule.length)
+        profile, spent = _profile(first), first.unet_evaluations
+    points = allocation.points(config, length, profile)
     found = yield from differences(backbone, loras, query, points, config, room)
     return Differences(
         found.contributions, found.maps, found.elbo, points, spent + found.unet_evaluations
@@ -93,8 +91,8 @@ def differences(
     return Differences(contributions, maps, elbo, points, total)
 
 
-def _from_pilot(pilot: Differences, config: ElboConfig, length: int) -> Points:
-    """Strata from the root mean square of the pilot's differences per timestep."""
+def _profile(pilot: Differences) -> allocation.Profile:
+    """The root mean square of the pilot's differences per timestep."""
     points = pilot.points
     per_step = pilot.contributions / points.weight.numpy()  # (I, K, P)
     pairs = per_step.reshape(*per_step.shape[:2], -1, 2)
@@ -102,4 +100,4 @@ def _from_pilot(pilot: Differences, config: ElboConfig, length: int) -> Points:
     spread = np.sqrt(((pairs / scale.mean(axis=2, keepdims=True)) ** 2).mean(axis=(0, 1, 3)))
     centres = np.array([(first * last) ** 0.5 for first, last in points.strata])
     centres, index = np.unique(centres, return_index=True)
-    return allocation.from_profile(centres, spread[index], config.evaluations, length, config.seed)
+    return centres, spread[index]

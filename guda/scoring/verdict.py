@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from scipy.special import stdtrit
 from torch import Tensor
 
-NONE = "none of these"
-UNDECIDED = "undecided"
+
+class Outcome(Enum):
+    """What can be said of a picture; apart from the names of styles, which may be any words."""
+
+    STYLE = "style"  # the first score's
+    NONE = "none"  # no interval lies above zero
+    UNDECIDED = "undecided"  # the leader's interval overlaps that of the next
+
+
+SAID = {Outcome.NONE: "none of these", Outcome.UNDECIDED: "undecided"}
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,20 @@ class ImageScores:
 
     image: str
     prompt: str
-    verdict: str  # a group's name, NONE or UNDECIDED
+    outcome: Outcome
     scores: tuple[Score, ...]
     elbo: float  # the full model's ELBO without its constant terms, nats
+
+    @property
+    def verdict(self) -> str:
+        """The leader's name, "none of these" or "undecided".
+
+        A style that is called one of the latter is told apart: 'the style "undecided"'.
+        """
+        if self.outcome in SAID:
+            return SAID[self.outcome]
+        name = self.scores[0].group
+        return f'the style "{name}"' if _letters(name) in map(_letters, SAID.values()) else name
 
     def __getitem__(self, group: str) -> Score:
         return next(s for s in self.scores if s.group == group)
@@ -82,23 +103,27 @@ def interval(
     return contributions.sum(-1), stderr, stdtrit(freedom, (1 + confidence) / 2) * stderr
 
 
-def verdict(scores: Sequence[Score]) -> str:
-    """The leader's name, unless nothing helped or the leader is not clear of the next.
+def _letters(name: str) -> str:
+    """What a reader takes in of a name: no case, no spaces, no signs."""
+    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c.isalnum())
 
-    `scores` come best first. "none of these": no interval lies above zero. "undecided": the
-    leader's interval overlaps that of the next.
+
+def outcome(scores: Sequence[Score]) -> Outcome:
+    """STYLE, unless nothing helped or the leader is not clear of the next.
+
+    `scores` come best first.
     """
     if scores[0].low <= 0:
-        return NONE
+        return Outcome.NONE
     if len(scores) > 1 and scores[0].low <= scores[1].high:
-        return UNDECIDED
-    return scores[0].group
+        return Outcome.UNDECIDED
+    return Outcome.STYLE
 
 
 def score(
     groups: Sequence[str], contributions: np.ndarray, confidence: float
-) -> tuple[tuple[Score, ...], str]:
-    """Scores (best first) and verdict of one picture from (K, 2 S) weighted contributions.
+) -> tuple[tuple[Score, ...], Outcome]:
+    """Scores (best first) and outcome of one picture from (K, 2 S) weighted contributions.
 
     Ties keep the groups' order by name, so that the order of groups never changes a result.
     """
@@ -117,4 +142,4 @@ def score(
         )
         for rank, k in enumerate(order, 1)
     )
-    return scores, verdict(scores)
+    return scores, outcome(scores)

@@ -1,53 +1,53 @@
 """Anchors: the condition that a forget prompt is redirected to (GUDA-C).
 
-A strategy is a function (context, forget example, generator) -> the anchor's prompt.
+A strategy is a function (context, forget example, generator) -> the anchor's prompt. To add one,
+write the function here under `ANCHORS.add`; what it may look at is `context.AnchorContext`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from ..config import UnlearnConfig
-from ..diffusion import Backbone
 from ..errors import GroupsError
-from ..groups import Example, Group, StyleGroups
+from ..settings import setting
+from ..variants import ANCHORS
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+    from ..groups import Example
+    from .context import AnchorContext
+
+SIMILARITY = {
+    "anchor_beta": setting(
+        2.0, "awss: sharpness of the preference for similar styles.", low=-100.0, high=100.0
+    ),
+    "anchor_eta": setting(
+        0.3, "awss: share of anchors drawn evenly from all other styles.", low=0.0, high=1.0
+    ),
+}
 
 
-@dataclass(frozen=True)
-class AnchorContext:
-    """What a strategy may look at: the group to forget, the others, how alike their styles are."""
-
-    group: Group
-    others: tuple[Group, ...]
-    weights: Tensor  # (others,) probability of each other style under AWSS
-    by_content: dict[str, tuple[str, ...]]  # content -> prompts of retain pictures that show it
-
-
-Strategy = Callable[[AnchorContext, Example, torch.Generator], str]
-
-
-def awss(context: AnchorContext, example: Example, rng: torch.Generator) -> str:
+@ANCHORS.add("same content in another style, drawn by style similarity", settings=SIMILARITY)
+def awss(context: AnchorContext, example: Example, rng: Generator) -> str:
     """Anchor-weighted style sampling: the same content in a retain style drawn by similarity."""
-    index = int(torch.multinomial(context.weights, 1, generator=rng))
-    return example.prompt(context.others[index].style)
+    return example.prompt(context.similar(rng).style)
 
 
-def uniform(context: AnchorContext, example: Example, rng: torch.Generator) -> str:
+@ANCHORS.add("in any other style")
+def uniform(context: AnchorContext, example: Example, rng: Generator) -> str:
     """The same content in any retain style."""
-    index = int(torch.randint(len(context.others), (1,), generator=rng))
-    return example.prompt(context.others[index].style)
+    return example.prompt(context.any_of(context.others, rng).style)
 
 
-def style_removed(context: AnchorContext, example: Example, rng: torch.Generator) -> str:
+@ANCHORS.add("without a style")
+def style_removed(context: AnchorContext, example: Example, rng: Generator) -> str:
     """The content alone."""
     return example.styleless()
 
 
-def matched_retain(context: AnchorContext, example: Example, rng: torch.Generator) -> str:
+@ANCHORS.add("the caption of a retain picture with the same content")
+def matched_retain(context: AnchorContext, example: Example, rng: Generator) -> str:
     """The caption of a retain picture that shows the same content."""
     prompts = context.by_content.get(example.content)
     if not prompts:
@@ -56,45 +56,4 @@ def matched_retain(context: AnchorContext, example: Example, rng: torch.Generato
             f"{example.content!r}, which no other group shows, so it has no matched_retain anchor; "
             "choose the anchor awss, uniform or style_removed."
         )
-    return prompts[int(torch.randint(len(prompts), (1,), generator=rng))]
-
-
-STRATEGIES: dict[str, Strategy] = {
-    "awss": awss,
-    "uniform": uniform,
-    "style_removed": style_removed,
-    "matched_retain": matched_retain,
-}
-
-
-def style_weights(style: Tensor, others: Tensor, beta: float, eta: float) -> Tensor:
-    """(1 - eta) softmax(beta cos(style, others)) + eta uniform (Murata et al. 2026, AWSS).
-
-    style: (d,), others: (m, d). Returns (m,) float64 that sums to 1.
-    """
-    cosine = torch.cosine_similarity(style.double()[None], others.double(), dim=-1)
-    return (1 - eta) * torch.softmax(beta * cosine, 0) + eta / len(others)
-
-
-def style_embedding(backbone: Backbone, group: Group) -> Tensor:
-    """(d,): the mean text embedding over the group's descriptors and their tokens."""
-    embeds = backbone.encode_prompts(list(group.descriptors)).repeated()
-    return embeds.float().mean((0, 1)).cpu()
-
-
-def context(
-    backbone: Backbone, groups: StyleGroups, group: Group, config: UnlearnConfig
-) -> AnchorContext:
-    """Everything the strategies need to unlearn `group`."""
-    others = tuple(sorted(groups.others(group.name), key=lambda g: g.name))
-    embeddings = torch.stack([style_embedding(backbone, g) for g in others])
-    weights = style_weights(
-        style_embedding(backbone, group), embeddings, config.anchor_beta, config.anchor_eta
-    )
-    by_content: dict[str, list[str]] = {}
-    for other in others:
-        for example in other.examples:
-            by_content.setdefault(example.content, []).append(example.prompt(other.style))
-    return AnchorContext(
-        group, others, weights, {content: tuple(p) for content, p in by_content.items()}
-    )
+    return context.any_of(prompts, rng)

@@ -6,7 +6,7 @@ and no random state needs saving.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,11 @@ from ..diffusion.noise import generator
 from ..diffusion.schedule import NoiseSchedule
 from ..groups import Example
 from ..groups.encode import EncodedGroup, PromptTable
-from .anchors import STRATEGIES, AnchorContext
+from ..variants import ANCHORS
+from .context import AnchorContext
+
+Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""(x_t, t, condition) -> eps_hat."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,35 @@ class Batch:
         batch = self.whole or self
         return batch.x0[: batch.n]
 
+    def teacher(self, full: Predict) -> Tensor:
+        """The full model's answers, to the anchors and to the retain rows' whole captions."""
+        with torch.no_grad():
+            return full(self.x_t, self.t, self.teacher_condition)
+
+    def ask(self, full: Predict, condition: Conditioning) -> Tensor:
+        """The full model's answers on the forget rows, to one condition each."""
+        with torch.no_grad():
+            return full(self.x_t[: self.n], self.t[: self.n], condition)
+
+    def losses(self, student: Predict, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squared errors of the student's answers, on the forget and on the retain rows."""
+        eps_hat = student(self.x_t, self.t, self.condition)
+        error = (eps_hat - target.to(eps_hat.device)).square().mean(dim=(1, 2, 3))
+        return _mean(error[: self.n]), _mean(error[self.n :])
+
+    def forget_rows(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x_t, t, eps and neighbours of the forget rows."""
+        if self.neighbours is None:
+            raise ValueError("this operator needs the batch's nearest retain pictures")
+        x_t, t, eps = (x[: self.n].to(device) for x in (self.x_t, self.t, self.eps))
+        return x_t, t, eps, self.neighbours.to(device)
+
+    @property
+    def says_nothing(self) -> Tensor:
+        """(n,) bool: which forget rows' prompts are the empty prompt."""
+        own = self.condition.take(range(self.n))
+        return own.equal(self.empty_condition)
+
     def parts(self, rows: int) -> Iterator[Batch]:
         """Of at most `rows` rows each, in order."""
         if rows >= len(self):
@@ -86,6 +119,11 @@ class Batch:
                 conditional=self.conditional,
                 whole=self,
             )
+
+
+def _mean(error: Tensor) -> Tensor:
+    """0 without rows, as a part of a step may have none of one kind."""
+    return error.mean() if len(error) else error.sum()
 
 
 def timesteps(n: int, length: int, kind: str, rng: torch.Generator) -> Tensor:
@@ -112,7 +150,7 @@ def plan_step(
 ) -> StepPlan:
     rng = generator("step", config.seed, context.group.name, step)
     own = encoded[context.group.name]
-    strategy = STRATEGIES[config.anchor]
+    strategy = ANCHORS[config.anchor]
     forget = torch.randint(len(own.train), (config.batch_size,), generator=rng).tolist()
     examples = [own.train[i] for i in forget]
     retain = []

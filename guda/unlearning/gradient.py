@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..config import UnlearnConfig
 from ..diffusion import Backbone, training_attention
 from ..diffusion.room import Room
-from .batches import Batch
-from .operators import Operator, Predict
+from ..variants import Operator
+from .batches import Batch, Predict
 
 LARGEST_SCALE = 2.0**16
 PATIENCE = 200  # good steps until the scale is raised again

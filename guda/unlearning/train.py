@@ -19,13 +19,12 @@ from ..errors import ConfigError, DivergedError, OutOfMemoryError
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup, PromptTable
 from ..steps import Step, Steps
+from ..variants import OPERATORS
 from . import resume
-from .anchors import AnchorContext
-from .anchors import context as anchor_context
 from .batches import make_batch, nearest_retain, plan_step
+from .context import AnchorContext, anchor_context
 from .gate import Gate, measure
 from .gradient import LossScale, gradient
-from .operators import NEED_NEIGHBOURS, NEED_PROMPTS, OPERATORS
 from .resume import Loss
 
 
@@ -59,10 +58,11 @@ def unlearn_group(
     the parts add up to that of the whole, and when memory runs out the parts become smaller.
     """
     check_needs(backbone, config)
+    operator = OPERATORS[config.operator]
     fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
     anchors = anchor_context(backbone, groups, groups[name], config)
     neighbours = None
-    if config.operator in NEED_NEIGHBOURS:
+    if operator.needs_neighbours:
         neighbours = nearest_retain(encoded, name, config.neighbours)
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
@@ -91,7 +91,7 @@ def unlearn_group(
 
 def check_needs(backbone: Backbone, config: UnlearnConfig) -> None:
     """Raises ConfigError for a recipe that needs what the model does not have."""
-    if config.operator in NEED_PROMPTS and not backbone.conditional:
+    if OPERATORS[config.operator].needs_prompts and not backbone.conditional:
         raise ConfigError(
             f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
             "takes none; choose retrack."

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "guda"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"errors", "files", "steps", "version", "settings", "config"}
+GROUND = {"errors", "escape", "files", "steps", "version", "settings", "variants", "config"}
 STAGES = GROUND | {"diffusion", "groups", "scoring", "budget"}
 METHOD = STAGES | {"unlearning", "counterfactuals"}
 FACES = METHOD | {"jobs", "report", "backbone"}

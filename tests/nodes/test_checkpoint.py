@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from guda.counterfactuals.lora_file import read_file
 from tools.comfy.client import Comfy, ComfyError, Result
 from tools.comfy.graphs import changed, node
 from tools.comfy.server import running_comfy
@@ -150,6 +154,39 @@ def test_strength_and_style(comfy: Comfy, small: str):
     assert "style is empty; give one of: Ink, Oil; or link an attribution" in empty.message
     other = comfy.run(changed(graph, "without", style="Dada"), timeout=TIMEOUT)
     assert "The style 'Dada' is not in" in other.message
+
+
+NAN = {"lora_unet_x.diff": torch.full((2, 2), torch.nan)}
+TAMPERED = {
+    "key": (lambda tensors, told: told.update({"guda.key": "other"}), "other pictures or settings"),
+    "model": (
+        lambda tensors, told: told.update({"guda.base_fingerprint": "other"}),
+        "was made from another base model",
+    ),
+    "finite": (lambda tensors, told: tensors.update(NAN), "values that are not finite"),
+    "half": (
+        lambda tensors, told: tensors.pop(next(k for k in tensors if "lora_down" in k)),
+        "is none of a whole layer's",
+    ),
+    "strange": (lambda tensors, told: tensors.update(x=torch.ones(1)), "its entry x of shape (1,)"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", TAMPERED)
+def test_a_tampered_file_leaves_no_style_out(comfy: Comfy, small: str, what: str):
+    """What attribution refuses, Without This Style refuses as well."""
+    change, said = TAMPERED[what]
+    folder = comfy.base / "models" / "loras" / "guda" / f"tampered-{what}"
+    shutil.copytree(folder.with_name("small"), folder)
+    tensors, told = read_file(folder / "ink.safetensors")
+    change(tensors, told)
+    save_file(tensors, folder / "ink.safetensors", told)
+    graph = only(native(small) | used(folder.name), "native", "set", "without")
+    graph["read"] = node("PreviewAny", source=["without", 1])
+    result = comfy.run(graph, timeout=TIMEOUT)
+    assert result.error["node_id"] == "without" and said in result.message, result.message
+    assert str(folder / "ink.safetensors") in result.message
 
 
 @pytest.mark.slow

@@ -44,6 +44,11 @@ def test_interrupted_unlearning_continues(comfy: Comfy, straight: Path):
     folder = set_folder(comfy, "stopped")
     left = {p.name for p in folder.iterdir()}
     assert left == {"noto-blob.resume", "noto-blob.resume.old"}
+    (folder / ".guda-0badf00d-1-0123456789ab.tmp").touch()  # as a killed run leaves one
+    loader = comfy.object_info("LoraLoader")["input"]["required"]["lora_name"][0]
+    listed = {Path(n.replace("\\", "/")).as_posix() for n in loader}
+    assert not [n for n in listed if n.startswith("guda/stopped/")], "no LoRA is finished yet"
+    assert "guda/straight/noto-blob.safetensors" in listed
     last = 2 * (max(values) // 2)
     kept = (
         rf"Kept: Noto Blob up to step ({last}|{last + 2}) of 16. Queue again to go on from there."

@@ -66,8 +66,8 @@ def loaded(set_name: str, model: str = "built-in demo") -> dict:
     }  # fmt: skip
 
 
-def test_folder_of_groups_is_read_and_watched(comfy: Comfy, tmp_path: Path):
-    root = style_folder(tmp_path / "styles", "Blue Period", "Cubism")
+def test_folder_of_groups_is_read_and_watched(comfy: Comfy):
+    root = style_folder(comfy.base / "input" / "watched", "Blue Period", "Cubism")
     result = comfy.run(folder_graph(root), timeout=TIMEOUT)
     (text,) = result.outputs["see"]["text"]
     assert text.splitlines()[0] == (
@@ -98,14 +98,14 @@ def test_the_built_in_example_is_there(comfy: Comfy):
     assert all("12 pictures" in line for line in text.splitlines())
 
 
-def test_one_group_is_not_enough(comfy: Comfy, tmp_path: Path):
-    root = style_folder(tmp_path / "styles", "Alone")
+def test_one_group_is_not_enough(comfy: Comfy):
+    root = style_folder(comfy.base / "input" / "alone", "Alone")
     message = failure(comfy, folder_graph(root), "groups")
     assert "Alone" in message and "add a second" in message
 
 
-def test_damaged_picture_is_named(comfy: Comfy, tmp_path: Path):
-    root = style_folder(tmp_path / "styles", "One", "Two")
+def test_damaged_picture_is_named(comfy: Comfy):
+    root = style_folder(comfy.base / "input" / "damaged", "One", "Two")
     damaged = root / "Two" / "cat-1.png"
     damaged.write_bytes(damaged.read_bytes()[:-40])
     message = failure(comfy, folder_graph(root), "groups")

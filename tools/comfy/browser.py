@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +19,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from .chromium import chromium
 from .client import PACK_FOLDER, PATIENCE, Comfy, ComfyError, Patience
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -63,18 +63,16 @@ LOOK_AT = """([left, top, scale]) => {
 }"""
 
 
-class NoChromiumError(Exception):
-    """There is no browser to test with."""
-
-
 @contextmanager
 def launched_chromium() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if path is None:
-        raise NoChromiumError("no Chromium on PATH: install it, e.g. `apt-get install chromium`")
+    """A headless Chromium. Raises NoChromiumError when there is none and none can be had."""
     with sync_playwright() as playwright:
+        path, extra = chromium(playwright)
         browser = playwright.chromium.launch(
-            executable_path=path, args=CHROMIUM_ARGS, timeout=OPEN_TIMEOUT
+            executable_path=path,
+            args=CHROMIUM_ARGS,
+            timeout=OPEN_TIMEOUT,
+            env={**os.environ, **extra} if extra else None,
         )
         try:
             yield browser

@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from .client import PACK_FOLDER, Comfy, ComfyError, Patience
 
@@ -131,9 +132,9 @@ def free_port() -> int:
 
 def server_environment() -> dict[str, str]:
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    threads = str(max(1, min(4, os.cpu_count() or 1)))
-    env.setdefault("OMP_NUM_THREADS", threads)
-    env.setdefault("MKL_NUM_THREADS", threads)
+    # One: the other core tests the method meanwhile, and threads that wait for each other crawl.
+    env.setdefault("OMP_NUM_THREADS", "1")
+    env.setdefault("MKL_NUM_THREADS", "1")
     return env | {
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
@@ -156,11 +157,12 @@ def running_comfy(
     pack: Path = PACK_ROOT,
     front_end: Path | None = None,
     options: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Comfy]:
     """Starts ComfyUI on `base` (made if need be), yields the client, stops the server.
 
     front_end: the static files of another front end than the one installed. options: more of
-    ComfyUI's command line.
+    ComfyUI's command line. environment: more variables.
     """
     home = find_comfyui()
     make_base(base, pack)
@@ -177,7 +179,7 @@ def running_comfy(
         process = subprocess.Popen(
             command,
             cwd=home,
-            env=server_environment(),
+            env={**server_environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -3,6 +3,14 @@
 
 import { t } from "./words.js"
 
+const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"' }
+
+/** The text of what nodes/runtime.py escaped for ComfyUI's own line of progress, which is HTML. */
+export const unescaped = (text) =>
+  String(text ?? "").replace(/&(?:(amp|lt|gt|quot)|#(?:x([\da-f]{1,5})|(\d{1,6})));/gi, (_, name, hex, code) =>
+    name ? ENTITIES[name.toLowerCase()] : String.fromCodePoint(parseInt(hex ?? code, hex ? 16 : 10)),
+  )
+
 export function make(tag, className = "", text = "", ...children) {
   const element = document.createElement(tag)
   if (className) element.className = className

@@ -12,7 +12,7 @@ from guda.groups import from_prompts
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.steps import drain
-from guda.unlearning.anchors import context
+from guda.unlearning.context import anchor_context
 
 from ...checkpoints import TINY, write, write_tokenizer
 
@@ -115,7 +115,7 @@ def drain_counts(steps):
 
 
 def test_anchors_compare_styles(sdxl, groups, recipe):
-    found = context(sdxl, groups, groups["dots"], recipe)
+    found = anchor_context(sdxl, groups, groups["dots"], recipe)
     assert found.weights.sum().item() == pytest.approx(1)
     assert len(found.weights) == len(groups) - 1
 

@@ -30,9 +30,9 @@ from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.scoring.differences import score_queries
 from guda.scoring.elbo import Query
 from guda.steps import drain
-from guda.unlearning import unlearn_group
 from guda.unlearning.gradient import LossScale
 from guda.unlearning.recipe import STABLE_DIFFUSION
+from guda.unlearning.train import unlearn_group
 
 CPU = torch.device("cpu")
 FULL = "CUDA out of memory. Tried to allocate 512.00 MiB.\nGPU 0 has a total capacity of 8 GiB."

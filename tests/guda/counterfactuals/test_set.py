@@ -216,6 +216,18 @@ def test_swapped_files_are_refused(backbone, groups, brief, tmp_path):
         made.load(made.entries[0], backbone)
 
 
+@pytest.mark.parametrize("slug", ["../outside", "a/b", "..", "/etc/passwd", "C:x", "A", "a\n", ""])
+def test_a_manifest_names_files_of_its_folder_alone(backbone, make_lora, make_set, tmp_path, slug):
+    made = make_set(tmp_path / "set", backbone, {"a": make_lora(backbone, 1.0)})
+    manifest = made.folder / MANIFEST
+    data = json.loads(manifest.read_text("utf-8"))
+    data["groups"][0]["slug"] = slug
+    manifest.write_text(json.dumps(data), "utf-8")
+    (tmp_path / "outside.safetensors").write_bytes(made.path(made.entries[0]).read_bytes())
+    with pytest.raises(CounterfactualError, match="slug"):
+        load_set(made.folder)
+
+
 def test_another_base_model_is_refused(backbone, other_model, groups, brief, tmp_path):
     made, _ = make(backbone, groups, brief, tmp_path / "set", ["dots"])
     before = stamps(tmp_path / "set")

@@ -12,7 +12,7 @@ from diffusers import UNet2DModel
 from guda.backbone.unconditional import Unconditional
 from guda.budget import footprint
 from guda.cli import main
-from guda.config import OPERATORS, ElboConfig, MemoryConfig, SampleConfig
+from guda.config import ElboConfig, MemoryConfig, SampleConfig
 from guda.diffusion.schedule import NoiseSchedule
 from guda.groups import from_prompts, parse_styles
 from guda.groups.pictures import save_png
@@ -22,6 +22,7 @@ from guda.jobs.plan import Plan, amount, duration
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.jobs.unlearn import survey as survey_unlearning
 from guda.steps import drain
+from guda.variants import OPERATORS
 
 
 class Counter:

@@ -64,8 +64,8 @@ def sample(
         halves = (deltas[:, None] * WEIGHTS)[..., None].repeat(2, -1) / 2
         halves += np.stack([spread, -spread], -1)
         contributions = halves.reshape(len(groups), -1)
-        scores, verdict = score(groups, contributions, confidence)
-        images.append(ImageScores(f"pictures/fox_{i}.png", prompt, verdict, scores, -2345.6 - i))
+        scores, outcome = score(groups, contributions, confidence)
+        images.append(ImageScores(f"pictures/fox_{i}.png", prompt, outcome, scores, -2345.6 - i))
         maps.append([heat(d, i, k, rng) for k, d in enumerate(deltas)])
         profile.append(halves.sum(-1))
     return Attribution(

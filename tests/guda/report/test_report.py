@@ -18,7 +18,7 @@ from guda.errors import SaveError
 from guda.report import bars, card, loss_curve, save, to_csv, to_dict, to_html, to_markdown, wording
 from guda.report.drawing import BLUE, HAIRLINE, PAPER, QUIET, SKY, VERMILION, Canvas
 from guda.report.heatmap import to_image
-from guda.scoring.verdict import NONE, UNDECIDED
+from guda.scoring.verdict import Outcome
 
 from .report_sample import GROUPS, PROMPTS, STRATA, sample
 
@@ -47,7 +47,11 @@ def near(image: Image.Image, color: str) -> np.ndarray:
 
 
 def test_the_sample_has_all_three_verdicts(attribution):
-    assert [image.verdict for image in attribution.images] == ["Twemoji", UNDECIDED, NONE]
+    assert [image.verdict for image in attribution.images] == [
+        "Twemoji",
+        "undecided",
+        "none of these",
+    ]
 
 
 def test_dict_has_the_documented_keys_and_the_very_numbers(attribution):
@@ -57,7 +61,8 @@ def test_dict_has_the_documented_keys_and_the_very_numbers(attribution):
     assert read["full_model"] == attribution.full_model
     assert read["estimate"] == attribution.estimate
     for entry, image in zip(read["images"], attribution.images, strict=True):
-        assert entry.keys() == {"image", "prompt", "verdict", "scores", "elbo"}
+        assert entry.keys() == {"image", "prompt", "verdict", "outcome", "scores", "elbo"}
+        assert Outcome(entry["outcome"]) == image.outcome
         assert (entry["image"], entry["prompt"], entry["verdict"]) == (
             image.image,
             image.prompt,
@@ -94,7 +99,7 @@ def test_csv_round_trips_and_no_cell_is_a_formula(attribution):
     assert any(cell == "'=SUM(A1)" for cell in cells)
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "\t", "\n="])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "\t", "\uff1d", "\ufe66", "\u200b="])
 def test_csv_guards_every_formula_start(start):
     attribution = sample((f"{start}1+1", *GROUPS[1:]))
     groups = {row["group"] for row in csv.DictReader(io.StringIO(to_csv(attribution), newline=""))}

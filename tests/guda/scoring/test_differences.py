@@ -14,7 +14,7 @@ from guda.jobs.attribute import AttributeRequest, attribute
 from guda.scoring import allocation
 from guda.scoring.differences import differences, score_queries
 from guda.scoring.elbo import Query, chunks, noised, weighted_terms
-from guda.scoring.verdict import NONE, interval
+from guda.scoring.verdict import Outcome, interval
 from guda.steps import drain
 
 FEW = ElboConfig(evaluations=8)
@@ -70,7 +70,7 @@ def test_untouched_counterfactuals_score_exactly_zero(
         config = ElboConfig(evaluations=8, pilot=4, schedule=schedule)
         found = drain(attribute(request(backbone, made, pictures, config=config)))
         for image in found.images:
-            assert image.verdict == NONE
+            assert image.outcome == Outcome.NONE
             for s in image.scores:
                 assert (s.delta, s.stderr, s.low, s.high, s.share) == (0.0,) * 5
         assert not found.maps.any() and not found.profile.any()

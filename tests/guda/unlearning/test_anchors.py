@@ -9,11 +9,12 @@ from collections import Counter
 import pytest
 import torch
 
-from guda.config import ANCHORS, UnlearnConfig
+from guda.config import UnlearnConfig
 from guda.diffusion.noise import generator
 from guda.errors import GroupsError
 from guda.groups import StyleGroups
-from guda.unlearning.anchors import STRATEGIES, context, style_embedding, style_weights
+from guda.unlearning.context import anchor_context, style_embedding, style_weights
+from guda.variants import ANCHORS
 
 STYLE = torch.tensor([1.0, 0.0])
 OTHERS = torch.tensor([[2.0, 0.0], [1.0, 1.0], [-3.0, 0.0]])
@@ -39,15 +40,11 @@ def test_the_limits():
 
 @pytest.fixture
 def dots(backbone, groups):
-    return context(backbone, groups, groups["dots"], UnlearnConfig())
+    return anchor_context(backbone, groups, groups["dots"], UnlearnConfig())
 
 
 def drawn(name, dots, example, n=300):
-    return Counter(STRATEGIES[name](dots, example, generator("t", i)) for i in range(n))
-
-
-def test_every_setting_has_a_strategy():
-    assert set(STRATEGIES) == set(ANCHORS)
+    return Counter(ANCHORS[name](dots, example, generator("t", i)) for i in range(n))
 
 
 @pytest.mark.parametrize("name", ["awss", "uniform", "matched_retain"])
@@ -76,7 +73,7 @@ def test_awss_draws_by_its_weights(dots):
 def test_matched_retain_names_the_picture_without_a_counterpart(dots):
     example = dataclasses.replace(dots.group.examples[0], content="a yak")
     with pytest.raises(GroupsError) as caught:
-        STRATEGIES["matched_retain"](dots, example, generator("t"))
+        ANCHORS["matched_retain"](dots, example, generator("t"))
     assert str(caught.value) == (
         f"The picture {example.id!r} of group 'dots' shows 'a yak', which no other group shows, "
         "so it has no matched_retain anchor; choose the anchor awss, uniform or style_removed."
@@ -85,7 +82,7 @@ def test_matched_retain_names_the_picture_without_a_counterpart(dots):
 
 def test_the_order_of_groups_does_not_matter(backbone, groups, dots):
     turned = StyleGroups(tuple(reversed(groups.groups)), groups.source)
-    again = context(backbone, turned, turned["dots"], UnlearnConfig())
+    again = anchor_context(backbone, turned, turned["dots"], UnlearnConfig())
     assert [g.name for g in again.others] == [g.name for g in dots.others]
     assert torch.equal(again.weights, dots.weights)
     assert again.by_content == dots.by_content

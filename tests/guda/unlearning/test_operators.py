@@ -10,7 +10,6 @@ import torch
 from diffusers import UNet2DModel
 
 from guda.backbone.unconditional import Unconditional
-from guda.config import OPERATORS as NAMES
 from guda.config import SampleConfig, UnlearnConfig
 from guda.counterfactuals import load_set, unlearn_set
 from guda.diffusion import Conditioning
@@ -22,7 +21,7 @@ from guda.groups.draw import draw
 from guda.groups.pictures import save_png
 from guda.steps import drain
 from guda.unlearning.batches import Batch
-from guda.unlearning.operators import OPERATORS, posterior_eps
+from guda.variants import OPERATORS
 
 from ..backbone.test_devices import META, NoDouble
 
@@ -74,11 +73,7 @@ def target_of(name, batch, **settings):
     return -gradient[: batch.n] * numbers / 2
 
 
-def test_the_names_are_the_configs():
-    assert tuple(OPERATORS) == NAMES
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPERATORS)
 def test_no_float64_is_made_on_the_device(batch, name):
     weight = torch.ones((), device=META, requires_grad=True)
 
@@ -116,13 +111,13 @@ def test_retrack_by_hand(batch):
 
 
 def test_retrack_without_a_cap_is_the_best_denoiser_of_the_retain_pictures(batch):
-    expected = posterior_eps(batch.x_t[:3], batch.t[:3], batch.neighbours, SCHEDULE)
+    expected = SCHEDULE.posterior_eps(batch.x_t[:3], batch.t[:3], batch.neighbours)
     torch.testing.assert_close(target_of("retrack", batch), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_best_denoiser_is_exact_for_the_picture_itself(batch):
     own = batch.x0[:3, None]
-    eps = posterior_eps(batch.x_t[:3], batch.t[:3], own, SCHEDULE)
+    eps = SCHEDULE.posterior_eps(batch.x_t[:3], batch.t[:3], own)
     torch.testing.assert_close(eps, batch.eps[:3], rtol=1e-3, atol=1e-3)
 
 
@@ -153,7 +148,7 @@ def test_esd_of_a_row_without_words(batch):
     found = target_of("esd", mixed)
     assert torch.equal(found[[0, 2]], whole[[0, 2]])
     free = 0.5 * batch.x_t[1:2]
-    own = posterior_eps(batch.x_t[1:2], batch.t[1:2], batch.x0[None, :3], SCHEDULE)
+    own = SCHEDULE.posterior_eps(batch.x_t[1:2], batch.t[1:2], batch.x0[None, :3])
     torch.testing.assert_close(found[1:2], free - (own - free))
 
 
@@ -218,7 +213,7 @@ def test_unconditional_pictures_depend_on_their_key_alone(unconditional):
 
 
 @pytest.mark.parametrize("modules", ["attention", "all", "full"])
-@pytest.mark.parametrize("operator", [n for n in NAMES if n != "redirect"])
+@pytest.mark.parametrize("operator", [n for n in OPERATORS if n != "redirect"])
 def test_every_operator_makes_a_set(unconditional, classes, tmp_path, operator, modules):
     before = {n: p.clone() for n, p in unconditional.unet.named_parameters()}
     recipe = UnlearnConfig(

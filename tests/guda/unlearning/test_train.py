@@ -20,11 +20,10 @@ from guda.errors import CounterfactualError, DivergedError
 from guda.groups.encode import PromptTable, encode_groups
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.steps import Step, drain
-from guda.unlearning import Unlearned, unlearn_group
-from guda.unlearning.anchors import context
 from guda.unlearning.batches import make_batch, plan_step, timesteps
+from guda.unlearning.context import anchor_context
 from guda.unlearning.gate import LEVELS, Gate, measure
-from guda.unlearning.train import learning_rate
+from guda.unlearning.train import Unlearned, learning_rate, unlearn_group
 
 
 @pytest.fixture
@@ -80,7 +79,11 @@ def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_fol
     quick = quick.replace(caption_dropout=0.0)
     steps, _ = run(quick, stop=1)
     plan = plan_step(
-        0, encoded, context(backbone, groups, groups["dots"], quick), backbone.schedule, quick
+        0,
+        encoded,
+        anchor_context(backbone, groups, groups["dots"], quick),
+        backbone.schedule,
+        quick,
     )
     scheduler = DDPMScheduler.from_pretrained(model_folder, subfolder="scheduler")
     noise = torch.randn(6, 4, 16, 16, generator=generator("unlearn noise", 0, "dots", 0))
@@ -105,7 +108,7 @@ def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_fol
 
 def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, quick):
     quick = quick.replace(caption_dropout=0.0)
-    anchors = context(backbone, groups, groups["dots"], quick)
+    anchors = anchor_context(backbone, groups, groups["dots"], quick)
     plan = plan_step(3, encoded, anchors, backbone.schedule, quick)
     prompts = PromptTable(backbone, (*plan.prompts, *plan.teacher_prompts))
     batch = make_batch(3, plan, encoded, prompts, "dots", backbone.schedule, 0)
@@ -118,7 +121,7 @@ def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, qu
 
 
 def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded, quick):
-    anchors = context(backbone, groups, groups["dots"], quick)
+    anchors = anchor_context(backbone, groups, groups["dots"], quick)
     recipe = quick.replace(caption_dropout=0.6, batch_size=20, retain_batch_size=20)
     plans = [plan_step(s, encoded, anchors, backbone.schedule, recipe) for s in range(60)]
     for plan in plans:
@@ -134,7 +137,7 @@ def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded
 
 
 def test_the_teacher_is_shown_whole_captions(backbone, groups, encoded, quick):
-    anchors = context(backbone, groups, groups["dots"], quick)
+    anchors = anchor_context(backbone, groups, groups["dots"], quick)
     recipe = quick.replace(caption_dropout=1.0)
     plan = plan_step(3, encoded, anchors, backbone.schedule, recipe)
     assert not any(", in " in p for p in plan.prompts)
