@@ -18,11 +18,19 @@ from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy
 ONE_AFTER_THE_OTHER = ("nodes", "web", "example_workflows", "tools")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses the server and the page shares one of them; the core runs beside it."""
-    for item in items:
-        if item.path.relative_to(PACK_ROOT / "tests").parts[0] in ONE_AFTER_THE_OTHER:
-            item.add_marker(pytest.mark.xdist_group("comfy"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """What uses the server and the page shares one of them; the core runs beside it.
+
+    xdist's own marks of groups have no effect from pytest 9.2 on.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "comfy" if nodeid.split("/")[1] in ONE_AFTER_THE_OTHER else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from ..config import SampleConfig
 from ..diffusion import lora_keys
+from ..diffusion.identity import Identity
 from ..diffusion.noise import generator
 from ..diffusion.protocol import Conditioning, LoraWeights, TrainableLora
 from ..diffusion.room import Room
 from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
 from ..errors import ImageError, ModelError
-from . import lora, placement, precision
+from . import identity, lora, placement, precision
 from .text import Text
 
 VAE_PIXELS = 16 * 128**2  # that go through the VAE at once
@@ -77,6 +78,17 @@ class StableDiffusion:
 
     def refresh(self) -> None:
         self.fingerprint = fingerprint({"unet": self.unet, "text_encoder": self.text_encoder})
+        self._identity: dict[str, Any] = {}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        if not self._identity:
+            self._identity = identity.describe(self)
+        return self._identity
+
+    @property
+    def former(self) -> Identity:
+        return identity.known().get(self.fingerprint, {})
 
     def modules(self) -> tuple[nn.Module, ...]:
         return (self.vae, self.text_encoder, self.unet)

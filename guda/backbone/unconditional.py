@@ -16,7 +16,7 @@ from ..diffusion import lora_keys
 from ..diffusion.noise import generator
 from ..diffusion.protocol import Conditioning, LoraWeights, TrainableLora
 from ..diffusion.schedule import NoiseSchedule
-from . import lora
+from . import identity, lora
 from .stable_diffusion import fingerprint
 
 
@@ -31,6 +31,7 @@ class Unconditional:
     conditional = False
     warnings: Sequence[str] = ()
     overrides: Mapping[str, Any] = MappingProxyType({})
+    former: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -61,6 +62,16 @@ class Unconditional:
 
     def refresh(self) -> None:
         self.fingerprint = fingerprint({"unet": self.unet})
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "weights": self.fingerprint,
+            "noise schedule": identity.schedule(self.schedule),
+            "resolution": self.resolution,
+            "pixels that become one": self.shrink,
+            "pixels in the channels": self.fold,
+        }
 
     def ready(self) -> None:
         self.unet.to(self.device)

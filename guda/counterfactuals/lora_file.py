@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save
 
 from ..diffusion import LoraWeights
 from ..diffusion.lora_keys import to_file_keys
-from ..errors import CounterfactualError, DamagedError
-from ..files import sealed, set_aside, tensorfile, write_bytes
+from ..errors import CounterfactualError, DamagedError, first_line
+from ..files import reading, sealed, set_aside, tensorfile, write_bytes
 
 
 def read_file(path: Path) -> tuple[dict, dict[str, str]]:
@@ -34,6 +35,17 @@ def read_file(path: Path) -> tuple[dict, dict[str, str]]:
         return sealed.read(path)
     except (DamagedError, FileNotFoundError) as error:
         raise damaged(error) from None
+
+
+def noted_identity(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The model's identity that a LoRA file notes; {} where it is of an earlier version."""
+    try:
+        found = reading.loads(metadata.get("guda.identity", "{}"))
+        return found if isinstance(found, dict) else {}
+    except ValueError as error:
+        raise CounterfactualError(
+            f"The counterfactual {path} is damaged ({first_line(error)}); unlearn the style again."
+        ) from None
 
 
 def is_whole(path: Path, key: str) -> bool:

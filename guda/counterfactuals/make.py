@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..budget.rows import Fit, for_scoring, for_training
 from ..config import MemoryConfig, UnlearnConfig
 from ..diffusion import Backbone
+from ..diffusion.identity import name as name_of
 from ..errors import CounterfactualError
 from ..files.destination import check_folder, check_text
 from ..files.lock import Lock, take
@@ -19,26 +20,21 @@ from ..groups import Group, StyleGroups, prompts, split_heldout
 from ..groups.encode import EncodedGroup, encode_groups, few
 from ..scoring import explains
 from ..scoring.elbo import Query
-from ..settings import digest
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
 from ..unlearning.gate import MOST
 from ..unlearning.train import Unlearned, check_needs, unlearn_group
 from ..version import __version__
+from . import sameness
 from .lora_file import is_whole, save_file, set_damaged_aside
 from .manifest import read_manifest, save_manifest
 from .set import CounterfactualSet, Entry
 
-_NO_EFFECT = {"checkpoint_every"}
-
 
 def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
-    """Names everything that a finished counterfactual depends on."""
-    recipe = {k: v for k, v in config.as_key().items() if k not in _NO_EFFECT}
-    recipe |= {**backbone.overrides, **prompts.reading(backbone, groups)}
-    if config.caption_dropout and backbone.conditional:
-        recipe["teacher"] = "whole captions"  # those made before it was so are made again
-    return digest(backbone.fingerprint, groups.manifest_hash, name, recipe)
+    """Names everything that a finished counterfactual depends on, but for `backbone.identity`."""
+    overrides = {**backbone.overrides, **prompts.reading(backbone, groups)}
+    return sameness.key_of(backbone, groups.manifest_hash, name, config, overrides)
 
 
 def unlearn_set(
@@ -68,14 +64,15 @@ def survey(
         check_text(group.name, "the style's name")
         check_text(group.style, f"the phrase of the style {group.name!a}")
         split_heldout(group, config.heldout)
-    entries = {e.name: e for e in _existing(folder, backbone)}
+    entries = {e.name: e for e in existing(folder, backbone)}
     keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
     left = []
     for group in chosen:
         key = keys[group.name]
         if not _is_finished(folder, entries.get(group.name), key):
-            paths = resume.repetitions(checkpoint_path(folder, group))
-            done = sum(min(resume.progress(path, key), config.steps) for path in paths)
+            kept = checkpoint_path(folder, group)
+            state, paths = _state_key(kept, key, backbone), resume.repetitions(kept)
+            done = sum(min(resume.progress(path, state), config.steps) for path in paths)
             left.append(Left(group, done))
     if left:
         check_folder(folder, "out")
@@ -113,7 +110,7 @@ class SetWork:
         says so.
         """
         if not self.left and _is_read_only(self.folder):
-            return self._chosen({e.name: e for e in _existing(self.folder, self.backbone)})
+            return self._chosen({e.name: e for e in existing(self.folder, self.backbone)})
         with (yield from take(self.folder)) as lock:
             made = yield from self._make(lock)
             lock.check()
@@ -127,7 +124,7 @@ class SetWork:
 
     def _make(self, lock: Lock) -> Steps[CounterfactualSet]:
         backbone, config, folder = self.backbone, self.config, lock.folder
-        entries = {e.name: e for e in _existing(folder, backbone)}  # others may have written since
+        entries = {e.name: e for e in existing(folder, backbone)}  # others may have written since
         encoded: dict[str, EncodedGroup] | None = None
         fit: Fit | None = None
         heard = Heard()
@@ -139,9 +136,10 @@ class SetWork:
                 yield Step("unlearn", config.total_steps, config.total_steps, group.name)
                 yield from heard(about(entries[group.name]))
                 continue
+            state = _state_key(kept, key, backbone)
             for text in (
                 *(set_damaged_aside(folder / e.file) if (e := entries.get(group.name)) else ()),
-                *resume.settle(kept, key),
+                *resume.settle(kept, state),
             ):
                 yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
             if encoded is None:
@@ -150,7 +148,7 @@ class SetWork:
                 fit = for_training(backbone, config, self.memory)
                 fit.gate = for_scoring(backbone, None, MOST)
             result = yield from heard(
-                unlearn_group(backbone, self.groups, encoded, group.name, config, kept, key, fit)
+                unlearn_group(backbone, self.groups, encoded, group.name, config, kept, state, fit)
             )
             lock.check()
             entry = self._save(group, result, heard.texts)
@@ -175,6 +173,7 @@ class SetWork:
             self.groups.manifest_hash,
             self.config.as_dict(),
             entries,
+            dict(self.backbone.identity),
         )
 
     def _chosen(self, entries: Mapping[str, Entry]) -> CounterfactualSet:
@@ -194,6 +193,7 @@ class SetWork:
             "guda.style": group.style,
             "guda.base_model": backbone.name,
             "guda.base_fingerprint": backbone.fingerprint,
+            "guda.identity": json.dumps(backbone.identity, ensure_ascii=False),
             "guda.groups_hash": self.groups.manifest_hash,
             "guda.key": key,
             "guda.recipe": json.dumps(config.as_dict()),
@@ -205,7 +205,7 @@ class SetWork:
         return entry
 
 
-def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
+def existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
     """What `folder` already holds, so that it is neither lost nor mixed with another model's."""
     found = read_manifest(folder)
     if found is None:
@@ -216,12 +216,27 @@ def _existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
             f"({found.fingerprint[:12]}), not of {backbone.name!r} ({backbone.fingerprint[:12]}). "
             "Choose another name for the set."
         )
+    if changed := found.since(backbone):
+        raise CounterfactualError(
+            f"{folder} already holds counterfactuals of the model {found.base_model!r} with "
+            f"another {sameness.listed(changed)}. Load the model as it was then, or choose another "
+            "name for the set."
+        )
     return found.entries
 
 
 def checkpoint_path(folder: Path, group: Group) -> Path:
     """Where the state of an unfinished group is kept."""
     return folder / f"{group.slug}{resume.ENDING}"
+
+
+def _state_key(path: Path, key: str, backbone: Backbone) -> str:
+    """What names unfinished training: the key with the model's identity.
+
+    The key alone where an earlier version left a state with it.
+    """
+    earlier = any(resume.progress(p, key) for p in resume.repetitions(path))
+    return key if earlier else f"{key}/{name_of(backbone.identity)}"
 
 
 def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> tuple[Group, ...]:

@@ -17,6 +17,8 @@ from .set import MANIFEST, CounterfactualSet, Entry
 
 def load_set(folder: Path) -> CounterfactualSet:
     """Read a finished set. Raises CounterfactualError that names the folder and the remedy."""
+    if os.path.isfile(folder):
+        raise CounterfactualError(f"{folder} is a file; give the folder of a counterfactual set.")
     found = read_manifest(folder)
     if found is None:
         raise CounterfactualError(
@@ -50,6 +52,7 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
             field(data, "groups_hash", str),
             field(data, "recipe", dict),
             entries,
+            field(data, "identity", dict) if "identity" in data else {},
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
@@ -84,6 +87,7 @@ def save_manifest(made: CounterfactualSet) -> None:
         "version": __version__,
         "base_model": made.base_model,
         "fingerprint": made.fingerprint,
+        "identity": made.identity,
         "groups_hash": made.groups_hash,
         "recipe": made.recipe,
         "groups": [

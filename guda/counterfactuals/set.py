@@ -9,17 +9,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from ..diffusion import Backbone, LoraWeights
+from ..diffusion.identity import differences
 from ..errors import CounterfactualError
 from ..settings import digest
 from ..unlearning.gate import Gate
-from .lora_file import read_file
+from . import sameness
+from .lora_file import noted_identity, read_file
 
 MANIFEST = "counterfactuals.json"
 
@@ -51,6 +53,7 @@ class CounterfactualSet:
     groups_hash: str
     recipe: dict[str, Any]
     entries: tuple[Entry, ...]
+    identity: dict[str, Any] = field(default_factory=dict)  # the model's; empty before 0.2.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,9 +81,12 @@ class CounterfactualSet:
                 f"{', '.join(self.names)}."
             )
         kept = tuple(e for e in self.entries if e.name in names)
-        return CounterfactualSet(
-            self.folder, self.base_model, self.fingerprint, self.groups_hash, self.recipe, kept
-        )
+        return replace(self, entries=kept)
+
+    def since(self, backbone: Backbone) -> list[str]:
+        """What differs between the model that the set was made from and this one, in words."""
+        keys = [(e.name, e.key) for e in self.entries]
+        return sameness.since(backbone, self.identity, self.groups_hash, self.recipe, keys)
 
     def verify(self, backbone: Backbone) -> None:
         """Refuse a set of another base model, and counterfactuals that failed their gate."""
@@ -90,6 +96,12 @@ class CounterfactualSet:
                 f"{self.base_model!r} ({self.fingerprint[:12]}), not from {backbone.name!r} "
                 f"({backbone.fingerprint[:12]}). Load that model, or unlearn the styles from this "
                 "one."
+            )
+        if changed := self.since(backbone):
+            raise CounterfactualError(
+                f"The counterfactual set {self.folder} was made from the model "
+                f"{self.base_model!r} with another {sameness.listed(changed)}. Load the model as "
+                "it was then, or unlearn the styles from this one into another set."
             )
         for entry in self.entries:
             if not entry.gate.passed:
@@ -114,6 +126,11 @@ class CounterfactualSet:
                 f"The counterfactual {path} was made from other pictures or settings than its set "
                 "says, as when two runs share one folder; unlearn the style again, or load the "
                 "set again."
+            )
+        if changed := differences(self.identity, noted_identity(path, metadata)):
+            raise CounterfactualError(
+                f"The counterfactual {path} was made from another model than its set says: the "
+                f"{sameness.listed(changed)}; unlearn the style again."
             )
         return tensors
 

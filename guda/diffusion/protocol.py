@@ -158,6 +158,19 @@ class Backbone(Protocol):
     def overrides(self) -> Mapping[str, Any]: ...
 
     @property
+    def identity(self) -> Mapping[str, Any]:
+        """Everything that changes what is computed, by name; see `identity`."""
+        ...
+
+    @property
+    def former(self) -> Mapping[str, Any]:
+        """The same of a set that notes the weights alone, as earlier versions made them.
+
+        Empty where it is not known.
+        """
+        ...
+
+    @property
     def latent_shape(self) -> Shape:
         """(c, h, w) of the latents of a picture of `resolution` pixels."""
         ...

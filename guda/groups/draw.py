@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..config import SampleConfig
 from ..diffusion import Backbone
+from ..diffusion.identity import name as name_of
 from ..files.png import is_whole
 from ..files.temporary import sweep
 from ..settings import digest
@@ -125,5 +126,7 @@ def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache
     settings |= backbone.overrides
     if backbone.chunks([prompt]) != [1]:
         settings["prompt"] = "in chunks"  # those drawn before prompts were read whole are not
-    name = digest(backbone.fingerprint, group.name, example.id, prompt, settings)
-    return cache / group.slug / f"{name}.png"
+    told = (backbone.fingerprint, group.name, example.id, prompt, settings)
+    earlier = cache / group.slug / f"{digest(*told)}.png"  # of version 0.1.0
+    name = digest(*told, name_of(backbone.identity))
+    return earlier if earlier.is_file() else earlier.with_name(f"{name}.png")

@@ -16,6 +16,8 @@ from .remarks import HIDDEN, NO_PICTURE, Reason, Remarks, unread
 from .tables import TABLES, Row, read_table
 
 BY_NAME, NOTHING = "names of folders and files", f'nothing ("{UNNAMED}")'
+MOST_FILES = 200_000
+"""Of one style; more are another folder than was meant."""
 SIDECARS = (".txt", ".caption")
 COLUMN = Reason("column that is not read", "columns that are not read")
 OTHER_FORMAT = Reason("file of a picture in another format", "files of pictures in another format")
@@ -201,13 +203,27 @@ def _spelled(path: Path) -> str:
     return nfc(path.as_posix())
 
 
+def _identity(folder: str | Path) -> tuple[int, int]:
+    told = os.stat(folder)
+    return told.st_dev, told.st_ino
+
+
 def _files(folder: Path, remarks: Remarks) -> dict[str, Path]:
     """Every file below `folder` that is not hidden, by its relative path (posix, NFC), sorted."""
     files: dict[str, Path] = {}
+    # Folders that link to each other are read once each, by their own place if they have one here.
+    own = {_identity(base) for base, *_ in os.walk(folder, onerror=unreadable)}
+    seen = set(own)
     for base, dirs, names in os.walk(folder, onerror=unreadable, followlinks=True):
-        real = Path(base).resolve()
-        inside = (real, *real.parents)  # a link back up would be walked for ever
-        dirs[:] = [d for d in dirs if Path(base, d).resolve() not in inside]
+        for path in [Path(base, d) for d in sorted(dirs)]:
+            place = _identity(path)
+            if place in seen and (path.is_symlink() or place not in own):
+                dirs.remove(path.name)
+            seen.add(place)
+        if len(files) + len(names) > MOST_FILES:
+            raise GroupsError(
+                f"{folder} holds more than {MOST_FILES} files; give a folder of pictures alone."
+            )
         for path in [Path(base, d) for d in dirs]:
             if (reason := leftovers.folder_reason(path)) is not None:
                 remarks.leave(reason, nfc(path.relative_to(folder).as_posix()))

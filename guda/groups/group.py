@@ -21,6 +21,9 @@ from .phrases import STYLE
 from .remarks import Reading
 
 MIN_EXAMPLES = 4
+MAX_GROUPS = 1000
+LONGEST = 20_000
+"""Characters of a style phrase."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,10 @@ class StyleGroups:
             raise GroupsError(
                 f"there is {have}: unlearning one group needs other groups to keep; "
                 "add a second folder or style."
+            )
+        if len(self.groups) > MAX_GROUPS:
+            raise GroupsError(
+                f"there are {len(self.groups)} groups; the most allowed is {MAX_GROUPS}."
             )
         named = ((captions.nfc(g.name).casefold(), g) for g in self.groups)
         _refuse_repeats(named, "have the same name but for upper and lower case; rename one")
@@ -175,6 +182,10 @@ def _refuse_repeats(keyed: Iterable[tuple[str, Group]], problem: str) -> None:
 def _check_group(group: Group) -> None:
     if not group.style.strip():
         raise GroupsError(f'group "{group.name}" has no style phrase; give one in groups.json.')
+    if max(len(x) for x in (group.name, *group.descriptors, group.style)) > LONGEST:
+        raise GroupsError(
+            f'group "{group.name[:40]}" has a phrase of more than {LONGEST} characters; shorten it.'
+        )
     captions.check_descriptors(group.descriptors, f'group "{group.name}"')
     if group.slug != slugify(group.slug):
         raise GroupsError(

@@ -184,8 +184,8 @@ def test_progress_is_in_words_and_pictures(whole: Result):
 @pytest.mark.parametrize(
     ("name", "verb", "plan"),
     [
-        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 1728 UNet evaluations "),
-        ("attribute", "Scoring", "Planned: 64 UNet evaluations (64 score); "),
+        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 1736 UNet evaluations "),
+        ("attribute", "Scoring", "Planned: 68 UNet evaluations (4 check, 64 score); "),
     ],
 )
 def test_the_plan_is_said_before_the_work(whole: Result, name: str, verb: str, plan: str):

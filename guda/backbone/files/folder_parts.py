@@ -36,7 +36,7 @@ _TEXT_CONFIG = (
 )
 
 
-def build(folder: Folder, dtype: torch.dtype, prediction: str) -> SimpleNamespace:
+def build(folder: Folder, dtype: torch.dtype) -> SimpleNamespace:
     """What `StableDiffusion` takes; the VAE in float32. Raises ModelError."""
     from diffusers import AutoencoderKL, UNet2DConditionModel  # type: ignore[attr-defined]
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
@@ -55,9 +55,6 @@ def build(folder: Folder, dtype: torch.dtype, prediction: str) -> SimpleNamespac
             folder.scheduler, folder.configs["scheduler"], folder.where
         )
     }
-    if prediction != scheduler.AUTO:
-        scheduler.check_prediction(prediction)
-        parts["scheduler"].register_to_config(prediction_type=prediction)
     for name, kind in (
         ("text_encoder", CLIPTextModel),
         ("text_encoder_2", CLIPTextModelWithProjection),

@@ -17,7 +17,7 @@ from .assemble import assemble
 from .folder import describe
 from .folder_parts import build
 from .header import FileTensors, identify, read_header
-from .scheduler import AUTO
+from .scheduler import AUTO, check_prediction
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo" / "model"
@@ -130,7 +130,7 @@ def _load_folder(
     folder = describe(path)
     with _quiet():
         try:
-            parts = build(folder, dtype, prediction)
+            parts = build(folder, dtype)
         except GudaError:
             raise
         except Exception as error:
@@ -139,7 +139,13 @@ def _load_folder(
                 f"The model folder {path} could not be loaded: {reason} Save the pipeline again "
                 "with save_pretrained(..., safe_serialization=True)."
             ) from error
-    return StableDiffusion(parts, name, device, resolution=resolution)
+    own = parts.scheduler.config.get("prediction_type", "epsilon")
+    if prediction != AUTO:
+        check_prediction(prediction)
+        parts.scheduler.register_to_config(prediction_type=prediction)
+    made = StableDiffusion(parts, name, device, resolution=resolution)
+    made.overrides |= {"prediction": made.prediction} if made.prediction != own else {}
+    return made
 
 
 @contextmanager

@@ -133,6 +133,7 @@ def test_the_files_and_what_they_say(backbone, groups, brief, tmp_path):
             "guda.style": entry.style,
             "guda.base_model": "tiny",
             "guda.base_fingerprint": backbone.fingerprint,
+            "guda.identity": json.dumps(backbone.identity, ensure_ascii=False),
             "guda.groups_hash": groups.manifest_hash,
             "guda.key": entry.key,
             "guda.recipe": json.dumps(brief.as_dict()),

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from guda.errors import ImageError
-from guda.groups import pictures
+from guda.groups import load_folder, pictures
 
 ROOT = Path(__file__).parents[3]
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "I;16", "CMYK")
@@ -42,7 +42,7 @@ def test_a_large_picture_is_nearly_the_same(mode, tmp_path, monkeypatch):
 CHILD = """
 import json, resource, sys
 from pathlib import Path
-from guda.groups import pictures
+from guda.groups import load_folder, pictures
 from guda.errors import GudaError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 told = {}
@@ -101,3 +101,18 @@ def test_what_was_fitted_is_not_changed_again(tmp_path):
     Image.fromarray(rng.integers(0, 256, (50, 77, 3), np.uint8)).save(tmp_path / "a.png")
     fitted = pictures.load(tmp_path / "a.png", 32)
     assert torch.equal(pictures.fit(fitted, 32), fitted)
+
+
+def test_folders_that_link_to_each_other_are_read_once(tmp_path):
+    """Without a memory of what was read, twenty of them are walked in 20! ways."""
+    for style in ("Ink", "Oil"):
+        for i in range(20):
+            folder = tmp_path / style / f"part {i}"
+            folder.mkdir(parents=True)
+            Image.new("RGB", (20, 20), (i, i, i)).save(folder / f"{i}.png")
+            for j in range(20):
+                (folder / f"to {j}").symlink_to(tmp_path / style / f"part {j}")
+    (tmp_path / "Ink" / "a link").symlink_to(tmp_path / "Oil")
+    found = load_folder(tmp_path)
+    assert len(found["Oil"].examples) == 20 and len(found["Ink"].examples) == 40
+    assert all("to " not in e.id for e in found["Ink"].examples if not e.id.startswith("a link"))
