@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..diffusion.room import is_out_of_memory, release
-from ..errors import OutOfMemoryError, first_line
+from ..errors import ConfigError, OutOfMemoryError, first_line
 
 
 def bring(
@@ -30,6 +30,23 @@ def bring(
             f"The memory of {device} has no room for the model ({first_line(error)}). Close what "
             "else uses it, load the model with precision float16 or bfloat16, or run on the CPU."
         ) from None
+
+
+def device_of(name: str) -> torch.device:
+    """The device by its name; auto: an accelerator where there is one."""
+    if name == "auto":
+        accelerator = getattr(torch, "accelerator", None)
+        if accelerator is not None and accelerator.is_available():
+            return accelerator.current_accelerator() or torch.device("cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # not with meta, which holds no numbers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"device is {name!r}, which cannot be used here ({first_line(error)}); try cpu."
+        ) from None
+    return device
 
 
 def exact(device: torch.device | str) -> torch.device:

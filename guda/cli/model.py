@@ -6,7 +6,7 @@ import argparse
 import os
 
 from ..config import PRECISIONS, PREDICTION_CHOICES
-from ..errors import ConfigError, first_line
+from ..errors import ConfigError
 from . import arguments
 
 
@@ -63,42 +63,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def load(args: argparse.Namespace):
     """The model, at work on the device, with the parts that are not at work in main memory."""
-    from ..backbone import precision
+    from ..api import load_model
     from ..backbone.files.load import DEMO
-    from ..backbone.files.load import load as load_file
 
     for name in ("vae", "tokenizer"):
         if (given := getattr(args, name)) and (args.model == DEMO or os.path.isdir(args.model)):
             raise ConfigError(
                 f"{name} is {given}, but the model {args.model} has its own; leave {name} out."
             )
-    device = device_of(args.device)
-    backbone = load_file(
+    return load_model(
         args.model,
-        dtype=precision.of_file(args.precision, device),
+        device=args.device,
+        precision=args.precision,
         prediction=args.prediction,
         resolution=args.resolution,
         vae=args.vae,
         tokenizer=args.tokenizer,
     )
-    backbone.cast(args.precision, device)
-    backbone.move(device, rest="cpu")
-    return backbone
-
-
-def device_of(name: str):
-    import torch
-
-    if name == "auto":
-        accelerator = getattr(torch, "accelerator", None)
-        if accelerator is not None and accelerator.is_available():
-            return accelerator.current_accelerator()
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # not with meta, which holds no numbers
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"device is {name!r}, which cannot be used here ({first_line(error)}); try cpu."
-        ) from None
-    return device

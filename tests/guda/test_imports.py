@@ -31,7 +31,8 @@ LAW: dict[str, set[str]] = {
     "report": GROUND | {"scoring"},
     "demo": FACES,
     "bench": FACES | {"demo"},
-    "cli": FACES | {"demo", "bench"},
+    "api": FACES,
+    "cli": FACES | {"demo", "bench", "api"},
     "__main__": {"cli"},
 }
 NODES = FACES | {"demo"}

@@ -156,7 +156,7 @@ def test_the_panel_says_only_words_that_exist():
 
 def test_english_panel_and_report_use_the_same_words():
     """The server writes the report, and these into the payload."""
-    words_of = (PACK_ROOT / "guda" / "wording.py").read_text("utf-8")
+    words_of = (PACK_ROOT / "guda" / "report" / "wording.py").read_text("utf-8")
     english = panel_words("en")
     for key in ("none", "undecided", "lead"):
         assert english[key].split(" {")[0] in words_of, key

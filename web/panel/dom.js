@@ -27,7 +27,7 @@ export function button(className, text, label, onClick) {
   return element
 }
 
-// Numbers, as guda/wording.py writes them
+// Numbers, as guda/report/wording.py writes them
 
 export const known = (value) => typeof value === "number" && Number.isFinite(value)
 

@@ -29,7 +29,7 @@ export function intervalName(interval) {
   return t("interval", { percent })
 }
 
-const NAMED = 3 // styles that an undecided verdict spells out, as in guda/wording.py
+const NAMED = 3 // styles that an undecided verdict spells out, as in guda/report/wording.py
 
 function listed(names) {
   const shown = names.length > NAMED ? names.slice(0, NAMED - 1) : names.slice()

@@ -1,0 +1,170 @@
+"""The method as plain functions: a model, groups, a set of counterfactuals, an attribution.
+
+model = load_model("demo")
+made = unlearn(model, load_folder("styles"), "SET", steps=60)
+save_report(attribute(model, made, ["fox.png"], prompts=["a fox"]), "report")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from .backbone import precision as precisions
+from .backbone.files.load import load
+from .backbone.placement import device_of
+from .config import ElboConfig, MemoryConfig, SampleConfig, UnlearnConfig
+from .counterfactuals import CounterfactualSet
+from .counterfactuals import load_set as set_of_folder
+from .diffusion import Backbone
+from .errors import ConfigError, ImageError
+from .groups import StyleGroups, from_prompts
+from .groups import load_folder as groups_of_folder
+from .groups import pictures as files
+from .jobs.attribute import AttributeRequest
+from .jobs.attribute import attribute as attributed
+from .jobs.unlearn import UnlearnRequest
+from .jobs.unlearn import unlearn as unlearned
+from .report import save as save_report
+from .scoring.verdict import Attribution
+from .settings import Settings
+from .steps import Step, drain
+from .unlearning.recipe import recommended
+
+__all__ = [
+    "attribute",
+    "from_prompts",
+    "load_folder",
+    "load_model",
+    "load_set",
+    "save_report",
+    "unlearn",
+]
+
+S = TypeVar("S", bound=Settings)
+OnStep = Callable[[Step], None]
+"""Is given every step of the work; `print` shows them."""
+
+
+def load_model(
+    source: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    prediction: str = "auto",
+    resolution: int = 0,
+    vae: str | os.PathLike[str] | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+) -> Backbone:
+    """A model at work on the device.
+
+    source: "demo" (the built-in model), a .safetensors checkpoint or a diffusers folder. The
+    options are those of the command line. Raises ModelError or ConfigError.
+    """
+    at = device_of(device)
+    model = load(
+        os.fspath(source),
+        dtype=precisions.of_file(precision, at),
+        prediction=prediction,
+        resolution=resolution,
+        vae=None if vae is None else Path(vae),
+        tokenizer=None if tokenizer is None else Path(tokenizer),
+    )
+    model.cast(precision, at)
+    model.move(at, rest="cpu")
+    return model
+
+
+def load_folder(folder: str | os.PathLike[str], template: str | None = None) -> StyleGroups:
+    """The groups of a folder, one subfolder each. template: how a caption is made, where it is."""
+    return groups_of_folder(Path(folder), template=template)
+
+
+def load_set(folder: str | os.PathLike[str]) -> CounterfactualSet:
+    """The counterfactuals that `unlearn` made there."""
+    return set_of_folder(Path(folder))
+
+
+def unlearn(
+    model: Backbone,
+    groups: StyleGroups,
+    out: str | os.PathLike[str],
+    *,
+    names: Sequence[str] | None = None,
+    on_step: OnStep | None = None,
+    config: UnlearnConfig | None = None,
+    sampling: SampleConfig | None = None,
+    memory: MemoryConfig | None = None,
+    **settings: object,
+) -> CounterfactualSet:
+    """A counterfactual of every group, or of those in `names`, in the folder `out`; resumable.
+
+    settings: fields of UnlearnConfig that differ from `config`, by default what suits the model.
+    Raises GudaError on bad input.
+    """
+    recipe = _with(config or recommended(model), settings)
+    request = UnlearnRequest(
+        model,
+        groups,
+        Path(out),
+        recipe,
+        names,
+        sampling or SampleConfig(),
+        memory=memory or MemoryConfig(),
+    )
+    return drain(unlearned(request), on_step)
+
+
+def attribute(
+    model: Backbone,
+    counterfactuals: CounterfactualSet,
+    pictures: Sequence[str | os.PathLike[str] | Tensor],
+    prompts: str | Sequence[str] = "",
+    *,
+    names: Sequence[str] | None = None,
+    on_step: OnStep | None = None,
+    config: ElboConfig | None = None,
+    **settings: object,
+) -> Attribution:
+    """Which groups the model learned the pictures from.
+
+    pictures: files, or tensors (3, H, W) in [0, 1]. prompts: what they show, one for all or one
+    each. names: what the report calls them, by default the files' names. settings: fields of
+    ElboConfig that differ from `config`. Raises GudaError on bad input.
+    """
+    if isinstance(pictures, str | os.PathLike | Tensor):
+        raise ImageError(f"pictures is a {type(pictures).__name__}; give a list, even of one.")
+    request = AttributeRequest(
+        model,
+        counterfactuals,
+        [_picture(p, model.resolution) for p in pictures],
+        names or [_name(p, i) for i, p in enumerate(pictures, 1)],
+        [prompts] if isinstance(prompts, str) else list(prompts),
+        _with(config or ElboConfig(), settings),
+    )
+    return drain(attributed(request), on_step)
+
+
+def _picture(given: str | os.PathLike[str] | Tensor, resolution: int) -> Tensor:
+    if not isinstance(given, Tensor):
+        return files.load(Path(given), resolution)
+    if given.ndim != 3 or len(given) != 3:
+        raise ImageError(f"A picture is a tensor {tuple(given.shape)}; give (3, H, W) in [0, 1].")
+    return given.detach().to("cpu", torch.float32)
+
+
+def _name(given: str | os.PathLike[str] | Tensor, number: int) -> str:
+    return f"picture {number}" if isinstance(given, Tensor) else Path(given).name
+
+
+def _with(config: S, changes: dict[str, object]) -> S:
+    known = config.as_dict()
+    for name in changes:
+        if name not in known:
+            raise ConfigError(f"There is no setting {name!r}; choose one of: {', '.join(known)}.")
+    return config.replace(**changes)

@@ -1,0 +1,55 @@
+"""The method as plain functions: the README's lines, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import guda
+from guda.errors import ConfigError, ImageError
+from guda.groups.pictures import save_png
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_lines_in_the_readme_run(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "README.md").read_text("utf-8").split("## Python\n")[1]
+    lines = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert lines
+    monkeypatch.chdir(tmp_path)
+    save_png(torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)), Path("fox.png"))
+    exec(lines[1], {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] in ("Ink", "Twemoji", "undecided", "none of these")
+    assert any("unlearn Twemoji 30/30, loss" in line for line in said)
+    assert Path("report/report.html").is_file()
+
+
+def test_it_is_light_until_it_is_used():
+    code = (
+        "import guda, sys; assert set(guda.__all__) <= set(dir(guda)); "
+        "print([m for m in ('torch', 'numpy', 'guda.api') if m in sys.modules])"
+    )
+    command = [sys.executable, "-B", "-c", code]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_name_is_there():
+    assert all(getattr(guda, name) for name in guda.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'attributes'"):
+        _ = guda.attributes  # type: ignore[attr-defined]
+
+
+def test_what_is_wrong_is_named(backbone, groups, quick, tmp_path):
+    with pytest.raises(ConfigError, match="There is no setting 'step'; choose one of: steps, lr"):
+        guda.unlearn(backbone, groups, tmp_path, step=3)
+    with pytest.raises(ImageError, match="pictures is a str; give a list"):
+        guda.attribute(backbone, None, "fox.png")
+    with pytest.raises(ImageError, match=r"tensor \(64, 64\); give \(3, H, W\)"):
+        guda.attribute(backbone, None, [torch.zeros(64, 64)])
