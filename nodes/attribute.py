@@ -76,8 +76,7 @@ class GudaAttribute(io.ComfyNode):
     @normal_mode
     def execute(cls, model, counterfactuals, image=None, prompt="", latent=None, **values):
         from ..guda import report
-        from ..guda.jobs.attribute import AttributeRequest, attribute
-        from ..guda.jobs.plan import plan_attribute
+        from ..guda.jobs.attribute import AttributeRequest, survey
         from ..guda.report import heatmap, wording
 
         pictures, latents = asked(model, image, latent)
@@ -87,9 +86,9 @@ class GudaAttribute(io.ComfyNode):
             model, counterfactuals, pictures, names, lines(prompt), config, latents
         )
         with on_device(model):
-            note = plan(plan_attribute(request))
-            watch = Scoring(counterfactuals.names, len(names))
-            found = run(attribute(request), watch, note)
+            work = survey(request)
+            note = plan(work.price())
+            found = run(work.run(), Scoring(counterfactuals.names, len(names)), note)
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])

@@ -66,8 +66,7 @@ class GudaUnlearn(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, groups, set_name, **values):
-        from ..guda.jobs.plan import plan_unlearn
-        from ..guda.jobs.unlearn import UnlearnRequest, unlearn
+        from ..guda.jobs.unlearn import UnlearnRequest, survey
         from ..guda.report import loss_curve
         from ..guda.unlearning.recipe import recommended
 
@@ -76,8 +75,9 @@ class GudaUnlearn(io.ComfyNode):
         request = UnlearnRequest(model, groups, folder, config, memory=memory)
         watch = Unlearning(groups.names, config.total_steps, config.checkpoint_every)
         with on_device(model, TRAINING):
-            note = plan(plan_unlearn(request))
-            made = run(unlearn(request), watch, note)
+            work = survey(request)
+            note = plan(work.price())
+            made = run(work.run(), watch, note)
         files = [made.folder / places.MANIFEST, *map(made.path, made.entries)]
         LORAS.note(_constants({"set_name": set_name, **values}), files)
         curves = to_batch([loss_curve({e.name: e.losses for e in made.entries}, size=(1024, 640))])

@@ -32,8 +32,7 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..counterfactuals import load_set
     from ..groups import pictures
-    from ..jobs.attribute import AttributeRequest, attribute
-    from ..jobs.plan import plan_attribute
+    from ..jobs.attribute import AttributeRequest, survey
     from ..report import save
     from ..steps import drain
 
@@ -49,9 +48,10 @@ def run(args: argparse.Namespace) -> int:
     request = AttributeRequest(
         backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
+    work = survey(request)
     if args.plan:
-        return output.tell(plan_attribute(request), args.json)
+        return output.tell(work.price(), args.json)
     with Progress() as progress:
-        attribution = drain(attribute(request), progress)
+        attribution = drain(work.run(), progress)
     output.finish(attribution, save(attribution, args.out), args.json)
     return 0

@@ -52,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
         telling,
     )
     from ..groups.contents import CONTENTS
-    from ..jobs.plan import plan_unlearn
-    from ..jobs.unlearn import UnlearnRequest, unlearn
+    from ..jobs.unlearn import UnlearnRequest, survey
     from ..steps import drain
     from ..unlearning.recipe import recommended
 
@@ -88,10 +87,11 @@ def run(args: argparse.Namespace) -> int:
         sampling,
         memory=memory,
     )
+    work = survey(request)
     if args.plan:
-        return output.tell(plan_unlearn(request), args.json, told)
+        return output.tell(work.price(), args.json, told)
     with Progress(told) as progress:
-        made = drain(unlearn(request), progress)
+        made = drain(work.run(), progress)
     if args.json:
         rows = [
             {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries

@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..budget.rows import Fit, for_scoring, for_training
 from ..config import MemoryConfig, UnlearnConfig
 from ..diffusion import Backbone
 from ..diffusion.identity import name as name_of
 from ..errors import CounterfactualError
+from ..files.destination import check_folder, check_text
 from ..files.lock import Lock, take
-from ..groups import Group, StyleGroups, prompts
+from ..groups import Group, StyleGroups, prompts, split_heldout
 from ..groups.encode import EncodedGroup, encode_groups, few
 from ..scoring import explains
 from ..scoring.elbo import Query
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
 from ..unlearning.gate import MOST
-from ..unlearning.train import Unlearned, unlearn_group
+from ..unlearning.train import Unlearned, check_needs, unlearn_group
 from ..version import __version__
 from . import sameness
 from .lora_file import is_whole, save_file, set_damaged_aside
@@ -42,80 +45,164 @@ def unlearn_set(
     names: Sequence[str] | None = None,
     memory: MemoryConfig | None = None,
 ) -> Steps[CounterfactualSet]:
-    """Unlearn every group (or those in `names`) into `folder`, one after the other.
-
-    What is already there and made from the same model, pictures and recipe is kept; an interrupted
-    group continues from its checkpoint. The manifest is written after every group. Another run in
-    the same folder is waited for. Damaged files are set aside, and a step's note says so.
-    """
-    chosen = chosen_groups(groups, names)
-    entries = {e.name: e for e in existing(folder, backbone)}
-    keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
-    if _is_read_only(folder) and all(
-        _is_finished(folder, entries.get(name), key) for name, key in keys.items()
-    ):
-        return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
-    with (yield from take(folder)) as lock:
-        made = yield from _unlearn_all(
-            backbone, groups, config, lock, chosen, keys, memory or MemoryConfig()
-        )
-        lock.check()
-        for entry in made.entries:
-            if not made.path(entry).is_file():
-                raise CounterfactualError(
-                    f"The counterfactual {made.path(entry)} was deleted while the run went on; run "
-                    "again to make it anew."
-                )
-        return made
+    """Survey the set and make it: every group (or those in `names`), one after the other."""
+    return (yield from survey(backbone, groups, config, folder, names, memory).run())
 
 
-def _unlearn_all(
+def survey(
     backbone: Backbone,
     groups: StyleGroups,
     config: UnlearnConfig,
-    lock: Lock,
-    chosen: Sequence[Group],
-    keys: Mapping[str, str],
-    memory: MemoryConfig,
-) -> Steps[CounterfactualSet]:
-    folder = lock.folder
-    entries = {e.name: e for e in existing(folder, backbone)}  # others may have written since
-    encoded: dict[str, EncodedGroup] | None = None
-    fit: Fit | None = None
-    heard = Heard()
-    yield from heard(about(backbone, groups))
+    folder: Path,
+    names: Sequence[str] | None = None,
+    memory: MemoryConfig | None = None,
+) -> SetWork:
+    """What a set in `folder` still needs. Raises GudaError for what would be refused on the way."""
+    chosen = chosen_groups(groups, names)
+    check_needs(backbone, config)
+    for group in groups:
+        check_text(group.name, "the style's name")
+        check_text(group.style, f"the phrase of the style {group.name!a}")
+        split_heldout(group, config.heldout)
+    entries = {e.name: e for e in existing(folder, backbone)}
+    keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
+    left = []
     for group in chosen:
-        key, kept = keys[group.name], checkpoint_path(folder, group)
-        if _is_finished(folder, entries.get(group.name), key):
+        key = keys[group.name]
+        if not _is_finished(folder, entries.get(group.name), key):
+            kept = checkpoint_path(folder, group)
+            state, paths = _state_key(kept, key, backbone), resume.repetitions(kept)
+            done = sum(min(resume.progress(path, state), config.steps) for path in paths)
+            left.append(Left(group, done))
+    if left:
+        check_folder(folder, "out")
+    return SetWork(
+        backbone, groups, config, folder, memory or MemoryConfig(), chosen, keys, tuple(left)
+    )
+
+
+class Left(NamedTuple):
+    """A group that is still to be unlearned, and the steps that its resume files hold."""
+
+    group: Group
+    done: int
+
+
+@dataclass(frozen=True)
+class SetWork:
+    """A set whose making was surveyed: nothing is wrong with it, and `left` of it is to be done."""
+
+    backbone: Backbone
+    groups: StyleGroups
+    config: UnlearnConfig
+    folder: Path
+    memory: MemoryConfig
+    chosen: tuple[Group, ...]
+    keys: Mapping[str, str]  # name -> what its counterfactual is made from; see `recipe_key`
+    left: tuple[Left, ...]
+
+    def run(self) -> Steps[CounterfactualSet]:
+        """Make what is left.
+
+        What is already there and made from the same model, pictures and recipe is kept; an
+        interrupted group continues from its resume file. The manifest is written after every group.
+        Another run in the same folder is waited for. Damaged files are set aside, and a step's note
+        says so.
+        """
+        if not self.left and _is_read_only(self.folder):
+            return self._chosen({e.name: e for e in existing(self.folder, self.backbone)})
+        with (yield from take(self.folder)) as lock:
+            made = yield from self._make(lock)
+            lock.check()
+            for entry in made.entries:
+                if not made.path(entry).is_file():
+                    raise CounterfactualError(
+                        f"The counterfactual {made.path(entry)} was deleted while the run went on; "
+                        "run again to make it anew."
+                    )
+            return made
+
+    def _make(self, lock: Lock) -> Steps[CounterfactualSet]:
+        backbone, config, folder = self.backbone, self.config, lock.folder
+        entries = {e.name: e for e in existing(folder, backbone)}  # others may have written since
+        encoded: dict[str, EncodedGroup] | None = None
+        fit: Fit | None = None
+        heard = Heard()
+        yield from heard(about(backbone, self.groups))
+        for group in self.chosen:
+            key, kept = self.keys[group.name], checkpoint_path(folder, group)
+            if _is_finished(folder, entries.get(group.name), key):
+                resume.remove(kept)
+                yield Step("unlearn", config.total_steps, config.total_steps, group.name)
+                yield from heard(about(entries[group.name]))
+                continue
+            state = _state_key(kept, key, backbone)
+            for text in (
+                *(set_damaged_aside(folder / e.file) if (e := entries.get(group.name)) else ()),
+                *resume.settle(kept, state),
+            ):
+                yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
+            if encoded is None:
+                encoded = yield from heard(self._encode())
+            if fit is None:
+                fit = for_training(backbone, config, self.memory)
+                fit.gate = for_scoring(backbone, None, MOST)
+            result = yield from heard(
+                unlearn_group(backbone, self.groups, encoded, group.name, config, kept, state, fit)
+            )
+            lock.check()
+            entry = self._save(group, result, heard.texts)
+            entries = {n: e for n, e in entries.items() if e.slug != entry.slug}
+            entries[group.name] = entry
+            save_manifest(self._set(tuple(entries.values())))
             resume.remove(kept)
-            yield Step("unlearn", config.total_steps, config.total_steps, group.name)
-            yield from heard(about(entries[group.name]))
-            continue
-        state = _state_key(kept, key, backbone)
-        for text in (
-            *(set_damaged_aside(folder / e.file) if (e := entries.get(group.name)) else ()),
-            *resume.settle(kept, state),
-        ):
-            yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
-        if encoded is None:
-            yield from heard(prompts.warnings(backbone, prompts.of_groups(groups)))
-            if some := few(backbone, groups, explains.MOST):
-                yield from heard(explains.check(backbone, Query(*some)))
-            encoded = yield from heard(encode_groups(backbone, groups, config.heldout))
-        if fit is None:
-            fit = for_training(backbone, config, memory)
-            fit.gate = for_scoring(backbone, None, MOST)
-        result = yield from heard(
-            unlearn_group(backbone, groups, encoded, group.name, config, kept, state, fit)
+        return self._chosen(entries)
+
+    def _encode(self) -> Steps[dict[str, EncodedGroup]]:
+        """The pictures as the UNet sees them, after a look at the prompts and at the model."""
+        yield from prompts.warnings(self.backbone, prompts.of_groups(self.groups))
+        if some := few(self.backbone, self.groups, explains.MOST):
+            yield from explains.check(self.backbone, Query(*some))
+        return (yield from encode_groups(self.backbone, self.groups, self.config.heldout))
+
+    def _set(self, entries: tuple[Entry, ...]) -> CounterfactualSet:
+        return CounterfactualSet(
+            self.folder,
+            self.backbone.name,
+            self.backbone.fingerprint,
+            self.groups.manifest_hash,
+            self.config.as_dict(),
+            entries,
+            dict(self.backbone.identity),
         )
-        lock.check()
-        told = (group.name, group.slug, group.style, key, result.gate, result.losses)
-        entry = Entry(*told, heard.texts)
-        _save_lora(folder / entry.file, result, group, key, backbone, groups, config)
-        entries = {n: e for n, e in entries.items() if e.slug != entry.slug} | {group.name: entry}
-        save_manifest(_set(folder, backbone, groups, config, tuple(entries.values())))
-        resume.remove(kept)
-    return _set(folder, backbone, groups, config, tuple(entries[g.name] for g in chosen))
+
+    def _chosen(self, entries: Mapping[str, Entry]) -> CounterfactualSet:
+        return self._set(tuple(entries[g.name] for g in self.chosen))
+
+    def _save(self, group: Group, made: Unlearned, warnings: tuple[str, ...]) -> Entry:
+        """Write the group's LoRA file; its line for the manifest."""
+        backbone, config, key = self.backbone, self.config, self.keys[group.name]
+        metadata = {
+            "modelspec.title": f"without {group.name}",
+            "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
+            "ss_network_module": "networks.lora",
+            "ss_network_dim": str(config.rank * config.repeats),
+            "ss_network_alpha": str(config.lora_alpha),
+            "guda.version": __version__,
+            "guda.group": group.name,
+            "guda.style": group.style,
+            "guda.base_model": backbone.name,
+            "guda.base_fingerprint": backbone.fingerprint,
+            "guda.identity": json.dumps(backbone.identity, ensure_ascii=False),
+            "guda.groups_hash": self.groups.manifest_hash,
+            "guda.key": key,
+            "guda.recipe": json.dumps(config.as_dict()),
+            "guda.losses": json.dumps(made.losses),
+            "guda.gate": json.dumps(made.gate.as_dict()),
+        }
+        entry = Entry(group.name, group.slug, group.style, key, made.gate, made.losses, warnings)
+        save_file(self.folder / entry.file, made.lora, metadata)
+        return entry
 
 
 def existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
@@ -152,30 +239,9 @@ def _state_key(path: Path, key: str, backbone: Backbone) -> str:
     return key if earlier else f"{key}/{name_of(backbone.identity)}"
 
 
-def unfinished(
-    backbone: Backbone,
-    groups: StyleGroups,
-    config: UnlearnConfig,
-    folder: Path,
-    names: Sequence[str] | None = None,
-) -> list[tuple[Group, int]]:
-    """What `unlearn_set` would still have to do: each group, and the steps its checkpoint holds."""
-    entries = {e.name: e for e in existing(folder, backbone)}
-    left = []
-    for group in chosen_groups(groups, names):
-        key = recipe_key(backbone, groups, group.name, config)
-        if not _is_finished(folder, entries.get(group.name), key):
-            kept = checkpoint_path(folder, group)
-            state = _state_key(kept, key, backbone)
-            paths = resume.repetitions(kept)
-            done = sum(min(resume.progress(path, state), config.steps) for path in paths)
-            left.append((group, done))
-    return left
-
-
-def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> list[Group]:
+def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> tuple[Group, ...]:
     """Those named, or all. Raises GroupsError."""
-    return [groups[n] for n in dict.fromkeys(names)] if names else list(groups)
+    return tuple(groups[n] for n in dict.fromkeys(names)) if names else tuple(groups)
 
 
 def _is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
@@ -185,51 +251,3 @@ def _is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
 
 def _is_read_only(folder: Path) -> bool:
     return folder.is_dir() and not os.access(folder, os.W_OK)
-
-
-def _set(
-    folder: Path,
-    backbone: Backbone,
-    groups: StyleGroups,
-    config: UnlearnConfig,
-    entries: tuple[Entry, ...],
-) -> CounterfactualSet:
-    return CounterfactualSet(
-        folder,
-        backbone.name,
-        backbone.fingerprint,
-        groups.manifest_hash,
-        config.as_dict(),
-        entries,
-        dict(backbone.identity),
-    )
-
-
-def _save_lora(
-    path: Path,
-    result: Unlearned,
-    group: Group,
-    key: str,
-    backbone: Backbone,
-    groups: StyleGroups,
-    config: UnlearnConfig,
-) -> None:
-    metadata = {
-        "modelspec.title": f"without {group.name}",
-        "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
-        "ss_network_module": "networks.lora",
-        "ss_network_dim": str(config.rank * config.repeats),
-        "ss_network_alpha": str(config.lora_alpha),
-        "guda.version": __version__,
-        "guda.group": group.name,
-        "guda.style": group.style,
-        "guda.base_model": backbone.name,
-        "guda.base_fingerprint": backbone.fingerprint,
-        "guda.identity": json.dumps(backbone.identity, ensure_ascii=False),
-        "guda.groups_hash": groups.manifest_hash,
-        "guda.key": key,
-        "guda.recipe": json.dumps(config.as_dict()),
-        "guda.losses": json.dumps(result.losses),
-        "guda.gate": json.dumps(result.gate.as_dict()),
-    }
-    save_file(path, result.lora, metadata)

@@ -1,4 +1,4 @@
-"""Whether a folder can be written to, asked before hours of work instead of after."""
+"""Whether a folder can be written to, and text be written down, asked before hours of work."""
 
 from __future__ import annotations
 
@@ -41,3 +41,16 @@ def check_folder(folder: Path, name: str) -> None:
             probe.rmdir()
     except OSError as error:
         raise refused(f"which cannot be written to ({error.strerror})") from error
+
+
+def check_text(text: str, name: str) -> None:
+    """Raises SaveError when no file can hold `text`, as when a name's bytes are no UTF-8.
+
+    name: what the text is.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SaveError(
+            f"{name} is {text!a:.80}, which holds characters that no file can; give another."
+        ) from None

@@ -58,6 +58,22 @@ def generate_pictures(
             save_png(picture, path)
         done += len(part)
         yield Step("pictures", done, len(absent), part[-1][0].name)
+    return _with(groups, wanted)
+
+
+def missing(backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache: Path) -> int:
+    """How many pictures `generate_pictures` would draw."""
+    return sum(not is_whole(path) for *_, path in _wanted(backbone, groups, config, cache))
+
+
+def with_pictures(
+    backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache: Path
+) -> StyleGroups:
+    """The groups as `generate_pictures` returns them, where no picture is missing."""
+    return _with(groups, _wanted(backbone, groups, config, cache))
+
+
+def _with(groups: StyleGroups, wanted: list[tuple[Group, Example, Path]]) -> StyleGroups:
     paths = {(g.name, e.id): path for g, e, path in wanted}
     return StyleGroups(
         tuple(
@@ -71,11 +87,6 @@ def generate_pictures(
         ),
         groups.source,
     )
-
-
-def missing(backbone: Backbone, groups: StyleGroups, config: SampleConfig, cache: Path) -> int:
-    """How many pictures `generate_pictures` would draw."""
-    return sum(not is_whole(path) for *_, path in _wanted(backbone, groups, config, cache))
 
 
 def draw(backbone: Backbone, prompts: Sequence[str], config: SampleConfig) -> Steps[Tensor]:

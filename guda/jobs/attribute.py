@@ -1,28 +1,32 @@
-"""The job that attributes: its typed request, and the stages joined."""
+"""The job that attributes: its typed request, what is to be done, its price and its run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from ..budget.rows import for_scoring
+from ..budget import footprint, rows, warmup
 from ..config import ElboConfig
 from ..counterfactuals import CounterfactualSet
-from ..diffusion import Backbone
+from ..diffusion import Backbone, LoraWeights
 from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
-from ..groups import prompts as doubted
+from ..files.destination import check_text
+from ..groups import prompts as markup
 from ..groups.pictures import fit
-from ..scoring import explains
+from ..scoring import allocation, explains
 from ..scoring.differences import Differences, score_queries
 from ..scoring.elbo import Query
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings
 from ..version import __version__
+from .plan import Plan
+
+REPORT_BYTES = 3 << 20  # of a report, per picture; about
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,18 @@ class AttributeRequest:
     latents: Tensor | None = None
 
 
-@keeps_warnings
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
-    """The scores of every picture. Raises GudaError before anything is computed on bad input."""
-    backbone, counterfactuals = request.backbone, request.counterfactuals
-    count = len(request.pictures) if request.latents is None else len(request.latents)
+    """Survey and run: the scores of every picture."""
+    return (yield from survey(request).run())
+
+
+def survey(request: AttributeRequest) -> AttributeWork:
+    """What is to be done. Raises GudaError for everything that would be refused on the way."""
+    found, latents = request.counterfactuals, request.latents
+    count = len(request.pictures) if latents is None else len(latents)
     if not count:
         raise ImageError("No picture was given; give at least one.")
-    prompts = list(request.prompts)
-    if len(prompts) == 1:
-        prompts *= count
+    prompts = tuple(request.prompts) * (count if len(request.prompts) == 1 else 1)
     if len(prompts) != count:
         raise ImageError(
             f"{len(prompts)} prompts were given for {count} pictures; give one "
@@ -61,78 +67,120 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
         raise ImageError(
             f"{len(request.names)} names were given for {count} pictures; give one per picture."
         )
-    if not counterfactuals.entries:
+    for name, prompt in zip(request.names, prompts, strict=True):
+        check_text(name, "the picture's name")
+        check_text(prompt, f"the prompt of {name}")
+    if not found.entries:
         raise CounterfactualError(
-            f"The counterfactual set {counterfactuals.folder} holds no style; unlearn some first."
+            f"The counterfactual set {found.folder} holds no style; unlearn some first."
         )
-    counterfactuals.verify(backbone)
-    yield from about(backbone, counterfactuals)
-    yield from doubted.warnings(backbone, prompts)
-    started = time.monotonic()
-    loras = {e.name: counterfactuals.load(e, backbone) for e in counterfactuals.entries}
-    latents = request.latents
-    fitted = torch.empty(0)
-    if latents is None:
-        fitted = torch.stack([fit(p, backbone.resolution) for p in request.pictures])
-    yield Step("encode", 0, count)
-    if latents is None:
-        latents, keys = backbone.encode_images(fitted), tuple(picture_key(p) for p in fitted)
-    else:
-        keys = tuple(picture_key(x) for x in latents)
-        fitted = _shown(request.pictures, backbone.decode(latents))
-    query = Query(latents, backbone.encode_prompts(prompts), keys)
-    yield from explains.check(backbone, query)
-    first, most = next(iter(loras.values())), request.config.batch_size
-    room = for_scoring(backbone, first, most, latents.shape[1:])
-    found = yield from score_queries(backbone, loras, query, request.config, room)
-    return _assemble(request, prompts, fitted, found, time.monotonic() - started)
+    found.verify(request.backbone)
+    loras = {e.name: found.load(e, request.backbone) for e in found.entries}
+    return AttributeWork(request, prompts, loras)
 
 
-def few_asked(request: AttributeRequest, most: int) -> Query:
-    """At most `most` of the pictures, evenly chosen, encoded."""
-    pictures, latents, backbone = request.pictures, request.latents, request.backbone
-    count = len(pictures) if latents is None else len(latents)
-    chosen = [i * count // min(most, count) for i in range(min(most, count))]
-    if latents is None:
-        fitted = torch.stack([fit(pictures[i], backbone.resolution) for i in chosen])
-        latents, keys = backbone.encode_images(fitted), tuple(picture_key(p) for p in fitted)
-    else:
-        latents = latents[chosen]
-        keys = tuple(picture_key(x) for x in latents)
-    prompts = request.prompts if len(request.prompts) == count else list(request.prompts) * count
-    return Query(latents, backbone.encode_prompts([prompts[i] for i in chosen]), keys)
+@dataclass(frozen=True)
+class AttributeWork:
+    """An attribution that was surveyed: nothing is wrong with it, and all of it is to be done."""
+
+    request: AttributeRequest
+    prompts: tuple[str, ...]  # one per picture
+    loras: Mapping[str, LoraWeights]  # by style
+
+    def __len__(self) -> int:
+        """Pictures."""
+        return len(self.prompts)
+
+    @property
+    def evaluations(self) -> int:
+        """Noisy pictures through the UNet, but for the look at the model."""
+        config, length = self.request.config, self.request.backbone.schedule.length
+        points = allocation.evaluations(config, length)
+        return len(self) * points * (len(self.loras) + 1)
+
+    @keeps_warnings
+    def price(self) -> Steps[Plan]:
+        """What it will take, after a look at the model and a warm-up."""
+        backbone, config = self.request.backbone, self.request.config
+        yield from self._doubts()
+        n = min(explains.MOST, len(self))
+        checked = yield from explains.check(
+            backbone, self._query([i * len(self) // n for i in range(n)])[0]
+        )
+        yield Step("plan", 0, 2)
+        encoding = warmup.picture(backbone)
+        yield Step("plan", 1, 2)
+        shape = None if self.request.latents is None else self.request.latents.shape[1:]
+        lora = next(iter(self.loras.values()))
+        most = min(config.batch_size, len(self) * config.evaluations)
+        room = rows.for_scoring(backbone, lora, most, shape)
+        forward = warmup.scoring(backbone, lora, room, shape)
+        memory = footprint.scoring(backbone, lora, room.rows, shape)
+        yield Step("plan", 2, 2)
+        return Plan(
+            0,
+            {"check": checked, "score": self.evaluations},
+            forward * (checked + self.evaluations) + encoding * len(self),
+            memory,
+            False,
+            str(backbone.device),
+            len(self) * REPORT_BYTES,
+        )
+
+    @keeps_warnings
+    def run(self) -> Steps[Attribution]:
+        """The scores of every picture."""
+        backbone, config = self.request.backbone, self.request.config
+        yield from self._doubts()
+        started = time.monotonic()
+        yield Step("encode", 0, len(self))
+        query, shown = self._query(range(len(self)))
+        yield from explains.check(backbone, query)
+        lora = next(iter(self.loras.values()))
+        room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
+        found = yield from score_queries(backbone, self.loras, query, config, room)
+        return self._assemble(shown, found, time.monotonic() - started)
+
+    def _doubts(self) -> Steps[None]:
+        yield from about(self.request.backbone, self.request.counterfactuals)
+        yield from markup.warnings(self.request.backbone, self.prompts)
+
+    def _query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
+        """The chosen pictures, encoded, and as they are shown (n, 3, H, W)."""
+        request, backbone = self.request, self.request.backbone
+        condition = backbone.encode_prompts([self.prompts[i] for i in chosen])
+        if request.latents is None:
+            shown = torch.stack([fit(request.pictures[i], backbone.resolution) for i in chosen])
+            keys = tuple(map(picture_key, shown))
+            return Query(backbone.encode_images(shown), condition, keys), shown
+        latents = request.latents[list(chosen)]
+        query = Query(latents, condition, tuple(map(picture_key, latents)))
+        return query, _shown(request.pictures, backbone.decode(latents))
+
+    def _assemble(self, shown: Tensor, found: Differences, seconds: float) -> Attribution:
+        request, groups = self.request, self.request.counterfactuals.names
+        images = []
+        for i, (name, prompt) in enumerate(zip(request.names, self.prompts, strict=True)):
+            scores, outcome = score(groups, found.contributions[i], request.config.confidence)
+            images.append(ImageScores(name, prompt, outcome, scores, float(found.elbo[i])))
+        i, k, p = found.contributions.shape
+        profile = torch.from_numpy(found.contributions.reshape(i, k, p // 2, 2).sum(-1))
+        return Attribution(
+            images=tuple(images),
+            groups=groups,
+            pictures=shown,
+            maps=found.maps,
+            profile=profile,
+            strata=found.points.strata,
+            full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
+            estimate=request.config.as_dict(),
+            unet_evaluations=found.unet_evaluations,
+            seconds=seconds,
+            version=__version__,
+        )
 
 
 def _shown(pictures: Sequence[Tensor], decoded: Tensor) -> Tensor:
     """The pictures that were given beside their latents, if they are of the same size."""
     same = [p for p in pictures if p.shape == decoded.shape[1:]]
     return torch.stack(same) if len(same) == len(decoded) else decoded
-
-
-def _assemble(
-    request: AttributeRequest,
-    prompts: Sequence[str],
-    fitted: Tensor,
-    found: Differences,
-    seconds: float,
-) -> Attribution:
-    groups = request.counterfactuals.names
-    images = []
-    for i, (name, prompt) in enumerate(zip(request.names, prompts, strict=True)):
-        scores, outcome = score(groups, found.contributions[i], request.config.confidence)
-        images.append(ImageScores(name, prompt, outcome, scores, float(found.elbo[i])))
-    i, k, p = found.contributions.shape
-    profile = torch.from_numpy(found.contributions.reshape(i, k, p // 2, 2).sum(-1))
-    return Attribution(
-        images=tuple(images),
-        groups=groups,
-        pictures=fitted,
-        maps=found.maps,
-        profile=profile,
-        strata=found.points.strata,
-        full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
-        estimate=request.config.as_dict(),
-        unet_evaluations=found.unet_evaluations,
-        seconds=seconds,
-        version=__version__,
-    )

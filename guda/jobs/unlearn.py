@@ -1,4 +1,4 @@
-"""The job that unlearns: its typed request, and the stages joined."""
+"""The job that unlearns: its typed request, what is left of it, its price and its run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..budget import footprint, rows, warmup
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
-from ..counterfactuals import CounterfactualSet, existing, unlearn_set
+from ..counterfactuals import CounterfactualSet, Left, SetWork, make
 from ..diffusion import Backbone
-from ..groups import StyleGroups
-from ..groups.draw import generate_pictures, missing
+from ..files.destination import check_folder
+from ..groups import Group, StyleGroups, prompts, split_heldout
+from ..groups.draw import generate_pictures, missing, with_pictures
+from ..groups.encode import few
 from ..scoring import explains
-from ..steps import Steps
+from ..scoring.elbo import Query
+from ..steps import Step, Steps, about, keeps_warnings
+from ..unlearning.gate import LEVELS, MOST
 from ..unlearning.recipe import recommended
+from ..variants import OPERATORS
+from .plan import Plan
+
+MOST_CHECKED = explains.MOST * len(explains.LEVELS)
 
 
 @dataclass(frozen=True)
@@ -44,19 +53,144 @@ class UnlearnRequest:
 
 
 def unlearn(request: UnlearnRequest) -> Steps[CounterfactualSet]:
-    """Counterfactuals for every group; resumable."""
-    groups = request.groups
-    for name in request.names or ():
-        groups[name]  # an unknown name is refused before any picture is drawn
-    existing(request.out, request.backbone)  # and so is a set of another model
+    """Survey and run: counterfactuals for every group; resumable."""
+    return (yield from survey(request).run())
+
+
+def survey(request: UnlearnRequest) -> UnlearnWork:
+    """What is left to do. Raises GudaError for everything that would be refused on the way."""
+    backbone, groups, undrawn = request.backbone, request.groups, 0
     if any(e.path is None for g in groups for e in g.examples):
-        if missing(request.backbone, groups, request.sampling, request.drawn):
-            yield from explains.check_reading(request.backbone)
-        groups = yield from generate_pictures(
-            request.backbone, groups, request.sampling, request.drawn
+        kept = (backbone, groups, request.sampling, request.drawn)
+        if undrawn := missing(*kept):
+            check_folder(request.drawn, "the folder of the generated pictures")
+        else:
+            groups = with_pictures(*kept)
+    work = make.survey(backbone, groups, request.recipe, request.out, request.names, request.memory)
+    return UnlearnWork(request, work, undrawn)
+
+
+@dataclass(frozen=True)
+class UnlearnWork:
+    """An unlearning that was surveyed: nothing is wrong with it, and this is left to do."""
+
+    request: UnlearnRequest
+    making: SetWork  # while pictures are missing, of the groups as they are now
+    undrawn: int  # pictures
+
+    @property
+    def groups(self) -> StyleGroups:
+        return self.making.groups
+
+    @property
+    def left(self) -> tuple[Left, ...]:
+        """Groups to unlearn, with the steps done; new pictures make every one anew."""
+        if self.undrawn:
+            return tuple(Left(group, 0) for group in self.making.chosen)
+        return self.making.left
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return sum(self.request.recipe.total_steps - done for _, done in self.left)
+
+    @property
+    def evaluations(self) -> dict[str, int]:
+        """Pictures through the UNet, by stage, but for the look at the model."""
+        drawing = self.request.sampling.steps * (2 if self.request.backbone.conditional else 1)
+        return {
+            "pictures": self.undrawn * drawing,
+            "unlearn": self.steps * self._per_step,
+            "gate": sum(map(self._of_gate, (group for group, _ in self.left))),
+        }
+
+    @property
+    def reused(self) -> str:
+        """What is there already, in words."""
+        chosen, pictures = len(self.making.chosen), sum(len(g.examples) for g in self.groups)
+        finished, begun = chosen - len(self.left), sum(1 for _, done in self.left if done)
+        parts = []
+        if finished:
+            parts.append(f"{finished} of {chosen} styles are finished already")
+        if begun:
+            done = sum(done for _, done in self.left)
+            parts.append(f"{done} steps of {begun} style(s) are done already")
+        if 0 < self.undrawn < pictures:
+            parts.append(f"{pictures - self.undrawn} of {pictures} pictures are drawn already")
+        return ", ".join(parts)
+
+    @keeps_warnings
+    def price(self) -> Steps[Plan]:
+        """What it will take, after a look at the model and a warm-up."""
+        request, backbone, groups = self.request, self.request.backbone, self.groups
+        config, device = request.recipe, str(backbone.device)
+        yield from about(backbone, request.groups)
+        yield from prompts.warnings(backbone, prompts.of_groups(groups))
+        if not self.left:
+            return Plan(0, {}, 0.0, None, False, device, 0, self.reused)
+        some = few(backbone, groups, explains.MOST)
+        if some is None:  # what is drawn will be looked at as well
+            checked = MOST_CHECKED + (yield from explains.check_reading(backbone))
+        else:
+            checked = yield from explains.check(backbone, Query(*some))
+        yield Step("plan", 0, 3)
+        encoding = warmup.picture(backbone)
+        yield Step("plan", 1, 3)
+        ready = rows.for_training(backbone, config, request.memory)
+        yield Step("plan", 2, 3)
+        forward, both = warmup.training(backbone, config, ready)
+        memory = footprint.training(
+            backbone, config, ready.room.rows, checkpointing=ready.checkpointing
         )
-    return (
-        yield from unlearn_set(
-            request.backbone, groups, request.recipe, request.out, request.names, request.memory
+        yield Step("plan", 3, 3)
+        counts = self.evaluations
+        trained = self.steps * (config.batch_size + config.retain_batch_size)
+        seconds = (
+            forward * (checked + sum(counts.values()) - trained)
+            + both * trained
+            + encoding * (sum(len(g.examples) for g in groups) + 2 * self.undrawn)
         )
-    )
+        file = memory.optimizer // 2 + (64 << 10)  # a LoRA
+        return Plan(
+            self.steps,
+            {"pictures": counts.pop("pictures"), "check": checked, **counts},
+            seconds,
+            memory,
+            ready.checkpointing,
+            device,
+            (len(self.left) + 6) * config.repeats * file
+            + self.undrawn * 3 * backbone.resolution**2,
+            self.reused,
+        )
+
+    def run(self) -> Steps[CounterfactualSet]:
+        """Draw what is missing, unlearn what is left."""
+        request, making = self.request, self.making
+        if any(e.path is None for g in request.groups for e in g.examples):
+            if self.undrawn:
+                yield from explains.check_reading(request.backbone)
+            groups = yield from generate_pictures(
+                request.backbone, request.groups, request.sampling, request.drawn
+            )
+            if self.undrawn:
+                making = make.survey(
+                    request.backbone,
+                    groups,
+                    request.recipe,
+                    request.out,
+                    request.names,
+                    request.memory,
+                )
+        return (yield from making.run())
+
+    @property
+    def _per_step(self) -> int:
+        config = self.request.recipe
+        n, m = config.batch_size, config.retain_batch_size
+        return OPERATORS[config.operator].evaluations(n, m, self.request.backbone.conditional)
+
+    def _of_gate(self, group: Group) -> int:
+        share = self.request.recipe.heldout
+        held = {g.name: len(split_heldout(g, share)[1]) for g in self.groups}
+        own = held.pop(group.name)
+        return 2 * len(LEVELS) * (min(MOST, own) + min(MOST, sum(held.values())))

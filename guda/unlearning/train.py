@@ -57,12 +57,8 @@ def unlearn_group(
     fit: how many pictures go through the UNet at once, by default all of a step. The gradients of
     the parts add up to that of the whole, and when memory runs out the parts become smaller.
     """
+    check_needs(backbone, config)
     operator = OPERATORS[config.operator]
-    if operator.needs_prompts and not backbone.conditional:
-        raise ConfigError(
-            f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
-            "takes none; choose retrack."
-        )
     fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
     anchors = anchor_context(backbone, groups, groups[name], config)
     neighbours = None
@@ -91,6 +87,15 @@ def unlearn_group(
     )
     yield Step("gate", 1, 1, name)
     return Unlearned(mean, tuple(losses), gate)
+
+
+def check_needs(backbone: Backbone, config: UnlearnConfig) -> None:
+    """Raises ConfigError for a recipe that needs what the model does not have."""
+    if OPERATORS[config.operator].needs_prompts and not backbone.conditional:
+        raise ConfigError(
+            f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
+            "takes none; choose retrack."
+        )
 
 
 def _train(

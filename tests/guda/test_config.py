@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,3 +72,9 @@ def test_later_settings_do_not_rename_what_was_made_before():
         "caption_dropout": 0.25,
     }
     assert before.as_key() | {"caption_dropout": 0.0, "repeats": 1} == before.as_dict()
+
+
+def test_threads_of_the_command_line_do_not_spin():
+    """Whoever starts it may say otherwise; it has to be said before torch is imported."""
+    source = (Path(__file__).parents[2] / "guda" / "__main__.py").read_text("utf-8")
+    assert source.index('setdefault("OMP_WAIT_POLICY", "PASSIVE")') < source.index("from .cli")

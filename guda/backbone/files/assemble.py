@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...settings import digest
 from ..stable_diffusion import StableDiffusion
-from . import layout, scheduler
+from . import layout, scheduler, stated
 from .header import Entry, Kind, identify
 from .parts import build_text, build_unet, build_vae
 from .scheduler import AUTO
@@ -36,6 +36,7 @@ def assemble(
     tokenizer: Any = None,
     layer: int | None = None,
     alpha_bar: Tensor | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> StableDiffusion:
     """The model that `tensors` are; `where` names them in errors.
 
@@ -43,13 +44,18 @@ def assemble(
     prediction: what the UNet predicts, "auto" to find out. resolution: pixels, 0 for the family's.
     vae: tensors of a VAE in place of the checkpoint's own. tokenizer: a folder, or None to look for
     one. layer: the text encoders' layer, counted from the end, in place of the family's.
-    alpha_bar: (T,) the noise schedule in place of the family's. Raises ModelError.
+    alpha_bar: (T,) the noise schedule in place of the family's. metadata: what the file says of
+    itself. Raises ModelError.
     """
     kind = identify(entries, where)
     settings = kind.settings
     text = build_text(tensors, kind, where, dtype, clip_tokenizer(tokenizer), layer)
     own = detect_prediction(tensors, kind)
-    chosen = own if prediction == AUTO else prediction
+    told, chosen = metadata or {}, prediction
+    if chosen == AUTO:
+        marked = own if "v_pred" in entries else None
+        chosen = stated.prediction(told, marked, where) or own
+    zero_snr = stated.zero_snr(told) and "ztsnr" not in entries
     pixels = settings["resolution"].get(chosen, 512)
     made_vae = build_vae(tensors, entries, kind, where, vae, pixels)
     factor = 2 ** (len(made_vae.config.block_out_channels) - 1)
@@ -57,7 +63,7 @@ def assemble(
         unet=build_unet(tensors, kind, where, dtype, pixels // factor),
         vae=made_vae,
         text=text,
-        scheduler=scheduler.of_family(chosen, "ztsnr" in entries),
+        scheduler=scheduler.of_family(chosen, zero_snr or "ztsnr" in entries),
     )
     check_zeros({"UNet": pipeline.unet, "VAE": made_vae, "text encoder": text.module}, where)
     own_schedule = True
@@ -65,6 +71,8 @@ def assemble(
         pipeline.scheduler, own_schedule = scheduler.fitting(chosen, alpha_bar, where)
     made = StableDiffusion(pipeline, name, device, resolution=resolution)
     made.overrides |= {"prediction": chosen} if chosen != own else {}
+    made.overrides |= {"zero_snr": True} if zero_snr else {}
+    made.warnings = (*made.warnings, *stated.few_steps(name, told))
     if alpha_bar is not None and not own_schedule:
         made.overrides["alpha_bar"] = digest([f"{a:.6g}" for a in alpha_bar.tolist()])
     if layer is not None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...errors import ModelError
 from ...files import tensorfile
 from ...files.tensorfile import Entry
-from . import layout
+from . import layout, stated
 from .layout import Shape, UnetShape
 
 FAMILIES = ("sd1", "sd2", "sdxl")
@@ -98,9 +98,14 @@ def identify(entries: Mapping[str, Entry], where: str) -> Kind:
 
 
 def _check_architecture(entries: Mapping[str, Entry], where: str) -> None:
-    if f"{layout.UNET}input_blocks.0.0.weight" in entries:
+    other = stated.kind_of(k for k in entries if not k.startswith(layout.UNET))
+    if f"{layout.UNET}input_blocks.0.0.weight" in entries and other != "a ControlNet":
         return
-    if any(".lora_up." in k or ".lora_A." in k or ".lora_down." in k for k in entries):
+    if other not in (None, "a LoRA"):
+        raise ModelError(
+            f"{where} is {other}, not a model; load the checkpoint that it belongs to."
+        )
+    if other == "a LoRA":
         raise ModelError(
             f"{where} is a LoRA, not a model; load the checkpoint that it belongs to, and in "
             "ComfyUI apply the LoRA with Load LoRA before Base Model from Graph."
@@ -149,6 +154,12 @@ def _family(entries: Mapping[str, Entry], unet: UnetShape, where: str) -> str:
             f"{unet.out_channels}, not 4 and 4), which is not supported; use the text-to-image "
             "model that it was made from."
         )
+    marks = [k for k in ("edm_mean", "edm_std", "edm_vpred.sigma_max") if k in entries]
+    if marks:
+        raise ModelError(
+            f"{where} uses the EDM noise schedule (it has {marks[0]}), as Playground 2.5 does, "
+            f"which is not supported; {SUPPORTED}."
+        )
     both = any(k.startswith("conditioner.embedders.1.") for k in entries)
     first = any(k.startswith("conditioner.embedders.0.transformer.") for k in entries)
     if unet.added and not unet.linear:
@@ -166,12 +177,6 @@ def _family(entries: Mapping[str, Entry], unet: UnetShape, where: str) -> str:
                 f"{where} is unCLIP, which takes pictures in place of prompts and is not "
                 f"supported; {SUPPORTED}."
             )
-    marks = [k for k in ("edm_mean", "edm_std", "edm_vpred.sigma_max") if k in entries]
-    if marks:
-        raise ModelError(
-            f"{where} uses the EDM noise schedule (it has {marks[0]}), as Playground 2.5 does, "
-            f"which is not supported; {SUPPORTED}."
-        )
     return "sdxl"
 
 
@@ -190,6 +195,7 @@ class FileTensors(Mapping[str, Tensor]):
         except (SafetensorError, OSError) as error:
             raise _damaged(self._path, error) from error
         self._file.__enter__()
+        self.metadata: dict[str, str] = self._file.metadata() or {}
         return self
 
     def __exit__(self, *args: Any) -> None:

@@ -18,6 +18,7 @@ from .folder import describe
 from .folder_parts import build
 from .header import FileTensors, identify, read_header
 from .scheduler import AUTO, check_prediction
+from .stated import few_steps
 
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo" / "model"
@@ -65,6 +66,7 @@ def load(
             resolution=size,
             vae=vae,
             tokenizer=tokenizer,
+            metadata=tensors.metadata,
         )
 
 
@@ -145,6 +147,7 @@ def _load_folder(
         parts.scheduler.register_to_config(prediction_type=prediction)
     made = StableDiffusion(parts, name, device, resolution=resolution)
     made.overrides |= {"prediction": made.prediction} if made.prediction != own else {}
+    made.warnings = (*made.warnings, *few_steps(name, {}))
     return made
 
 

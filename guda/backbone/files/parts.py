@@ -31,6 +31,13 @@ def build_unet(
     with torch.device("meta"):
         unet = UNet2DConditionModel(**config)
     names = layout.unet_names(shapes)
+    plain = set(unet.state_dict())
+    unknown = sorted(k for k in shapes if names.get(k) not in plain)
+    if unknown:
+        raise ModelError(
+            f"{where} has a UNet with a tensor that a plain model has not ({unknown[0]}), as LCM "
+            "and GLIGEN have, which is not supported; use the model that it was made from."
+        )
     _fill(unet, tensors, layout.UNET, names, where, "UNet", dtype)
     return unet
 

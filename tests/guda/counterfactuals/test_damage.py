@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from guda.counterfactuals import load_set, unlearn_set
 from guda.counterfactuals.lora_file import read_file
-from guda.counterfactuals.make import unfinished
+from guda.counterfactuals.make import survey
 from guda.errors import CounterfactualError, DamagedError, DivergedError
 from guda.files import sealed
 from guda.steps import drain
@@ -137,7 +137,7 @@ def test_training_goes_on_from_the_last_good_state(backbone, groups, brief, tmp_
     folder = tmp_path / "set"
     interrupt(backbone, groups, brief, folder, 3)
     damage(folder / "dots.resume")
-    assert unfinished(backbone, groups, brief, folder, ["dots"]) == [(groups["dots"], 2)]
+    assert list(survey(backbone, groups, brief, folder, ["dots"]).left) == [(groups["dots"], 2)]
     made, steps = make(backbone, groups, brief, folder)
     (note,) = said(steps, tmp_path)
     assert "was set aside as dots.resume.damaged; training goes on after step 2." in note
@@ -193,7 +193,7 @@ def test_what_an_earlier_version_wrote_is_continued_and_reused(backbone, groups,
             without_digest(state)
             state.rename(folder / f"{number}dots.checkpoint.safetensors")
             state.with_name(f"{number}dots.resume.old").unlink()
-        left = unfinished(backbone, groups, config, folder, ["dots"])
+        left = list(survey(backbone, groups, config, folder, ["dots"]).left)
         assert left == [(groups["dots"], config.total_steps - 1)]
         made, steps = make(backbone, groups, config, folder)
         assert trained(steps) == [config.total_steps] and not said(steps, tmp_path)
@@ -239,4 +239,4 @@ def test_a_state_of_another_recipe_is_neither_lost_nor_called_damaged(
     other = brief.replace(seed=5)
     assert resume.progress(tmp_path / "dots.resume", "another key") == 0
     interrupt(backbone, groups, other, tmp_path, 1)
-    assert unfinished(backbone, groups, brief, tmp_path, ["dots"])[0][1] == 2, "the one before"
+    assert survey(backbone, groups, brief, tmp_path, ["dots"]).left[0][1] == 2, "the one before"

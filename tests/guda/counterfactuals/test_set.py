@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from guda.backbone.files.load import load
 from guda.counterfactuals import load_set, unlearn_set
 from guda.counterfactuals.lora_file import read_file
-from guda.counterfactuals.make import unfinished
+from guda.counterfactuals.make import survey
 from guda.counterfactuals.set import MANIFEST
 from guda.errors import CounterfactualError, SaveError
 from guda.groups import StyleGroups
@@ -82,7 +82,7 @@ def test_repetitions_leave_one_lora_and_no_checkpoints(backbone, groups, brief, 
             break
     running.close()
     first = groups.names[0]
-    assert unfinished(backbone, groups, twice, folder)[0] == (groups[first], brief.steps)
+    assert survey(backbone, groups, twice, folder).left[0] == (groups[first], brief.steps)
     made, steps = make(backbone, groups, twice, folder)
     assert steps[0].done == brief.steps + 1 and steps[0].total == 2 * brief.steps
     assert sorted(os.listdir(folder)) == sorted([MANIFEST, *(e.file for e in made.entries)])

@@ -18,8 +18,9 @@ from guda.groups import StyleGroups, from_prompts, load_folder, prompts
 from guda.groups.draw import generate_pictures, missing
 from guda.groups.encode import PromptTable, encode_groups
 from guda.jobs.attribute import AttributeRequest, attribute
-from guda.jobs.plan import plan_attribute, plan_unlearn
+from guda.jobs.attribute import survey as survey_attribution
 from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.jobs.unlearn import survey as survey_unlearning
 from guda.steps import drain
 from guda.unlearning.gate import Gate, measure
 
@@ -240,7 +241,7 @@ def test_warnings_reach_results_and_plans(backbone, groups, quick, make_lora, ma
         quick.replace(steps=1),
         ["waves"],
     )
-    for made in (drain(plan_unlearn(request)), drain(unlearn(request))):
+    for made in (drain(survey_unlearning(request).price()), drain(unlearn(request))):
         assert sum("plain words" in w for w in made.warnings) == 2
     data = json.loads((tmp_path / "set" / "counterfactuals.json").read_text("utf-8"))
     assert any("LoRA tags" in w for w in data["groups"][0]["warnings"])
@@ -248,7 +249,7 @@ def test_warnings_reach_results_and_plans(backbone, groups, quick, make_lora, ma
     asked = AttributeRequest(
         backbone, made, [torch.rand(3, 32, 32)], ["p"], ["a (b:1.1)"], ElboConfig(evaluations=4)
     )
-    for found in (drain(plan_attribute(asked)), drain(attribute(asked))):
+    for found in (drain(survey_attribution(asked).price()), drain(attribute(asked))):
         assert any("Weights" in w for w in found.warnings)
 
 
@@ -271,7 +272,7 @@ def test_long_captions_from_a_folder_are_unlearned(backbone, save_groups, quick,
     found = load_folder(folder)
     assert max(backbone.chunks(prompts.of_groups(found))) > 5
     request = UnlearnRequest(backbone, found, tmp_path / "set", quick.replace(steps=2), ["dots"])
-    plan = drain(plan_unlearn(request))
+    plan = drain(survey_unlearning(request).price())
     made = drain(unlearn(request))
     assert made.names == ("dots",) and plan.steps == 2
     assert not any("cut" in w for w in made.warnings)

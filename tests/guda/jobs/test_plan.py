@@ -17,8 +17,10 @@ from guda.diffusion.schedule import NoiseSchedule
 from guda.groups import from_prompts, parse_styles
 from guda.groups.pictures import save_png
 from guda.jobs.attribute import AttributeRequest, attribute
-from guda.jobs.plan import Plan, amount, duration, plan_attribute, plan_unlearn
+from guda.jobs.attribute import survey as survey_attribution
+from guda.jobs.plan import Plan, amount, duration
 from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.jobs.unlearn import survey as survey_unlearning
 from guda.steps import drain
 from guda.variants import OPERATORS
 
@@ -48,7 +50,7 @@ def counted(backbone, work) -> int:
 def test_unlearnings_evaluations_are_exact(backbone, groups, quick, tmp_path, operator):
     recipe = quick.replace(steps=2, operator=operator, retain_batch_size=2)
     request = UnlearnRequest(backbone, groups, tmp_path, recipe, ["dots"])
-    plan = planned(plan_unlearn(request))
+    plan = planned(survey_unlearning(request).price())
     assert plan.steps == 2
     assert plan.total == counted(backbone, unlearn(request))
 
@@ -64,25 +66,25 @@ def test_an_unconditional_models_evaluations_are_exact(groups, quick, tmp_path):
     request = UnlearnRequest(
         model, groups, tmp_path, quick.replace(steps=2, operator="esd"), ["dots"]
     )
-    plan = planned(plan_unlearn(request))
+    plan = planned(survey_unlearning(request).price())
     assert plan.total == counted(model, unlearn(request))
 
 
 def test_what_is_finished_or_begun_is_not_planned_again(backbone, groups, quick, tmp_path):
     request = UnlearnRequest(backbone, groups, tmp_path, quick)
-    whole = planned(plan_unlearn(request))
+    whole = planned(survey_unlearning(request).price())
     assert whole.steps == 18 and whole.reused == ""
     steps = unlearn(request)
     for step in steps:
         if (step.stage, step.group, step.done) == ("unlearn", "stripes", 4):
             break
     steps.close()
-    left = planned(plan_unlearn(request))
+    left = planned(survey_unlearning(request).price())
     assert left.steps == 2 + 6
     assert "1 of 3 styles are finished already" in str(left)
     assert "4 steps of 1 style(s) are done already" in str(left)
     assert left.total == counted(backbone, unlearn(request))
-    nothing = planned(plan_unlearn(request))
+    nothing = planned(survey_unlearning(request).price())
     assert str(nothing) == "Nothing to do: 3 of 3 styles are finished already."
 
 
@@ -90,11 +92,11 @@ def test_pictures_still_to_draw_are_planned(backbone, quick, tmp_path):
     sampling = SampleConfig(pictures=4, steps=3, batch_size=3)
     groups = from_prompts(parse_styles("Dots: dots\nLines: lines"), list("abcd"), pictures=4)
     request = UnlearnRequest(backbone, groups, tmp_path, quick.replace(steps=1), None, sampling)
-    plan = planned(plan_unlearn(request))
+    plan = planned(survey_unlearning(request).price())
     assert plan.evaluations["pictures"] == 8 * 3 * 2
     assert plan.total == counted(backbone, unlearn(request))
     next(iter((tmp_path / "pictures").rglob("*.png"))).unlink()
-    again = planned(plan_unlearn(request))
+    again = planned(survey_unlearning(request).price())
     assert again.evaluations["pictures"] == 3 * 2 and "7 of 8 pictures" in again.reused
 
 
@@ -104,7 +106,7 @@ def test_scorings_evaluations_are_exact(backbone, make_lora, make_set, tmp_path,
     config = ElboConfig(evaluations=6, pilot=5, schedule=schedule, batch_size=5)
     pictures = list(torch.rand(2, 3, 32, 32))
     request = AttributeRequest(backbone, made, pictures, ["p", "q"], [""], config)
-    plan = planned(plan_attribute(request))
+    plan = planned(survey_attribution(request).price())
     assert plan.total == counted(backbone, attribute(request))
 
 
@@ -116,7 +118,7 @@ def test_latents_are_planned_at_their_own_size(backbone, make_lora, make_set, tm
         request = AttributeRequest(
             backbone, made, [], ["p"], [""], ElboConfig(evaluations=4), torch.rand(1, c, *size)
         )
-        found = planned(plan_attribute(request))
+        found = planned(survey_attribution(request).price())
         assert found.total == counted(backbone, attribute(request))
         return found.memory.activations
 
@@ -125,7 +127,7 @@ def test_latents_are_planned_at_their_own_size(backbone, make_lora, make_set, tm
 
 def test_the_time_is_of_the_right_order(backbone, groups, quick, make_lora, make_set, tmp_path):
     request = UnlearnRequest(backbone, groups, tmp_path / "set", quick.replace(steps=25))
-    plan = planned(plan_unlearn(request))
+    plan = planned(survey_unlearning(request).price())
     started = time.perf_counter()
     drain(unlearn(request))
     taken = time.perf_counter() - started
@@ -135,7 +137,7 @@ def test_the_time_is_of_the_right_order(backbone, groups, quick, make_lora, make
         backbone, made, list(torch.rand(3, 3, 32, 32)), list("pqr"), [""],
         ElboConfig(evaluations=64),
     )  # fmt: skip
-    plan = planned(plan_attribute(scoring))
+    plan = planned(survey_attribution(scoring).price())
     started = time.perf_counter()
     drain(attribute(scoring))
     taken = time.perf_counter() - started
@@ -144,7 +146,7 @@ def test_the_time_is_of_the_right_order(backbone, groups, quick, make_lora, make
 
 def test_the_disk_is_enough_and_no_more_than_it_takes(backbone, groups, quick, tmp_path):
     request = UnlearnRequest(backbone, groups, tmp_path, quick.replace(rank=16))
-    plan = planned(plan_unlearn(request))
+    plan = planned(survey_unlearning(request).price())
     most = 0
     for _ in unlearn(request):
         files = [p for p in tmp_path.rglob("*") if p.is_file()]
@@ -155,7 +157,7 @@ def test_the_disk_is_enough_and_no_more_than_it_takes(backbone, groups, quick, t
 def test_the_memory_is_that_of_the_job(backbone, groups, quick, tmp_path):
     memory = MemoryConfig(micro_batch=2, checkpointing="on")
     request = UnlearnRequest(backbone, groups, tmp_path, quick, memory=memory)
-    found = planned(plan_unlearn(request))
+    found = planned(survey_unlearning(request).price())
     assert found.memory == footprint.training(backbone, quick, 2, checkpointing=True)
     assert found.as_dict()["memory_bytes"] == found.memory.total
 
@@ -163,7 +165,7 @@ def test_the_memory_is_that_of_the_job(backbone, groups, quick, tmp_path):
 def test_planning_leaves_no_trace(backbone, groups, quick, tmp_path):
     before = {k: v.clone() for k, v in backbone.unet.state_dict().items()}
     state = torch.get_rng_state()
-    planned(plan_unlearn(UnlearnRequest(backbone, groups, tmp_path, quick)))
+    planned(survey_unlearning(UnlearnRequest(backbone, groups, tmp_path, quick)).price())
     assert torch.equal(torch.get_rng_state(), state)
     assert backbone.unet.state_dict().keys() == before.keys()
     assert all(torch.equal(v, before[k]) for k, v in backbone.unet.state_dict().items())

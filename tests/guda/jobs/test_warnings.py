@@ -14,8 +14,9 @@ from guda.config import ElboConfig
 from guda.counterfactuals import load_set
 from guda.groups.pictures import save_png
 from guda.jobs.attribute import AttributeRequest, attribute
-from guda.jobs.plan import plan_attribute, plan_unlearn
+from guda.jobs.attribute import survey as survey_attribution
 from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.jobs.unlearn import survey as survey_unlearning
 from guda.report import save, to_html, to_markdown
 from guda.steps import Heard, Step, about, drain, keeps_warnings, warn
 
@@ -69,7 +70,7 @@ def test_only_what_carries_warnings_is_asked():
 
 def test_they_reach_the_set_and_its_scores(doubtful, groups, quick, tmp_path):
     request = UnlearnRequest(doubtful, groups, tmp_path, quick.replace(steps=1), ["dots"])
-    assert DOUBT in drain(plan_unlearn(request)).as_dict()["warnings"]
+    assert DOUBT in drain(survey_unlearning(request).price()).as_dict()["warnings"]
     made = drain(unlearn(request))
     assert DOUBT in made.warnings
     doubtful.warnings = ()
@@ -85,7 +86,7 @@ def test_they_reach_the_set_and_its_scores(doubtful, groups, quick, tmp_path):
     asked = AttributeRequest(
         doubtful, found, [torch.rand(3, 32, 32)], ["p"], [""], ElboConfig(evaluations=4)
     )
-    assert DOUBT in drain(plan_attribute(asked)).warnings
+    assert DOUBT in drain(survey_attribution(asked).price()).warnings
     assert DOUBT in drain(attribute(asked)).warnings
 
 

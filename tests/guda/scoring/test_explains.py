@@ -19,8 +19,8 @@ from guda.errors import ModelError
 from guda.groups import from_prompts, load_folder, pictures
 from guda.groups.encode import few
 from guda.jobs.attribute import AttributeRequest, attribute
-from guda.jobs.plan import plan_unlearn
 from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.jobs.unlearn import survey as survey_unlearning
 from guda.scoring import explains
 from guda.scoring.elbo import Query
 from guda.scoring.explains import LEVELS, check, measure
@@ -95,7 +95,7 @@ def test_a_misread_model_is_refused_and_told_its_own_kind(drawn, reading, tmp_pa
         drain(unlearn(UnlearnRequest(model, drawn, tmp_path)))
     assert not list(tmp_path.iterdir())
     with pytest.raises(ModelError, match="those of epsilon"):
-        drain(plan_unlearn(UnlearnRequest(model, drawn, tmp_path)))
+        drain(survey_unlearning(UnlearnRequest(model, drawn, tmp_path)).price())
 
 
 @pytest.mark.parametrize("reading", ["v_prediction", "sample"])
@@ -105,7 +105,7 @@ def test_a_misread_model_draws_nothing(reading, tmp_path):
     with pytest.raises(ModelError, match="those of epsilon"):
         drain(unlearn(UnlearnRequest(model, groups, tmp_path)))
     with pytest.raises(ModelError, match="those of epsilon"):
-        drain(plan_unlearn(UnlearnRequest(model, groups, tmp_path)))
+        drain(survey_unlearning(UnlearnRequest(model, groups, tmp_path)).price())
     assert not list(tmp_path.iterdir())
 
 
