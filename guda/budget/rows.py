@@ -14,17 +14,15 @@ from .footprint import Footprint
 SMALL = 1 / 8  # of the free memory: what is below is not worth counting
 
 
-@dataclass
-class Fit:
-    """The room for a job, and whether its backward pass computes activations again."""
+@dataclass(frozen=True)
+class Rooms:
+    """The room of the training steps, and that of the gate, which needs no backward pass."""
 
-    room: Room
-    checkpointing: bool = False
-    automatic: bool = False  # checkpointing may still be switched on when memory runs out
-    gate: Room | None = None  # for the gate, which needs no backward pass
+    training: Room
+    gate: Room | None = None
 
 
-def for_training(backbone: Backbone, config: UnlearnConfig, memory: MemoryConfig) -> Fit:
+def for_training(backbone: Backbone, config: UnlearnConfig, memory: MemoryConfig) -> Room:
     """Checkpointing, if left to choose, only where not even one part fits without it."""
     rows = config.batch_size + config.retain_batch_size
     wanted = min(memory.micro_batch or rows, rows)
@@ -41,7 +39,7 @@ def for_training(backbone: Backbone, config: UnlearnConfig, memory: MemoryConfig
             again = True
         if not memory.micro_batch:
             wanted = largest(cost, wanted, free)
-    return Fit(Room(wanted, backbone.device), again, automatic and not again)
+    return Room(wanted, backbone.device, recompute=again, may_recompute=automatic)
 
 
 def for_scoring(

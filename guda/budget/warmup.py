@@ -12,7 +12,6 @@ from ..config import UnlearnConfig
 from ..diffusion import Backbone, LoraWeights, checkpointed, training_attention
 from ..diffusion.room import Room
 from . import footprint
-from .rows import Fit
 
 PATIENCE = 1.0  # seconds; a CPU that takes longer for one picture is not asked for more
 
@@ -23,16 +22,16 @@ def picture(backbone: Backbone) -> float:
     return _pace(lambda rows: backbone.encode_images(blank), 1, backbone)
 
 
-def training(backbone: Backbone, config: UnlearnConfig, ready: Fit) -> tuple[float, float]:
+def training(backbone: Backbone, config: UnlearnConfig, room: Room) -> tuple[float, float]:
     """Seconds per picture of a forward pass, and of one with its backward pass."""
-    call = _inputs(backbone, ready.room.rows)
+    call = _inputs(backbone, room.rows)
     with ExitStack() as stack:
         lora = stack.enter_context(
             backbone.training_lora(
                 modules=config.modules, rank=config.rank, alpha=config.lora_alpha, seed=0
             )
         )
-        if ready.checkpointing:
+        if room.recompute:
             stack.enter_context(checkpointed(backbone.unet))
         stack.enter_context(training_attention(backbone.device, footprint.locations(backbone)))
         parameters = list(lora.parameters().values())
@@ -51,7 +50,7 @@ def training(backbone: Backbone, config: UnlearnConfig, ready: Fit) -> tuple[flo
         def paces(rows: int) -> tuple[float, float]:
             return _pace(forward, rows, backbone), _pace(both, rows, backbone)
 
-        return ready.room.attempt(paces)
+        return room.attempt(paces)
 
 
 @torch.no_grad()

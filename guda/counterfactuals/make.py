@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..budget.rows import Fit, for_scoring, for_training
+from ..budget.rows import Rooms, for_scoring, for_training
 from ..config import MemoryConfig, UnlearnConfig
 from ..diffusion import Backbone
 from ..diffusion.identity import name as name_of
@@ -126,7 +126,7 @@ class SetWork:
         backbone, config, folder = self.backbone, self.config, lock.folder
         entries = {e.name: e for e in existing(folder, backbone)}  # others may have written since
         encoded: dict[str, EncodedGroup] | None = None
-        fit: Fit | None = None
+        rooms: Rooms | None = None
         heard = Heard()
         yield from heard(about(backbone, self.groups))
         for group in self.chosen:
@@ -144,11 +144,13 @@ class SetWork:
                 yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
             if encoded is None:
                 encoded = yield from heard(self._encode())
-            if fit is None:
-                fit = for_training(backbone, config, self.memory)
-                fit.gate = for_scoring(backbone, None, MOST)
+            rooms = rooms or Rooms(
+                for_training(backbone, config, self.memory), for_scoring(backbone, None, MOST)
+            )
             result = yield from heard(
-                unlearn_group(backbone, self.groups, encoded, group.name, config, kept, state, fit)
+                unlearn_group(
+                    backbone, self.groups, encoded, group.name, config, kept, state, rooms
+                )
             )
             lock.check()
             entry = self._save(group, result, heard.texts)

@@ -61,10 +61,28 @@ def release(device: torch.device) -> None:
 
 
 class Room:
-    """How many pictures go through the UNet at once: `rows`, halved whenever memory runs out."""
+    """How many pictures go through the UNet at once: `rows`, halved whenever memory runs out.
 
-    def __init__(self, rows: int, device: torch.device):
+    recompute: whether a backward pass computes activations again; may_recompute: whether it still
+    may begin to, when there is no memory for a single picture.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        device: torch.device,
+        *,
+        recompute: bool = False,
+        may_recompute: bool = False,
+    ):
         self.rows, self._device = max(1, rows), device
+        self.recompute, self._may_recompute = recompute, may_recompute
+
+    def begin_to_recompute(self) -> bool:
+        """From now on, if it is allowed and not so already; returns whether it is new."""
+        new = self._may_recompute and not self.recompute
+        self.recompute = self.recompute or new
+        return new
 
     def attempt(
         self,

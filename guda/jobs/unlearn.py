@@ -136,12 +136,10 @@ class UnlearnWork:
         yield Step("plan", 0, 3)
         encoding = warmup.picture(backbone)
         yield Step("plan", 1, 3)
-        ready = rows.for_training(backbone, config, request.memory)
+        room = rows.for_training(backbone, config, request.memory)
         yield Step("plan", 2, 3)
-        forward, both = warmup.training(backbone, config, ready)
-        memory = footprint.training(
-            backbone, config, ready.room.rows, checkpointing=ready.checkpointing
-        )
+        forward, both = warmup.training(backbone, config, room)
+        memory = footprint.training(backbone, config, room.rows, checkpointing=room.recompute)
         yield Step("plan", 3, 3)
         counts = self.evaluations
         trained = self.steps * (config.batch_size + config.retain_batch_size)
@@ -156,7 +154,7 @@ class UnlearnWork:
             {"pictures": counts.pop("pictures"), "check": checked, **counts},
             seconds,
             memory,
-            ready.checkpointing,
+            room.recompute,
             device,
             (len(self.left) + 6) * config.repeats * file
             + self.undrawn * 3 * backbone.resolution**2,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..budget.rows import Fit
+from ..budget.rows import Rooms
 from ..config import UnlearnConfig
 from ..diffusion import Backbone, LoraWeights, checkpointed
 from ..diffusion.noise import seed_of
@@ -45,7 +45,7 @@ def unlearn_group(
     config: UnlearnConfig,
     checkpoint: Path | None = None,
     key: str = "",
-    fit: Fit | None = None,
+    rooms: Rooms | None = None,
 ) -> Steps[Unlearned]:
     """Unlearn the group `name`, `config.repeats` times; yields once per step.
 
@@ -54,12 +54,12 @@ def unlearn_group(
     is ignored. Raises DivergedError when a loss is not finite; the last good checkpoint stays on
     disk.
 
-    fit: how many pictures go through the UNet at once, by default all of a step. The gradients of
+    rooms: how many pictures go through the UNet at once, by default all of a step. The gradients of
     the parts add up to that of the whole, and when memory runs out the parts become smaller.
     """
     check_needs(backbone, config)
     operator = OPERATORS[config.operator]
-    fit = fit or Fit(Room(config.batch_size + config.retain_batch_size, backbone.device))
+    rooms = rooms or Rooms(Room(config.batch_size + config.retain_batch_size, backbone.device))
     anchors = anchor_context(backbone, groups, groups[name], config)
     neighbours = None
     if operator.needs_neighbours:
@@ -70,7 +70,7 @@ def unlearn_group(
         kept = checkpoint and resume.repetition(checkpoint, i)
         own = config.replace(seed=(config.seed + i) % (2**53 + 1))
         weights, curve = yield from _train(
-            backbone, encoded, anchors, neighbours, own, kept, key, fit, i * config.steps
+            backbone, encoded, anchors, neighbours, own, kept, key, rooms.training, i * config.steps
         )
         parts.append(weights)
         losses += [(step + i * config.steps, forget, preserve) for step, forget, preserve in curve]
@@ -83,7 +83,7 @@ def unlearn_group(
         mean,
         seed=config.seed,
         margin=config.gate_margin,
-        room=fit.gate,
+        room=rooms.gate,
     )
     yield Step("gate", 1, 1, name)
     return Unlearned(mean, tuple(losses), gate)
@@ -106,7 +106,7 @@ def _train(
     config: UnlearnConfig,
     checkpoint: Path | None,
     key: str,
-    fit: Fit,
+    room: Room,
     before: int,
 ) -> Steps[tuple[LoraWeights, list[Loss]]]:
     """One repetition, after `before` steps of others."""
@@ -125,7 +125,7 @@ def _train(
                 seed=seed_of("lora", config.seed, name),
             )
         )
-        if fit.checkpointing:
+        if room.recompute:
             stack.enter_context(checkpointed(backbone.unet))
         parameters = lora.parameters()
         optimizer = torch.optim.AdamW(
@@ -143,7 +143,7 @@ def _train(
 
         def work(batch):
             p = parameters.values()
-            return gradient(operator, full, backbone, batch, config, p, fit.room, scale)
+            return gradient(operator, full, backbone, batch, config, p, room, scale)
 
         for step in range(len(losses), config.steps):
             batch = make_batch(
@@ -161,9 +161,8 @@ def _train(
             try:
                 forget, preserve = work(batch)
             except OutOfMemoryError:
-                if not fit.automatic:
+                if not room.begin_to_recompute():
                     raise
-                fit.checkpointing, fit.automatic = True, False
                 stack.enter_context(checkpointed(backbone.unet))
                 forget, preserve = work(batch)
             loss = forget + config.preserve_weight * preserve

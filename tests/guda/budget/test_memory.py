@@ -18,7 +18,7 @@ from guda.backbone.files.load import load
 from guda.backbone.precision import choose
 from guda.budget import footprint
 from guda.budget import rows as fitting
-from guda.budget.rows import Fit
+from guda.budget.rows import Rooms
 from guda.config import ElboConfig, MemoryConfig
 from guda.counterfactuals import unlearn_set
 from guda.diffusion import checkpointed, training_attention
@@ -75,8 +75,8 @@ def encoded(backbone, groups, quick):
 
 @pytest.fixture
 def learn(backbone, groups, encoded):
-    def learn(config, fit=None):
-        return drain(unlearn_group(backbone, groups, encoded, "dots", config, fit=fit))
+    def learn(config, rooms=None):
+        return drain(unlearn_group(backbone, groups, encoded, "dots", config, rooms=rooms))
 
     return learn
 
@@ -100,14 +100,14 @@ def alike(a, b):
 @pytest.mark.parametrize("rows", [1, 4])
 def test_micro_batches_learn_the_same(learn, quick, rows, operator):
     config = quick.replace(steps=3, batch_size=3, retain_batch_size=2, operator=operator)
-    alike(learn(config, Fit(Room(rows, CPU))), learn(config))
+    alike(learn(config, Rooms(Room(rows, CPU))), learn(config))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_gradient_checkpointing_learns_the_same_bits(learn, backbone, quick, precision):
     backbone.cast(precision, CPU)
     methods = {n: m.forward for n, m in backbone.unet.named_modules()}
-    plain, again = learn(quick), learn(quick, Fit(Room(6, CPU), checkpointing=True))
+    plain, again = learn(quick), learn(quick, Rooms(Room(6, CPU, recompute=True)))
     assert plain.losses == again.losses
     for name, pair in plain.lora.layers.items():
         assert all(torch.equal(x, y) for x, y in zip(pair, again.lora.layers[name], strict=True))
@@ -119,7 +119,7 @@ def test_running_out_at_a_step_loses_no_step(learn, backbone, quick):
     whole = learn(quick)
     full = Full(backbone.unet, rows=2, start=5)
     room = Room(6, CPU)
-    found = learn(quick, Fit(room))
+    found = learn(quick, Rooms(room))
     assert room.rows == 1 and full.sizes[:8] == [6, 6, 6, 6, 6, 6, 3, 1]
     assert [step for step, *_ in found.losses] == list(range(6))
     alike(found, whole)
@@ -138,7 +138,7 @@ def test_running_out_in_the_backward_pass_takes_back_its_gradients(learn, backbo
         lambda m, args, out: out.register_hook(full) and None if out.requires_grad else None
     )
     room = Room(4, CPU)
-    found = learn(quick, Fit(room))
+    found = learn(quick, Rooms(room))
     assert calls[:5] == [4, 2, 4, 2, 2] and room.rows == 2
     alike(found, whole)
 
@@ -168,11 +168,11 @@ def test_checkpointing_is_switched_on_before_giving_up(learn, backbone, quick):
 
     whole = learn(quick)
     backbone.unet.register_forward_pre_hook(check)
-    fit = Fit(Room(6, CPU), automatic=True)
-    alike(learn(quick, fit), whole)
-    assert fit.checkpointing and fit.room.rows == 1
+    room = Room(6, CPU, may_recompute=True)
+    alike(learn(quick, Rooms(room)), whole)
+    assert room.recompute and room.rows == 1
     with pytest.raises(OutOfMemoryError):
-        learn(quick, Fit(Room(6, CPU), automatic=False))
+        learn(quick, Rooms(Room(6, CPU, may_recompute=False)))
 
 
 def test_not_even_one_picture_fits(backbone, groups, quick, tmp_path):
@@ -406,10 +406,10 @@ def test_what_fits_is_chosen(backbone, quick, monkeypatch, share, rows, again):
     needed = one.total - one.weights - one.activations + share * one.activations
     monkeypatch.setattr(fitting, "free_bytes", lambda device: int(needed / 0.9) + 1)
     found = fitting.for_training(backbone, quick, MemoryConfig())
-    assert found.room.rows == rows
-    assert found.checkpointing == again and found.automatic != again
+    assert found.rows == rows
+    assert found.recompute == again and found.begin_to_recompute() != again
     chosen = fitting.for_training(backbone, quick, MemoryConfig(micro_batch=2, checkpointing="on"))
-    assert chosen.room.rows == 2 and chosen.checkpointing
+    assert chosen.rows == 2 and chosen.recompute
 
 
 def test_scoring_takes_fewer_where_memory_is_short(backbone, monkeypatch):

@@ -11,7 +11,7 @@ import torch
 
 from guda.backbone.files.load import load
 from guda.config import ElboConfig, SampleConfig
-from guda.counterfactuals.set import recipe_key
+from guda.counterfactuals import recipe_key
 from guda.diffusion import Conditioning
 from guda.diffusion.protocol import MOST_CHUNKS
 from guda.groups import StyleGroups, from_prompts, load_folder, prompts
