@@ -12,6 +12,7 @@ from diffusers import UNet2DModel
 from guda.backbone.files.load import DEMO_FOLDER, load
 from guda.backbone.unconditional import Unconditional
 from guda.cli import main
+from guda.counterfactuals import load_set
 from guda.demo import STYLES
 from guda.diffusion.noise import draw
 from guda.diffusion.schedule import PREDICTIONS, NoiseSchedule
@@ -194,7 +195,15 @@ def test_scoring_is_refused_and_warned_of_as_well(demo, make_lora, make_set, tmp
     request = dataclasses.replace(request, config=small)
     found = drain(attribute(request))
     assert found.warnings == () and found.unet_evaluations == 2 * 4
-    wrong = dataclasses.replace(request, backbone=load("demo", prediction="v_prediction"))
+    misread = load("demo", prediction="v_prediction")
+    manifest = tmp_path / "set" / "counterfactuals.json"  # of a set that was made from it
+    manifest.write_text(
+        json.dumps(json.loads(manifest.read_text("utf-8")) | {"identity": misread.identity}),
+        "utf-8",
+    )
+    wrong = dataclasses.replace(
+        request, backbone=misread, counterfactuals=load_set(manifest.parent)
+    )
     with pytest.raises(ModelError, match="those of epsilon"):
         drain(attribute(wrong))
     latents = demo.encode_images(torch.rand(1, 3, demo.resolution, demo.resolution)) / 0.18215
