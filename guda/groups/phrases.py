@@ -72,9 +72,12 @@ def pattern(style: str) -> re.Pattern[str]:
 
 
 def _literal(word: str) -> str:
-    """Brackets may be escaped as A1111 wants them, apostrophes straight or curly."""
+    """Brackets may be escaped as A1111 wants them, apostrophes straight or curly; dots of initials
+    ("H.R. Giger") may be blanks, or missing.
+    """
     alike = {c: rf"\\?{re.escape(c)}" for c in "()[]"} | dict.fromkeys("'\u2019", r"['\u2019]")
-    return "".join(alike.get(c, re.escape(c)) for c in word)
+    literal = "".join(alike.get(c, re.escape(c)) for c in word)
+    return re.sub(r"(?<=[^\W\d_])\\\.", r"[\\s._-]*", literal)
 
 
 def _mark(found: re.Match[str]) -> str:
