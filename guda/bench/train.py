@@ -90,6 +90,7 @@ def train(
         yield Step("train", config.steps, config.steps, label)
         return
     data = Pictures.of(encoded, without)
+    path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = path.with_suffix(".checkpoint.safetensors")
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.98)

@@ -81,10 +81,8 @@ def fit(image: Tensor, size: int) -> Tensor:
     image: float (c, H, W) or (n, c, H, W), c = 3, or 1 (repeated) or 4 (the last one dropped).
     Returns float32 on the CPU, (3, size, size) or (n, 3, size, size). Raises ImageError.
     """
-    rgb = as_rgb(image)
+    rgb = checked(image)
     h, w = rgb.shape[-2:]
-    if min(h, w) < MIN_PIXELS:
-        raise ImageError(f"the picture {_too_small(w, h)}")
     # The box cuts at sub-pixel accuracy and lets the filter see the pixels beyond it, so this is
     # resize-then-crop without the intermediate picture (huge for a very long one).
     short, left, top = min(h, w), (w - min(h, w)) / 2, (h - min(h, w)) / 2
@@ -94,6 +92,15 @@ def fit(image: Tensor, size: int) -> Tensor:
         resized = Image.fromarray(channel).resize((size, size), Image.Resampling.LANCZOS, box)
         scaled[i] = np.asarray(resized)
     return torch.from_numpy(scaled).reshape(*rgb.shape[:-2], size, size).clamp_(0, 1)
+
+
+def checked(image: Tensor) -> Tensor:
+    """`as_rgb` of a picture that is large enough. Raises ImageError."""
+    rgb = as_rgb(image)
+    h, w = rgb.shape[-2:]
+    if min(h, w) < MIN_PIXELS:
+        raise ImageError(f"the picture {_too_small(w, h)}")
+    return rgb
 
 
 def as_rgb(image: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
 from ..groups import prompts as markup
-from ..groups.pictures import fit
+from ..groups.pictures import checked, fit
 from ..scoring import allocation, explains
 from ..scoring.differences import Differences, score_queries
 from ..scoring.elbo import Query
@@ -70,6 +70,8 @@ def survey(request: AttributeRequest) -> AttributeWork:
     for name, prompt in zip(request.names, prompts, strict=True):
         check_text(name, "the picture's name")
         check_text(prompt, f"the prompt of {name}")
+    for picture in request.pictures if request.latents is None else ():
+        checked(picture)
     if not found.entries:
         raise CounterfactualError(
             f"The counterfactual set {found.folder} holds no style; unlearn some first."

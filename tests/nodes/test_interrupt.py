@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from pathlib import Path
@@ -102,7 +103,8 @@ def test_interrupted_scoring_leaves_the_full_model(comfy: Comfy, straight: Path)
 
     stopped = comfy.run(longer, timeout=TIMEOUT, on_event=stop)
     assert stopped.status == "interrupted"
-    assert stopped.texts[-1][1].startswith("Stopped. Kept: every style's LoRA, but no scores.")
+    kept = html.unescape(stopped.texts[-1][1])
+    assert kept.startswith("Stopped. Kept: every style's LoRA, but no scores.")
     shorter = upto(workflow("straight"), "read_table")
     shorter["attribute"]["inputs"]["confidence"] = 0.95  # the default, but another cache entry
     again = comfy.run(shorter, timeout=TIMEOUT)

@@ -50,6 +50,7 @@ DISMISSED = (
     )
     + "}"
 )  # a sandboxed frame has no storage
+CANVAS_LATE = "getCanvas: canvas is null"  # the front end's own, when a page is opened anew
 PACK_SCRIPTS = f"/extensions/{PACK_FOLDER}/"
 
 
@@ -88,9 +89,13 @@ class ComfyPage:
         self.comfy = comfy
         self.page_errors: list[str] = []  # uncaught exceptions, from anywhere
         self.console: list[tuple[str, str, str]] = []  # (type, text, address of the script)
-        page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        page.on("pageerror", self._on_error)
         page.on("console", self._on_console)
         page.on("dialog", lambda dialog: dialog.accept())
+
+    def _on_error(self, error: Exception) -> None:
+        if str(error) != CANVAS_LATE:
+            self.page_errors.append(str(error))
 
     def _on_console(self, message: ConsoleMessage) -> None:
         self.console.append((message.type, message.text, message.location.get("url", "")))

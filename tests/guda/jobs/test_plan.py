@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -125,23 +126,32 @@ def test_latents_are_planned_at_their_own_size(backbone, make_lora, make_set, tm
     assert plan(2 * h, 2 * w) > 2 * plan(h, w)
 
 
+def of_the_right_order(work) -> bool:
+    """Whether a plan's time is; of three tries, as the machine may be busy with other things."""
+    for _ in range(3):
+        planned_for, started = planned(work().price()).seconds, time.perf_counter()
+        drain(work().run())
+        taken = time.perf_counter() - started
+        if taken / 3 < planned_for < 3 * taken:
+            return True
+    return False
+
+
 def test_the_time_is_of_the_right_order(backbone, groups, quick, make_lora, make_set, tmp_path):
-    request = UnlearnRequest(backbone, groups, tmp_path / "set", quick.replace(steps=25))
-    plan = planned(survey_unlearning(request).price())
-    started = time.perf_counter()
-    drain(unlearn(request))
-    taken = time.perf_counter() - started
-    assert taken / 3 < plan.seconds < 3 * taken
+    tries = itertools.count()
+    config = quick.replace(steps=25)
+
+    def unlearning():
+        folder = tmp_path / f"set {next(tries) // 2}"
+        return survey_unlearning(UnlearnRequest(backbone, groups, folder, config))
+
+    assert of_the_right_order(unlearning)
     made = make_set(tmp_path / "made", backbone, {n: make_lora(backbone, 1.0) for n in "ab"})
     scoring = AttributeRequest(
         backbone, made, list(torch.rand(3, 3, 32, 32)), list("pqr"), [""],
         ElboConfig(evaluations=64),
     )  # fmt: skip
-    plan = planned(survey_attribution(scoring).price())
-    started = time.perf_counter()
-    drain(attribute(scoring))
-    taken = time.perf_counter() - started
-    assert taken / 3 < plan.seconds < 3 * taken
+    assert of_the_right_order(lambda: survey_attribution(scoring))
 
 
 def test_the_disk_is_enough_and_no_more_than_it_takes(backbone, groups, quick, tmp_path):
