@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Backbone, Conditioning, LoraWeights
-from ..diffusion.noise import draw
+from ..diffusion.noise import standard_normal
 from ..diffusion.room import Room
 from ..files.reading import number
 from ..groups import prompts
@@ -121,7 +121,7 @@ def _error(
     total = 0.0
     for level in LEVELS:
         t = max(1, level * backbone.schedule.length // 1000)
-        eps = torch.stack([draw(seed, key, t, 0, x.shape) for key, _, x in rows])
+        eps = torch.stack([standard_normal(seed, key, t, 0, x.shape) for key, _, x in rows])
         times = torch.full((len(rows),), t)
         x_t = backbone.schedule.add_noise(x0, eps, times)
 

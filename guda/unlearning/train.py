@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..budget.rows import Rooms
 from ..config import UnlearnConfig
-from ..diffusion import Backbone, LoraWeights, checkpointed
+from ..diffusion import Backbone, LoraWeights, recomputing
 from ..diffusion.noise import seed_of
 from ..diffusion.room import Room
 from ..errors import ConfigError, DivergedError, OutOfMemoryError
@@ -126,7 +126,7 @@ def _train(
             )
         )
         if room.recompute:
-            stack.enter_context(checkpointed(backbone.unet))
+            stack.enter_context(recomputing(backbone.unet))
         parameters = lora.parameters()
         optimizer = torch.optim.AdamW(
             parameters.values(),
@@ -163,7 +163,7 @@ def _train(
             except OutOfMemoryError:
                 if not room.begin_to_recompute():
                     raise
-                stack.enter_context(checkpointed(backbone.unet))
+                stack.enter_context(recomputing(backbone.unet))
                 forget, preserve = work(batch)
             loss = forget + config.preserve_weight * preserve
             norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from guda.backbone.files.load import load
 from guda.diffusion import LoraWeights
-from guda.diffusion.noise import draw, generator
+from guda.diffusion.noise import generator, standard_normal
 from guda.errors import CounterfactualError, DivergedError
 from guda.groups.encode import PromptTable, encode_groups
 from guda.jobs.attribute import AttributeRequest, attribute
@@ -359,7 +359,7 @@ def test_the_gate_by_hand(backbone, encoded, make_lora, model_folder):
             for example, x0 in zip(part.heldout, part.heldout_latents, strict=True):
                 embeds = backbone.encode_prompts([f"{example.content}, in {name} style"]).embeds
                 for t in LEVELS:
-                    eps = draw(3, f"{name}/{example.id}", t, 0, x0.shape)
+                    eps = standard_normal(3, f"{name}/{example.id}", t, 0, x0.shape)
                     x_t = scheduler.add_noise(x0[None], eps[None], torch.tensor([t]))
                     with torch.no_grad():
                         eps_hat = unet(x_t, t, embeds).sample[0]
