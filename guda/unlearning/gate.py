@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -70,7 +71,7 @@ class Gate:
 
 def measure(
     backbone: Backbone,
-    encoded: dict[str, EncodedGroup],
+    encoded: Mapping[str, EncodedGroup],
     group: str,
     lora: LoraWeights,
     *,
@@ -95,7 +96,7 @@ def measure(
     return replace(gate, cause=prompts.late(backbone, encoded[group].group))
 
 
-def _rows(encoded: dict[str, EncodedGroup], names: list[str]):
+def _rows(encoded: Mapping[str, EncodedGroup], names: list[str]):
     """(id, prompt, latent), taken from the groups in turn."""
     queues = [
         [
