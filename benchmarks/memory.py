@@ -27,7 +27,7 @@ from guda.backbone.stable_diffusion import StableDiffusion
 from guda.bench.meter import metered
 from guda.budget import footprint
 from guda.config import ElboConfig
-from guda.diffusion import Conditioning, LoraWeights, checkpointed, training_attention
+from guda.diffusion import Conditioning, LoraWeights, recomputing, training_attention
 from guda.unlearning.recipe import STABLE_DIFFUSION
 
 GB = 1e9
@@ -130,7 +130,7 @@ def real(name: str) -> None:
     with (
         metered(nn.Module) as cost,
         backbone.training_lora(**TRAINED) as trained,
-        checkpointed(backbone.unet),
+        recomputing(backbone.unet),
         training_attention(backbone.device, side**2),
     ):
         known = [*backbone.unet.parameters(), *backbone.unet.buffers()]

@@ -60,8 +60,8 @@ class GudaHeatMap(io.ComfyNode):
         import torch
 
         chosen = chosen_maps(attribution, group.strip(), picture)
-        drawn = [draw(attribution, i, name, opacity) for i, name in chosen]
-        overlays, masks = zip(*drawn, strict=True)
+        painted = [paint(attribution, i, name, opacity) for i, name in chosen]
+        overlays, masks = zip(*painted, strict=True)
         return io.NodeOutput(to_batch(overlays), torch.stack(masks))
 
 
@@ -79,7 +79,7 @@ def chosen_maps(attribution, group: str, picture: int) -> list[tuple[int, str]]:
     return [(i, group or attribution.images[i].scores[0].group) for i in numbers]
 
 
-def draw(attribution, index: int, group: str, opacity: float):
+def paint(attribution, index: int, group: str, opacity: float):
     """Overlay with legend (Pillow) and mask (H, W), on the scale of the report's sheet."""
     from ..guda.report import heatmap, wording
 

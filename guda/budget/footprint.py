@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ..config import UnlearnConfig
-from ..diffusion import Backbone, Conditioning, LoraWeights, checkpointed, training_attention
+from ..diffusion import Backbone, Conditioning, LoraWeights, recomputing, training_attention
 from ..diffusion.attention import MOST_LOCATIONS
 
 META = torch.device("meta")
@@ -86,7 +86,7 @@ def training(
         )
         parameters = list(lora.parameters().values())
         if checkpointing:
-            stack.enter_context(checkpointed(unet, lambda: _as_on(backbone, training=True)))
+            stack.enter_context(recomputing(unet, lambda: _as_on(backbone, training=True)))
         x_t, t, condition = _inputs(backbone, rows)
         stack.enter_context(_as_on(backbone, training=True))
         live = stack.enter_context(Live(_tensors(unet)))

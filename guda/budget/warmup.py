@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import torch
 
 from ..config import UnlearnConfig
-from ..diffusion import Backbone, LoraWeights, checkpointed, training_attention
+from ..diffusion import Backbone, LoraWeights, recomputing, training_attention
 from ..diffusion.room import Room
 from . import footprint
 
@@ -32,7 +32,7 @@ def training(backbone: Backbone, config: UnlearnConfig, room: Room) -> tuple[flo
             )
         )
         if room.recompute:
-            stack.enter_context(checkpointed(backbone.unet))
+            stack.enter_context(recomputing(backbone.unet))
         stack.enter_context(training_attention(backbone.device, footprint.locations(backbone)))
         parameters = list(lora.parameters().values())
 

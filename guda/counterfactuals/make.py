@@ -70,7 +70,7 @@ def survey(
     for group in chosen:
         key = keys[group.name]
         if not _is_finished(folder, entries.get(group.name), key):
-            kept = checkpoint_path(folder, group)
+            kept = resume_path(folder, group)
             state, paths = _state_key(kept, key, backbone), resume.repetitions(kept)
             done = sum(min(resume.progress(path, state), config.steps) for path in paths)
             left.append(Left(group, done))
@@ -130,7 +130,7 @@ class SetWork:
         heard = Heard()
         yield from heard(about(backbone, self.groups))
         for group in self.chosen:
-            key, kept = self.keys[group.name], checkpoint_path(folder, group)
+            key, kept = self.keys[group.name], resume_path(folder, group)
             if _is_finished(folder, entries.get(group.name), key):
                 resume.remove(kept)
                 yield Step("unlearn", config.total_steps, config.total_steps, group.name)
@@ -149,7 +149,13 @@ class SetWork:
             )
             result = yield from heard(
                 unlearn_group(
-                    backbone, self.groups, encoded, group.name, config, kept, state, rooms
+                    backbone,
+                    self.groups,
+                    encoded,
+                    group.name,
+                    config,
+                    resume.Place(kept, state),
+                    rooms,
                 )
             )
             lock.check()
@@ -209,25 +215,25 @@ class SetWork:
 
 def existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
     """What `folder` already holds, so that it is neither lost nor mixed with another model's."""
-    found = read_manifest(folder)
-    if found is None:
+    held = read_manifest(folder)
+    if held is None:
         return ()
-    if found.fingerprint != backbone.fingerprint:
+    if held.fingerprint != backbone.fingerprint:
         raise CounterfactualError(
-            f"{folder} already holds counterfactuals of the model {found.base_model!r} "
-            f"({found.fingerprint[:12]}), not of {backbone.name!r} ({backbone.fingerprint[:12]}). "
+            f"{folder} already holds counterfactuals of the model {held.base_model!r} "
+            f"({held.fingerprint[:12]}), not of {backbone.name!r} ({backbone.fingerprint[:12]}). "
             "Choose another name for the set."
         )
-    if changed := found.since(backbone):
+    if changed := held.since(backbone):
         raise CounterfactualError(
-            f"{folder} already holds counterfactuals of the model {found.base_model!r} with "
+            f"{folder} already holds counterfactuals of the model {held.base_model!r} with "
             f"another {sameness.listed(changed)}. Load the model as it was then, or choose another "
             "name for the set."
         )
-    return found.entries
+    return held.entries
 
 
-def checkpoint_path(folder: Path, group: Group) -> Path:
+def resume_path(folder: Path, group: Group) -> Path:
     """Where the state of an unfinished group is kept."""
     return folder / f"{group.slug}{resume.ENDING}"
 

@@ -2,13 +2,13 @@
 
 from .attention import training_attention
 from .protocol import Backbone, Conditioning, LoraWeights, TrainableLora
-from .recompute import checkpointed
+from .recompute import recomputing
 
 __all__ = [
     "Backbone",
     "Conditioning",
     "LoraWeights",
     "TrainableLora",
-    "checkpointed",
+    "recomputing",
     "training_attention",
 ]

@@ -1,4 +1,4 @@
-"""Noise as a function of (seed, picture, timestep, draw), never of batch size or call order."""
+"""Noise as a function of (seed, picture, timestep, index), never of batch size or call order."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def generator(*parts: object) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(*parts))
 
 
-def draw(seed: int, picture: str, t: int, index: int, shape: Sequence[int]) -> Tensor:
-    """Standard normal noise (c, h, w), float32 on the CPU, for one picture, timestep and draw."""
+def standard_normal(seed: int, picture: str, t: int, index: int, shape: Sequence[int]) -> Tensor:
+    """Standard normal noise (c, h, w), float32 on the CPU, for one picture, timestep and index."""
     return torch.randn(tuple(shape), generator=generator("noise", seed, picture, t, index))
 
 

@@ -14,7 +14,7 @@ _ALONE = {"Attention"}  # outside of a transformer block
 
 
 @contextmanager
-def checkpointed(
+def recomputing(
     unet: nn.Module, around: Callable[[], AbstractContextManager] = nullcontext
 ) -> Iterator[None]:
     """Inside, only the blocks' inputs are kept for the backward pass, which runs them again.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Backbone, Conditioning
-from ..diffusion.noise import draw
+from ..diffusion.noise import standard_normal
 from ..diffusion.room import Room
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import ModelError
@@ -70,7 +70,9 @@ def noised(
     """x_t from the noise of (seed, picture, timestep, draw)."""
     pairs = list(zip(points.t.tolist(), points.draw.tolist(), strict=True))
     shape = query.latents.shape[1:]
-    eps = torch.stack([draw(seed, key, t, i, shape) for key in query.keys for t, i in pairs])
+    eps = torch.stack(
+        [standard_normal(seed, key, t, i, shape) for key in query.keys for t, i in pairs]
+    )
     image = torch.arange(len(query)).repeat_interleave(len(points))
     t = points.t.repeat(len(query))
     w = schedule.kl_weight(points.t) if weighting == "kl" else torch.ones(len(points)).double()

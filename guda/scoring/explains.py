@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Backbone
-from ..diffusion.noise import draw
+from ..diffusion.noise import standard_normal
 from ..diffusion.room import Room
 from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
 from ..errors import ModelError
@@ -149,7 +149,7 @@ def measure(backbone: Backbone, query: Query) -> Explained:
     guess, errors = [], {kind: [] for kind in kinds}
     for level in LEVELS:
         t = torch.full((n,), max(1, level * schedule.length // 1000))
-        eps = torch.stack([draw(0, key, int(t[0]), 0, x0.shape[1:]) for key in keys])
+        eps = torch.stack([standard_normal(0, key, int(t[0]), 0, x0.shape[1:]) for key in keys])
         x_t = schedule.add_noise(x0, eps, t)
 
         def answer(part: slice, x_t=x_t, t=t) -> Tensor:

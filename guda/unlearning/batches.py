@@ -6,14 +6,14 @@ and no random state needs saving.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..config import UnlearnConfig
-from ..diffusion import Conditioning
+from ..diffusion import Backbone, Conditioning
 from ..diffusion.noise import generator
 from ..diffusion.schedule import NoiseSchedule
 from ..groups import Example
@@ -21,12 +21,15 @@ from ..groups.encode import EncodedGroup, PromptTable
 from ..variants import ANCHORS
 from .context import AnchorContext
 
+AHEAD = 1000
+"""Steps whose prompts are encoded at once, from multiples of this on wherever training begins."""
+
 Predict = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """(x_t, t, condition) -> eps_hat."""
 
 
 @dataclass(frozen=True)
-class StepPlan:
+class Choice:
     """Indices, timesteps and prompts of one step: n forget rows, then m retain rows.
 
     The student's captions may be dropped, the teacher's are whole: the forget rows' anchors, the
@@ -141,74 +144,85 @@ def caption(example: Example, style: str, dropout: float, rng: torch.Generator) 
     return "" if u < dropout / 2 else example.styleless()
 
 
-def plan_step(
-    step: int,
-    encoded: dict[str, EncodedGroup],
-    context: AnchorContext,
-    schedule: NoiseSchedule,
-    config: UnlearnConfig,
-) -> StepPlan:
-    rng = generator("step", config.seed, context.group.name, step)
-    own = encoded[context.group.name]
-    strategy = ANCHORS[config.anchor]
-    forget = torch.randint(len(own.train), (config.batch_size,), generator=rng).tolist()
-    examples = [own.train[i] for i in forget]
-    retain = []
-    for k in torch.randint(len(context.others), (config.retain_batch_size,), generator=rng):
-        other = encoded[context.others[int(k)].name]
-        i = int(torch.randint(len(other.train), (1,), generator=rng))
-        retain.append((other.group.name, i))
-    anchors = [strategy(context, e, rng) for e in examples]
-    kept = [(encoded[name].train[i], encoded[name].group.style) for name, i in retain]
-    asked = [*((e, own.group.style) for e in examples), *kept]
-    return StepPlan(
-        forget=tuple(forget),
-        retain=tuple(retain),
-        prompts=tuple(caption(e, style, config.caption_dropout, rng) for e, style in asked),
-        teacher_prompts=(*anchors, *(e.prompt(style) for e, style in kept)),
-        t=torch.cat(
-            [
-                timesteps(n, schedule.length, config.timesteps, rng)
-                for n in (config.batch_size, config.retain_batch_size)
-            ]
-        ),
-    )
+@dataclass(frozen=True)
+class Batches:
+    """The batches of one group's training.
+
+    neighbours: (own pictures, K, c, h, w), see `nearest_retain`, where the operator needs them.
+    """
+
+    encoded: Mapping[str, EncodedGroup]
+    anchors: AnchorContext
+    schedule: NoiseSchedule
+    config: UnlearnConfig
+    neighbours: Tensor | None = None
+
+    @property
+    def group(self) -> str:
+        """Name of the group to forget."""
+        return self.anchors.group.name
+
+    def since(self, first: int, backbone: Backbone) -> Iterator[Batch]:
+        """Those of the steps from `first` on, in order."""
+        for start in range(first - first % AHEAD, self.config.steps, AHEAD):
+            steps = range(start, min(start + AHEAD, self.config.steps))
+            choices = {step: self.choose(step) for step in steps}
+            asked = (p for c in choices.values() for p in (*c.prompts, *c.teacher_prompts))
+            prompts = PromptTable(backbone, asked)
+            for step in range(max(first, start), steps.stop):
+                yield self.make(step, choices[step], prompts)
+
+    def choose(self, step: int) -> Choice:
+        """By the anchor's strategy, from a generator of the step's own."""
+        config, encoded, own = self.config, self.encoded, self.encoded[self.group]
+        rng = generator("step", config.seed, self.group, step)
+        strategy = ANCHORS[config.anchor]
+        forget = torch.randint(len(own.train), (config.batch_size,), generator=rng).tolist()
+        examples = [own.train[i] for i in forget]
+        retain, others = [], self.anchors.others
+        for k in torch.randint(len(others), (config.retain_batch_size,), generator=rng):
+            other = encoded[others[int(k)].name]
+            i = int(torch.randint(len(other.train), (1,), generator=rng))
+            retain.append((other.group.name, i))
+        anchors = [strategy(self.anchors, e, rng) for e in examples]
+        kept = [(encoded[name].train[i], encoded[name].group.style) for name, i in retain]
+        asked = [*((e, own.group.style) for e in examples), *kept]
+        return Choice(
+            forget=tuple(forget),
+            retain=tuple(retain),
+            prompts=tuple(caption(e, style, config.caption_dropout, rng) for e, style in asked),
+            teacher_prompts=(*anchors, *(e.prompt(style) for e, style in kept)),
+            t=torch.cat(
+                [
+                    timesteps(n, self.schedule.length, config.timesteps, rng)
+                    for n in (config.batch_size, config.retain_batch_size)
+                ]
+            ),
+        )
+
+    def make(self, step: int, choice: Choice, prompts: PromptTable) -> Batch:
+        """The tensors of what was chosen for `step`, whose prompts are in the table."""
+        forget, t, neighbours = list(choice.forget), choice.t, self.neighbours
+        kept = torch.stack([self.encoded[name].latents[i] for name, i in choice.retain])
+        x0 = torch.cat([self.encoded[self.group].latents[forget], kept])
+        rng = generator("unlearn noise", self.config.seed, self.group, step)
+        eps = torch.randn(x0.shape, generator=rng)
+        return Batch(
+            n=len(forget),
+            x0=x0,
+            eps=eps,
+            x_t=self.schedule.add_noise(x0, eps, t),
+            t=t,
+            condition=prompts[choice.prompts],
+            teacher_condition=prompts[choice.teacher_prompts],
+            empty_condition=prompts[[""] * len(forget)],
+            neighbours=None if neighbours is None else neighbours[forget],
+            schedule=self.schedule,
+            conditional=prompts.conditional,
+        )
 
 
-def make_batch(
-    step: int,
-    plan: StepPlan,
-    encoded: dict[str, EncodedGroup],
-    prompts: PromptTable,
-    group: str,
-    schedule: NoiseSchedule,
-    seed: int,
-    neighbours: Tensor | None = None,
-) -> Batch:
-    """neighbours: (own pictures, K, c, h, w), see `nearest_retain`."""
-    x0 = torch.cat(
-        [
-            encoded[group].latents[list(plan.forget)],
-            torch.stack([encoded[name].latents[i] for name, i in plan.retain]),
-        ]
-    )
-    eps = torch.randn(x0.shape, generator=generator("unlearn noise", seed, group, step))
-    return Batch(
-        n=len(plan.forget),
-        x0=x0,
-        eps=eps,
-        x_t=schedule.add_noise(x0, eps, plan.t),
-        t=plan.t,
-        condition=prompts[plan.prompts],
-        teacher_condition=prompts[plan.teacher_prompts],
-        empty_condition=prompts[[""] * len(plan.forget)],
-        neighbours=None if neighbours is None else neighbours[list(plan.forget)],
-        schedule=schedule,
-        conditional=prompts.conditional,
-    )
-
-
-def nearest_retain(encoded: dict[str, EncodedGroup], group: str, k: int) -> Tensor:
+def nearest_retain(encoded: Mapping[str, EncodedGroup], group: str, k: int) -> Tensor:
     """(own pictures, K, c, h, w): the K retain latents nearest to each latent of `group`."""
     own = encoded[group].latents
     retain = torch.cat([encoded[name].latents for name in sorted(encoded) if name != group])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..diffusion import Backbone, Conditioning, LoraWeights
-from ..diffusion.noise import draw
+from ..diffusion.noise import standard_normal
 from ..diffusion.room import Room
 from ..files.reading import number
 from ..groups import prompts
@@ -70,7 +71,7 @@ class Gate:
 
 def measure(
     backbone: Backbone,
-    encoded: dict[str, EncodedGroup],
+    encoded: Mapping[str, EncodedGroup],
     group: str,
     lora: LoraWeights,
     *,
@@ -95,7 +96,7 @@ def measure(
     return replace(gate, cause=prompts.late(backbone, encoded[group].group))
 
 
-def _rows(encoded: dict[str, EncodedGroup], names: list[str]):
+def _rows(encoded: Mapping[str, EncodedGroup], names: list[str]):
     """(id, prompt, latent), taken from the groups in turn."""
     queues = [
         [
@@ -121,7 +122,7 @@ def _error(
     total = 0.0
     for level in LEVELS:
         t = max(1, level * backbone.schedule.length // 1000)
-        eps = torch.stack([draw(seed, key, t, 0, x.shape) for key, _, x in rows])
+        eps = torch.stack([standard_normal(seed, key, t, 0, x.shape) for key, _, x in rows])
         times = torch.full((len(rows),), t)
         x_t = backbone.schedule.add_noise(x0, eps, times)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..config import UnlearnConfig
-from ..diffusion import Backbone, training_attention
+from ..diffusion import Backbone, Conditioning, TrainableLora, training_attention
 from ..diffusion.room import Room
-from ..variants import Operator
-from .batches import Batch, Predict
+from ..variants import OPERATORS
+from .batches import Batch
 
 LARGEST_SCALE = 2.0**16
 PATIENCE = 200  # good steps until the scale is raised again
@@ -44,30 +44,43 @@ class LossScale:
             self.value, self._good = 2 * self.value, 0
 
 
-def gradient(
-    operator: Operator,
-    full: Predict,
-    backbone: Backbone,
-    batch: Batch,
-    config: UnlearnConfig,
-    parameters: Iterable[nn.Parameter],
-    room: Room,
-    scale: LossScale,
-) -> tuple[float, float]:
-    """Leaves the gradient of forget + lambda * preserve in `parameters`; returns the two losses.
+@dataclass(frozen=True)
+class Student:
+    """The model being unlearned; with what is trained of it switched off, it is the full model."""
+
+    backbone: Backbone
+    lora: TrainableLora
+    config: UnlearnConfig
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.lora.parameters().values())
+
+    def full(self, x_t: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
+        with self.lora.off():
+            return self.backbone.predict_eps(x_t, t, condition)
+
+    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(forget, preserve) of the operator."""
+        operator = OPERATORS[self.config.operator]
+        return operator(self.full, self.backbone.predict_eps, batch, self.config)
+
+
+def backward(student: Student, batch: Batch, room: Room, scale: LossScale) -> tuple[float, float]:
+    """Leaves the gradient of forget + lambda * preserve in the parameters; returns the two losses.
 
     The means over the forget and over the retain rows are sums over the parts, so the gradient is
     that of the whole batch, up to rounding, whatever `room` holds. Gradients that are not finite
     at any scale are left for the caller to see.
     """
-    parameters = list(parameters)
+    parameters = student.parameters
 
     def clear() -> None:
         for p in parameters:
             p.grad = None
 
     def once(rows: int) -> tuple[float, float]:
-        return _accumulate(operator, full, backbone, batch, config, rows, scale.value)
+        return _accumulate(student, batch, rows, scale.value)
 
     while True:
         forget, preserve = room.attempt(once, len(batch), undo=clear)
@@ -82,23 +95,15 @@ def gradient(
         return forget, preserve
 
 
-def _accumulate(
-    operator: Operator,
-    full: Predict,
-    backbone: Backbone,
-    batch: Batch,
-    config: UnlearnConfig,
-    rows: int,
-    scale: float,
-) -> tuple[float, float]:
+def _accumulate(student: Student, batch: Batch, rows: int, scale: float) -> tuple[float, float]:
     forget, preserve = 0.0, 0.0
     for part in batch.parts(rows):
         own = part.n / batch.n
         others = (len(part) - part.n) / (len(batch) - batch.n)
         locations = batch.x_t.shape[-2] * batch.x_t.shape[-1]
-        with training_attention(backbone.device, locations):
-            f, r = operator(full, backbone.predict_eps, part, config)
-            loss = own * f + config.preserve_weight * others * r
+        with training_attention(student.backbone.device, locations):
+            f, r = student.losses(part)
+            loss = own * f + student.config.preserve_weight * others * r
             (scale * loss).backward()
         forget += own * f.item()
         preserve += others * r.item()

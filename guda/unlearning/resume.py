@@ -13,6 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +30,17 @@ ENDING = ".resume"
 EARLIER = ".checkpoint.safetensors"
 """The ending up to version 0.1.0, with which ComfyUI lists a state among the LoRAs."""
 SLOTS = ("value", "step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the state of unfinished training is kept, and the key that names the training."""
+
+    path: Path
+    key: str
+
+    def of_repetition(self, i: int) -> Place:
+        return replace(self, path=repetition(self.path, i))
 
 
 def save(
@@ -57,7 +69,7 @@ def save(
 
 
 def repetition(path: Path, i: int) -> Path:
-    """Where repetition `i` of a job with the checkpoint `path` keeps its own."""
+    """Where repetition `i` of a job whose state is at `path` keeps its own."""
     return path.with_name(f"{i}.{path.name}") if i else path
 
 
@@ -76,11 +88,11 @@ def progress(path: Path, key: str) -> int:
     """Steps that the state holds; 0 where there is none to continue from."""
     for candidate in (path, _previous(path), _earlier(path)):
         try:
-            found = _read(candidate, key)
+            state = _read(candidate, key)
         except (FileNotFoundError, DamagedError):
             continue
-        if found is not None:
-            return len(found[1])
+        if state is not None:
+            return len(state[1])
     return 0
 
 
@@ -118,10 +130,10 @@ def restore(
     [] where there is none with this key. Damaged files are set aside.
     """
     for candidate in (path, _previous(path)):
-        found = _read_or_set_aside(candidate, key, shapes=_shapes(parameters))
-        if found is None:
+        state = _read_or_set_aside(candidate, key, shapes=_shapes(parameters))
+        if state is None:
             continue
-        tensors, losses = found
+        tensors, losses = state
         for name, p in parameters.items():
             p.data.copy_(tensors.pop(f"{name}/value"))
             optimizer.state[p] = {
@@ -184,8 +196,8 @@ def _earlier(path: Path) -> Path:
 
 def _files(path: Path) -> Iterator[tuple[str, str, Path]]:
     """(number with its dot, ending, file) of everything that is kept for the job `path`."""
-    name = re.escape(path.name)
-    known = rf"(?P<now>{name}(\.old)?(\.damaged)?)"
+    own = re.escape(path.name)
+    known = rf"(?P<now>{own}(\.old)?(\.damaged)?)"
     if path.name.endswith(ENDING):
         known += rf"|{re.escape(_earlier(path).name)}"
     pattern = re.compile(rf"(?P<number>(\d+\.)?)({known})")
@@ -194,5 +206,5 @@ def _files(path: Path) -> Iterator[tuple[str, str, Path]]:
     except OSError:
         return
     for file in entries:
-        if (found := pattern.fullmatch(file.name)) and file.is_file():
-            yield found["number"], "" if found["now"] else EARLIER, file
+        if (name := pattern.fullmatch(file.name)) and file.is_file():
+            yield name["number"], "" if name["now"] else EARLIER, file

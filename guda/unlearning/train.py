@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from ..budget.rows import Rooms
 from ..config import UnlearnConfig
-from ..diffusion import Backbone, LoraWeights, checkpointed
+from ..diffusion import Backbone, LoraWeights, recomputing
 from ..diffusion.noise import seed_of
 from ..diffusion.room import Room
 from ..errors import ConfigError, DivergedError, OutOfMemoryError
 from ..groups import StyleGroups
-from ..groups.encode import EncodedGroup, PromptTable
+from ..groups.encode import EncodedGroup
 from ..steps import Step, Steps
 from ..variants import OPERATORS
 from . import resume
-from .batches import make_batch, nearest_retain, plan_step
-from .context import AnchorContext, anchor_context
+from .batches import Batch, Batches, nearest_retain
+from .context import anchor_context
 from .gate import Gate, measure
-from .gradient import LossScale, gradient
+from .gradient import LossScale, Student, backward
 from .resume import Loss
 
 
@@ -40,37 +39,38 @@ class Unlearned:
 def unlearn_group(
     backbone: Backbone,
     groups: StyleGroups,
-    encoded: dict[str, EncodedGroup],
+    encoded: Mapping[str, EncodedGroup],
     name: str,
     config: UnlearnConfig,
-    checkpoint: Path | None = None,
-    key: str = "",
+    place: resume.Place | None = None,
     rooms: Rooms | None = None,
 ) -> Steps[Unlearned]:
     """Unlearn the group `name`, `config.repeats` times; yields once per step.
 
-    checkpoint: where to keep the state every `config.checkpoint_every` steps, each repetition in a
-    file of its own (`resume.repetition`); one whose key is `key` is continued from, any other
-    is ignored. Raises DivergedError when a loss is not finite; the last good checkpoint stays on
-    disk.
+    place: where the state is kept every `config.checkpoint_every` steps, each repetition's in a
+    file of its own; one of the same key is continued from, any other is ignored. Raises
+    DivergedError when a loss is not finite; the last good state stays on disk.
 
     rooms: how many pictures go through the UNet at once, by default all of a step. The gradients of
     the parts add up to that of the whole, and when memory runs out the parts become smaller.
     """
     check_needs(backbone, config)
-    operator = OPERATORS[config.operator]
     rooms = rooms or Rooms(Room(config.batch_size + config.retain_batch_size, backbone.device))
-    anchors = anchor_context(backbone, groups, groups[name], config)
     neighbours = None
-    if operator.needs_neighbours:
+    if OPERATORS[config.operator].needs_neighbours:
         neighbours = nearest_retain(encoded, name, config.neighbours)
+    anchors = anchor_context(backbone, groups, groups[name], config)
+    batches = Batches(encoded, anchors, backbone.schedule, config, neighbours)
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
     for i in range(config.repeats):
-        kept = checkpoint and resume.repetition(checkpoint, i)
         own = config.replace(seed=(config.seed + i) % (2**53 + 1))
         weights, curve = yield from _train(
-            backbone, encoded, anchors, neighbours, own, kept, key, rooms.training, i * config.steps
+            backbone,
+            replace(batches, config=own),
+            place and place.of_repetition(i),
+            rooms.training,
+            i * config.steps,
         )
         parts.append(weights)
         losses += [(step + i * config.steps, forget, preserve) for step, forget, preserve in curve]
@@ -99,74 +99,43 @@ def check_needs(backbone: Backbone, config: UnlearnConfig) -> None:
 
 
 def _train(
-    backbone: Backbone,
-    encoded: dict[str, EncodedGroup],
-    anchors: AnchorContext,
-    neighbours: Tensor | None,
-    config: UnlearnConfig,
-    checkpoint: Path | None,
-    key: str,
-    room: Room,
-    before: int,
+    backbone: Backbone, batches: Batches, place: resume.Place | None, room: Room, before: int
 ) -> Steps[tuple[LoraWeights, list[Loss]]]:
     """One repetition, after `before` steps of others."""
-    name = anchors.group.name
-    plans = [plan_step(s, encoded, anchors, backbone.schedule, config) for s in range(config.steps)]
-    prompts = PromptTable(backbone, (p for x in plans for p in (*x.prompts, *x.teacher_prompts)))
-    operator = OPERATORS[config.operator]
+    config, name = batches.config, batches.group
     losses: list[Loss] = []
     scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
     with ExitStack() as stack:
+        seed = seed_of("lora", config.seed, name)
         lora = stack.enter_context(
             backbone.training_lora(
-                modules=config.modules,
-                rank=config.rank,
-                alpha=config.lora_alpha,
-                seed=seed_of("lora", config.seed, name),
+                modules=config.modules, rank=config.rank, alpha=config.lora_alpha, seed=seed
             )
         )
         if room.recompute:
-            stack.enter_context(checkpointed(backbone.unet))
+            stack.enter_context(recomputing(backbone.unet))
+        student = Student(backbone, lora, config)
         parameters = lora.parameters()
-        optimizer = torch.optim.AdamW(
-            parameters.values(),
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            foreach=False if config.modules == "full" else None,  # else it takes another copy
-        )
-        if checkpoint is not None:
-            losses = resume.restore(checkpoint, key, parameters, optimizer)
+        optimizer = _optimizer(student)
+        if place is not None:
+            losses = resume.restore(place.path, place.key, parameters, optimizer)
 
-        def full(x_t, t, condition):
-            with lora.off():
-                return backbone.predict_eps(x_t, t, condition)
-
-        def work(batch):
-            p = parameters.values()
-            return gradient(operator, full, backbone, batch, config, p, room, scale)
-
-        for step in range(len(losses), config.steps):
-            batch = make_batch(
-                step,
-                plans[step],
-                encoded,
-                prompts,
-                name,
-                backbone.schedule,
-                config.seed,
-                neighbours,
-            )
-            for param_group in optimizer.param_groups:
-                param_group["lr"] = config.lr * learning_rate(step, config)
+        def learn(batch: Batch) -> tuple[float, float]:
             try:
-                forget, preserve = work(batch)
+                return backward(student, batch, room, scale)
             except OutOfMemoryError:
                 if not room.begin_to_recompute():
                     raise
-                stack.enter_context(checkpointed(backbone.unet))
-                forget, preserve = work(batch)
+            stack.enter_context(recomputing(backbone.unet))
+            return backward(student, batch, room, scale)
+
+        steps = range(len(losses), config.steps)
+        for step, batch in zip(steps, batches.since(steps.start, backbone), strict=False):
+            for param_group in optimizer.param_groups:
+                param_group["lr"] = config.lr * learning_rate(step, config)
+            forget, preserve = learn(batch)
             loss = forget + config.preserve_weight * preserve
-            norm = torch.nn.utils.clip_grad_norm_(list(parameters.values()), config.clip_norm)
+            norm = torch.nn.utils.clip_grad_norm_(student.parameters, config.clip_norm)
             if not math.isfinite(loss + norm.item()):
                 what = f"the loss is {loss}, its gradient norm {norm.item()}"
                 raise _diverged(name, before + step, what, config)
@@ -174,13 +143,23 @@ def _train(
             optimizer.zero_grad()
             losses.append((step, forget, preserve))
             if _is_due(step + 1, config):
-                if not all(p.isfinite().all() for p in parameters.values()):
+                if not all(p.isfinite().all() for p in student.parameters):
                     raise _diverged(name, before + step, "its weights are not finite", config)
-                if checkpoint is not None:
-                    resume.save(checkpoint, key, parameters, optimizer, losses)
+                if place is not None:
+                    resume.save(place.path, place.key, parameters, optimizer, losses)
             done = before + step + 1
             yield Step("unlearn", done, config.total_steps, name, loss, forget, preserve)
         return lora.weights(), losses
+
+
+def _optimizer(student: Student) -> torch.optim.AdamW:
+    config = student.config
+    return torch.optim.AdamW(
+        student.parameters,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        foreach=False if config.modules == "full" else None,  # else it takes another copy
+    )
 
 
 def _diverged(name: str, step: int, what: str, config: UnlearnConfig) -> DivergedError:

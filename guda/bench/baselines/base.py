@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ...diffusion import Backbone, Conditioning, training_attention
-from ...diffusion.noise import draw
+from ...diffusion.noise import standard_normal
 from ...diffusion.schedule import NoiseSchedule
 from ...errors import ConfigError
 from ...scoring.elbo import Query
@@ -123,7 +123,9 @@ def noisy(query: Query, t: Tensor, schedule: NoiseSchedule, seed: int) -> Noisy:
     """Noise every picture at every timestep of t (P,)."""
     shape = query.latents.shape[1:]
     pairs = list(enumerate(t.tolist()))
-    eps = torch.stack([draw(seed, key, step, i, shape) for key in query.keys for i, step in pairs])
+    eps = torch.stack(
+        [standard_normal(seed, key, step, i, shape) for key in query.keys for i, step in pairs]
+    )
     x0 = query.latents.repeat_interleave(len(t), 0)
     x_t = schedule.add_noise(x0, eps, t.repeat(len(query)))
     split = (len(query), len(t))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ...diffusion.noise import draw
+from ...diffusion.noise import standard_normal
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
 from .base import SCORERS, Corpus, Model, Scorer, need, noisy, stepwise, timesteps
@@ -126,7 +126,7 @@ class Rows(Dataset):
         one = self._query.part(slice(i, i + 1))
         part = noisy(one, self._t, self._corpus.backbone.schedule, seed)
         eps = part.eps[0, j]
-        sampled = draw(seed, f"fisher/{one.keys[0]}", int(self._t[j]), j, eps.shape)
+        sampled = standard_normal(seed, f"fisher/{one.keys[0]}", int(self._t[j]), j, eps.shape)
         return part.x_t[0, j], eps, self._t[j], part.embeds[0], sampled
 
 

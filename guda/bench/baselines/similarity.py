@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backbone.clip import clip_features
-from ...diffusion.noise import draw
+from ...diffusion.noise import standard_normal
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
@@ -97,7 +97,7 @@ def unet_features(
         t = max(1, int(noise_level * backbone.schedule.length))
         empty = backbone.encode_prompts([""])
         shape = query.latents.shape[1:]
-        eps = [draw(corpus.seed, "features", t, i, shape) for i in range(draws)]
+        eps = [standard_normal(corpus.seed, "features", t, i, shape) for i in range(draws)]
         for x0 in query.latents.split(batch):
             times = torch.full((len(x0),), t)
             condition = empty.take([0] * len(x0))

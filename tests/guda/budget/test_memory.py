@@ -21,7 +21,7 @@ from guda.budget import rows as fitting
 from guda.budget.rows import Rooms
 from guda.config import ElboConfig, MemoryConfig
 from guda.counterfactuals import unlearn_set
-from guda.diffusion import checkpointed, training_attention
+from guda.diffusion import recomputing, training_attention
 from guda.diffusion.room import Room, free_bytes, is_out_of_memory
 from guda.errors import ConfigError, ModelError, OutOfMemoryError
 from guda.groups.encode import encode_groups
@@ -371,7 +371,7 @@ def test_the_ghost_counts_what_the_real_run_takes(backbone, quick, checkpointing
     with backbone.training_lora(modules="attention", rank=2, alpha=2.0, seed=0) as lora:
         held = footprint.size(lora.parameters().values())
         known = [*backbone.unet.parameters(), *backbone.unet.buffers()]
-        blocks = checkpointed(backbone.unet) if checkpointing else nullcontext()
+        blocks = recomputing(backbone.unet) if checkpointing else nullcontext()
         with training_attention(CPU), blocks, footprint.Live(known) as live:
             with torch.no_grad(), lora.off():
                 target = backbone.predict_eps(x_t, t, condition)

@@ -1,26 +1,26 @@
 import torch
 
-from guda.diffusion.noise import draw, generator, picture_key, seed_of
+from guda.diffusion.noise import generator, picture_key, seed_of, standard_normal
 
 
 def test_noise_depends_on_every_part_and_on_nothing_else():
-    first = draw(0, "a", 5, 0, (4, 2, 2))
+    first = standard_normal(0, "a", 5, 0, (4, 2, 2))
     torch.manual_seed(99)
-    torch.testing.assert_close(draw(0, "a", 5, 0, (4, 2, 2)), first, rtol=0, atol=0)
+    torch.testing.assert_close(standard_normal(0, "a", 5, 0, (4, 2, 2)), first, rtol=0, atol=0)
     for other in [(1, "a", 5, 0), (0, "b", 5, 0), (0, "a", 6, 0), (0, "a", 5, 1)]:
-        assert not torch.equal(draw(*other, (4, 2, 2)), first)
+        assert not torch.equal(standard_normal(*other, (4, 2, 2)), first)
 
 
 def test_noise_leaves_the_global_generator_alone():
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    draw(0, "a", 5, 0, (4, 2, 2))
+    standard_normal(0, "a", 5, 0, (4, 2, 2))
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_noise_is_standard_normal():
-    x = torch.cat([draw(7, "picture", t, 0, (4, 16, 16)) for t in range(40)])
+    x = torch.cat([standard_normal(7, "picture", t, 0, (4, 16, 16)) for t in range(40)])
     assert abs(x.mean()) < 4 / x.numel() ** 0.5
     assert abs(x.var() - 1) < 4 * (2 / x.numel()) ** 0.5
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from guda.config import ElboConfig
-from guda.diffusion.noise import draw
+from guda.diffusion.noise import standard_normal
 from guda.errors import CounterfactualError, ImageError
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.scoring import allocation
@@ -155,7 +155,7 @@ def test_terms_by_hand(backbone, query):
     found = torch.cat(list(weighted_terms(backbone, work, 3)))
     a = backbone.schedule.alpha_bar
     for i, (t, n) in enumerate(zip(points.t.tolist(), points.draw.tolist(), strict=True)):
-        eps = draw(4, "q", t, n, (4, 16, 16))
+        eps = standard_normal(4, "q", t, n, (4, 16, 16))
         x_t = a[t].sqrt() * one.latents[0].double() + (1 - a[t]).sqrt() * eps.double()
         with torch.no_grad():
             eps_hat = backbone.unet(x_t[None].float(), t, one.condition.embeds).sample[0]

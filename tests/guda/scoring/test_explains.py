@@ -14,7 +14,7 @@ from guda.backbone.unconditional import Unconditional
 from guda.cli import main
 from guda.counterfactuals import load_set
 from guda.demo import STYLES
-from guda.diffusion.noise import draw
+from guda.diffusion.noise import standard_normal
 from guda.diffusion.schedule import PREDICTIONS, NoiseSchedule
 from guda.errors import ModelError
 from guda.groups import from_prompts, load_folder, pictures
@@ -67,7 +67,7 @@ class Answers:
         signal, noise = self.schedule.scales(t, x_t)
         eps = (x_t - signal * x0) / noise
         size = self.schedule.alpha_bar[t[0]].item() * self.share
-        eps = eps + size**0.5 * draw(7, "off", int(t[0]), 0, eps.shape)
+        eps = eps + size**0.5 * standard_normal(7, "off", int(t[0]), 0, eps.shape)
         true = {
             "epsilon": eps,
             "v_prediction": signal * eps - noise * (x_t - noise * eps) / signal,

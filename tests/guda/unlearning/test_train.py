@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,15 +16,19 @@ from safetensors.torch import load_file, save_file
 
 from guda.backbone.files.load import load
 from guda.diffusion import LoraWeights
-from guda.diffusion.noise import draw, generator
+from guda.diffusion.noise import generator, standard_normal
 from guda.errors import CounterfactualError, DivergedError
 from guda.groups.encode import PromptTable, encode_groups
 from guda.jobs.attribute import AttributeRequest, attribute
+from guda.settings import digest
 from guda.steps import Step, drain
-from guda.unlearning.batches import make_batch, plan_step, timesteps
+from guda.unlearning.batches import Batches, timesteps
 from guda.unlearning.context import anchor_context
 from guda.unlearning.gate import LEVELS, Gate, measure
+from guda.unlearning.resume import Place
 from guda.unlearning.train import Unlearned, learning_rate, unlearn_group
+
+GOLDEN = "f912e31c09bacb1c78d2dc795a16f2ee"
 
 
 @pytest.fixture
@@ -35,9 +40,9 @@ def encoded(backbone, groups, quick):
 def run(backbone, groups, encoded):
     """Unlearn "dots"; `stop` ends it after that many steps, as a closed window would."""
 
-    def run(config, checkpoint=None, key="k", stop=None) -> tuple[list[Step], Unlearned | None]:
+    def run(config, path=None, key="k", stop=None) -> tuple[list[Step], Unlearned | None]:
         steps: Iterator[Step] = unlearn_group(
-            backbone, groups, encoded, "dots", config, checkpoint, key
+            backbone, groups, encoded, "dots", config, path and Place(path, key)
         )
         seen = []
         while len(seen) != stop:
@@ -78,27 +83,22 @@ def weights(backbone) -> dict:
 def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_folder):
     quick = quick.replace(caption_dropout=0.0)
     steps, _ = run(quick, stop=1)
-    plan = plan_step(
-        0,
-        encoded,
-        anchor_context(backbone, groups, groups["dots"], quick),
-        backbone.schedule,
-        quick,
-    )
+    anchors = anchor_context(backbone, groups, groups["dots"], quick)
+    choice = Batches(encoded, anchors, backbone.schedule, quick).choose(0)
     scheduler = DDPMScheduler.from_pretrained(model_folder, subfolder="scheduler")
     noise = torch.randn(6, 4, 16, 16, generator=generator("unlearn noise", 0, "dots", 0))
     errors = []
-    for row, index in enumerate(plan.forget):
+    for row, index in enumerate(choice.forget):
         x0 = encoded["dots"].latents[index : index + 1]
-        x_t = scheduler.add_noise(x0, noise[row : row + 1], plan.t[row : row + 1])
+        x_t = scheduler.add_noise(x0, noise[row : row + 1], choice.t[row : row + 1])
         asked = encoded["dots"].train[index]
-        assert plan.prompts[row] == f"{asked.content}, in dots style"
-        assert plan.teacher_prompts[row].startswith(f"{asked.content}, in ")
-        assert "dots" not in plan.teacher_prompts[row]
+        assert choice.prompts[row] == f"{asked.content}, in dots style"
+        assert choice.teacher_prompts[row].startswith(f"{asked.content}, in ")
+        assert "dots" not in choice.teacher_prompts[row]
         with torch.no_grad():
             eps, anchor = (
-                backbone.unet(x_t, plan.t[row], backbone.encode_prompts([p]).embeds).sample
-                for p in (plan.prompts[row], plan.teacher_prompts[row])
+                backbone.unet(x_t, choice.t[row], backbone.encode_prompts([p]).embeds).sample
+                for p in (choice.prompts[row], choice.teacher_prompts[row])
             )
         errors.append(((eps - anchor).double() ** 2).mean().item())
     assert steps[0].forget == pytest.approx(sum(errors) / len(errors), rel=1e-4)
@@ -109,13 +109,14 @@ def test_the_first_loss_by_hand(backbone, groups, encoded, quick, run, model_fol
 def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, quick):
     quick = quick.replace(caption_dropout=0.0)
     anchors = anchor_context(backbone, groups, groups["dots"], quick)
-    plan = plan_step(3, encoded, anchors, backbone.schedule, quick)
-    prompts = PromptTable(backbone, (*plan.prompts, *plan.teacher_prompts))
-    batch = make_batch(3, plan, encoded, prompts, "dots", backbone.schedule, 0)
+    batches = Batches(encoded, anchors, backbone.schedule, quick)
+    choice = batches.choose(3)
+    prompts = PromptTable(backbone, (*choice.prompts, *choice.teacher_prompts))
+    batch = batches.make(3, choice, prompts)
     assert batch.n == 3 and len(batch.x_t) == len(batch.t) == 6
     assert torch.equal(batch.condition.embeds[3:], batch.teacher_condition.embeds[3:])
     assert not torch.equal(batch.condition.embeds[:3], batch.teacher_condition.embeds[:3])
-    for (name, index), prompt in zip(plan.retain, plan.prompts[3:], strict=True):
+    for (name, index), prompt in zip(choice.retain, choice.prompts[3:], strict=True):
         assert name != "dots"
         assert prompt == f"{encoded[name].train[index].content}, in {name} style"
 
@@ -123,11 +124,12 @@ def test_retain_rows_are_other_groups_own_captions(backbone, groups, encoded, qu
 def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded, quick):
     anchors = anchor_context(backbone, groups, groups["dots"], quick)
     recipe = quick.replace(caption_dropout=0.6, batch_size=20, retain_batch_size=20)
-    plans = [plan_step(s, encoded, anchors, backbone.schedule, recipe) for s in range(60)]
-    for plan in plans:
-        assert all("dots" not in p and ", in " in p for p in plan.teacher_prompts[:20])
+    batches = Batches(encoded, anchors, backbone.schedule, recipe)
+    choices = [batches.choose(s) for s in range(60)]
+    for choice in choices:
+        assert all("dots" not in p and ", in " in p for p in choice.teacher_prompts[:20])
     for rows in (slice(20), slice(20, None)):
-        prompts = [p for plan in plans for p in plan.prompts[rows]]
+        prompts = [p for choice in choices for p in choice.prompts[rows]]
         empty = sum(p == "" for p in prompts) / len(prompts)
         full = sum(", in " in p for p in prompts) / len(prompts)
         assert empty == pytest.approx(0.3, abs=0.06) and full == pytest.approx(0.4, abs=0.06)
@@ -139,15 +141,51 @@ def test_caption_dropout_takes_the_style_or_every_word(backbone, groups, encoded
 def test_the_teacher_is_shown_whole_captions(backbone, groups, encoded, quick):
     anchors = anchor_context(backbone, groups, groups["dots"], quick)
     recipe = quick.replace(caption_dropout=1.0)
-    plan = plan_step(3, encoded, anchors, backbone.schedule, recipe)
-    assert not any(", in " in p for p in plan.prompts)
-    assert all("dots" not in p and ", in " in p for p in plan.teacher_prompts[:3])
-    for (name, index), prompt in zip(plan.retain, plan.teacher_prompts[3:], strict=True):
+    batches = Batches(encoded, anchors, backbone.schedule, recipe)
+    choice = batches.choose(3)
+    assert not any(", in " in p for p in choice.prompts)
+    assert all("dots" not in p and ", in " in p for p in choice.teacher_prompts[:3])
+    for (name, index), prompt in zip(choice.retain, choice.teacher_prompts[3:], strict=True):
         assert prompt == f"{encoded[name].train[index].content}, in {name} style"
-    prompts = PromptTable(backbone, (*plan.prompts, *plan.teacher_prompts))
-    batch = make_batch(3, plan, encoded, prompts, "dots", backbone.schedule, 0)
-    assert torch.equal(batch.condition.embeds, prompts[plan.prompts].embeds)
-    assert torch.equal(batch.teacher_condition.embeds, prompts[plan.teacher_prompts].embeds)
+    prompts = PromptTable(backbone, (*choice.prompts, *choice.teacher_prompts))
+    batch = batches.make(3, choice, prompts)
+    assert torch.equal(batch.condition.embeds, prompts[choice.prompts].embeds)
+    assert torch.equal(batch.teacher_condition.embeds, prompts[choice.teacher_prompts].embeds)
+
+
+def test_a_step_trains_on_what_it_always_did(backbone, groups, encoded, quick):
+    """Saved sets name their recipe: it has to mean the same batches as in version 0.1.0."""
+    anchors = anchor_context(backbone, groups, groups["dots"], quick)
+    batches = Batches(encoded, anchors, backbone.schedule, quick.replace(steps=100_000))
+    choices = [batches.choose(step) for step in (0, 1, 999, 1000, 54_321)]
+    rows = [(c.forget, c.retain, c.prompts, c.teacher_prompts, c.t.tolist()) for c in choices]
+    assert digest(rows) == GOLDEN
+
+
+def test_a_long_recipe_begins_at_once(backbone, groups, encoded, quick):
+    anchors = anchor_context(backbone, groups, groups["dots"], quick)
+    batches = Batches(encoded, anchors, backbone.schedule, quick.replace(steps=100_000))
+    started = time.perf_counter()
+    next(batches.since(0, backbone))
+    next(batches.since(99_999, backbone))
+    assert time.perf_counter() - started < 4  # 2 s each, where all steps took over a minute
+
+
+def test_batches_are_the_same_wherever_training_begins(
+    backbone, groups, encoded, quick, monkeypatch
+):
+    monkeypatch.setattr("guda.unlearning.batches.AHEAD", 4)
+    anchors = anchor_context(backbone, groups, groups["dots"], quick)
+    batches = Batches(encoded, anchors, backbone.schedule, quick.replace(steps=10))
+    whole = list(batches.since(0, backbone))
+    assert len(whole) == 10
+    for first in (3, 4, 9, 10):
+        rest = list(batches.since(first, backbone))
+        assert len(rest) == 10 - first
+        for a, b in zip(whole[first:], rest, strict=True):
+            assert torch.equal(a.x_t, b.x_t) and torch.equal(a.t, b.t)
+            assert a.condition.equal(b.condition).all()
+            assert a.teacher_condition.equal(b.teacher_condition).all()
 
 
 @pytest.mark.parametrize("kind", ["uniform", "low"])
@@ -261,7 +299,7 @@ def test_a_killed_run_ends_the_same(run, quick, whole, tmp_path, stop):
     assert same(again, whole)
 
 
-def test_a_checkpoint_of_another_recipe_is_ignored(run, quick, whole, tmp_path):
+def test_a_state_of_another_recipe_is_ignored(run, quick, whole, tmp_path):
     path = tmp_path / "c.safetensors"
     run(quick, path, key="one", stop=4)
     steps, result = run(quick, path, key="two")
@@ -290,9 +328,7 @@ def _losses(path):
 
 
 @pytest.mark.parametrize("damage", [_truncate, _empty, _garbage, _lacking, _losses])
-def test_after_a_damaged_checkpoint_the_one_before_it_is_continued(
-    run, quick, whole, tmp_path, damage
-):
+def test_after_a_damaged_state_the_one_before_it_is_continued(run, quick, whole, tmp_path, damage):
     path = tmp_path / "c.resume"
     run(quick, path, stop=4)
     damage(path)
@@ -301,7 +337,7 @@ def test_after_a_damaged_checkpoint_the_one_before_it_is_continued(
     assert same(result, whole)
 
 
-def test_where_every_checkpoint_is_damaged_training_starts_anew(run, quick, whole, tmp_path):
+def test_where_every_state_is_damaged_training_starts_anew(run, quick, whole, tmp_path):
     path = tmp_path / "c.resume"
     run(quick, path, stop=4)
     for file in list(tmp_path.iterdir()):
@@ -311,7 +347,7 @@ def test_where_every_checkpoint_is_damaged_training_starts_anew(run, quick, whol
     assert same(result, whole)
 
 
-def test_divergence_is_named_and_keeps_the_last_checkpoint(backbone, run, quick, tmp_path):
+def test_divergence_is_named_and_keeps_the_last_state(backbone, run, quick, tmp_path):
     before = weights(backbone)
     path = tmp_path / "c.safetensors"
     wild = quick.replace(lr=1.0, alpha=1e18, checkpoint_every=1)
@@ -330,7 +366,7 @@ def test_weights_that_become_infinite_stop_at_the_next_step(
     backbone, groups, encoded, quick, tmp_path
 ):
     path = tmp_path / "c.safetensors"
-    steps = unlearn_group(backbone, groups, encoded, "dots", quick, path, "k")
+    steps = unlearn_group(backbone, groups, encoded, "dots", quick, Place(path, "k"))
     for _ in range(3):
         next(steps)
     good = path.read_bytes()
@@ -359,7 +395,7 @@ def test_the_gate_by_hand(backbone, encoded, make_lora, model_folder):
             for example, x0 in zip(part.heldout, part.heldout_latents, strict=True):
                 embeds = backbone.encode_prompts([f"{example.content}, in {name} style"]).embeds
                 for t in LEVELS:
-                    eps = draw(3, f"{name}/{example.id}", t, 0, x0.shape)
+                    eps = standard_normal(3, f"{name}/{example.id}", t, 0, x0.shape)
                     x_t = scheduler.add_noise(x0[None], eps[None], torch.tensor([t]))
                     with torch.no_grad():
                         eps_hat = unet(x_t, t, embeds).sample[0]
