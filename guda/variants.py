@@ -67,7 +67,7 @@ class Schedule(Variant):
 
 @dataclass(frozen=True)
 class Mixture(Variant):
-    """(gram, evidence) -> (n, K, K) weights of the styles' answers, row k without style k.
+    """(gram, evidence) -> (n, K) weights of the styles' answers, which add up to one.
 
     gram: (n, K + 1, K + 1) float64, inner products of the residuals eps - eps_hat of the K styles'
     prompts and of the prompt as given; evidence: (n, K) nats, of the noisier points.

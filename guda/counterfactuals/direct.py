@@ -5,12 +5,13 @@ Nothing is unlearned and nothing lies on disk; see `scoring.direct` for what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..diffusion import Backbone
-from ..errors import CounterfactualError
+from ..errors import CounterfactualError, GroupsError
 from ..groups import StyleGroups
+from ..groups.captions import check_template
 from ..groups.in_styles import Asked, in_styles, template_of
 from ..groups.phrases import TEMPLATE
 from ..scoring.direct import Prompts
@@ -25,10 +26,32 @@ class DirectCounterfactuals:
     template: str = TEMPLATE
     warnings: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = {}
+        for name, phrase in self.styles:
+            if not name.strip() or not phrase.strip():
+                raise GroupsError(f'style "{name}" has a blank name or phrase; write it.')
+            key = " ".join(phrase.casefold().split())
+            if key in seen:
+                raise GroupsError(
+                    f'the styles "{seen[key]}" and "{name}" have the same phrase "{phrase}", so '
+                    "the model cannot tell them apart; give each its own."
+                )
+            seen[key] = name
+        check_template(self.template, "the template")
+
     @classmethod
     def of(cls, groups: StyleGroups) -> DirectCounterfactuals:
         """The groups' phrases; of their pictures nothing is used."""
         return cls(tuple((g.name, g.style) for g in groups), template_of(groups))
+
+    @classmethod
+    def named(
+        cls, styles: Mapping[str, str | Sequence[str]], template: str = TEMPLATE
+    ) -> DirectCounterfactuals:
+        """styles: name to phrase, or to (phrase, descriptor, ...), as `parse_styles` gives them."""
+        pairs = ((n, p if isinstance(p, str) else p[0]) for n, p in styles.items())
+        return cls(tuple((n, p.strip()) for n, p in pairs), template)
 
     @property
     def names(self) -> tuple[str, ...]:

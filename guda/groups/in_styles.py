@@ -2,8 +2,9 @@
 
 A prompt that names a tested style ("fox, in ink style, flat") is asked with each other style in
 that place. A prompt that names none is the content of the template. Of several names the first
-keeps its place and the others are taken out; an empty prompt shows "a picture". Whether the named
-style is the right one does not matter: all are asked alike.
+keeps its place and the others are taken out; for an empty one the style alone is left of the
+template ("in ink style"). Whether the named style is the right one does not matter: all are asked
+alike.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .group import StyleGroups
-from .phrases import CONTENT, STYLE, TEMPLATE, UNNAMED, content_of, marked
+from .phrases import CONTENT, STYLE, TEMPLATE, content_of, marked
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ def in_styles(prompt: str, styles: Sequence[str], template: str = TEMPLATE) -> A
             named.append(k)
     if named:
         form = _one_place(form)
-        content = content_of(form) or UNNAMED
+        content = content_of(form)
     else:
-        content = prompt.strip() or UNNAMED
-        form = template.replace(CONTENT, content)
+        content = prompt.strip()
+        form = template.replace(CONTENT, content) if content else _alone(template)
     return Asked(
         prompt, content, tuple(form.replace(STYLE, s) for s in styles), tuple(sorted(named))
     )
@@ -64,6 +65,12 @@ def template_of(groups: StyleGroups) -> str:
         if whole and 2 * times > sum(len(g.examples) for g in groups):
             return form
     return TEMPLATE
+
+
+def _alone(template: str) -> str:
+    """The template where nothing is known of what is shown."""
+    text = re.sub(r"\s+([,.;:])", r"\1", " ".join(template.replace(CONTENT, "").split()))
+    return re.sub(r"([,;])(?:\s*[,;])+", r"\1", text).strip(" ,;:") or STYLE
 
 
 _HELD = "\ue000"  # of the private use area, so no caption has it

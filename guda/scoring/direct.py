@@ -4,10 +4,14 @@ Under a prompt, an ideal model's density is a mixture over the styles, sum_j pi_
 Trained again without style k it would be the mixture of the others, whose denoiser is their mean,
 weighted by what each makes of x_t. The full model gives all of these answers:
 
-    eps_without_k(x_t) = sum_{j != k} q_j eps_full(x_t, "c, in s_j style")
-    delta_k = sum of w (|eps - eps_without_k|^2 - |eps - eps_full(x_t, prompt)|^2)
+    eps_mix(x_t)       = sum_j q_j eps_full(x_t, "c, in s_j style"),   the q_j add up to one
+    eps_without_k(x_t) = the same without j = k, the other q_j scaled up to one
+    delta_k = sum of w (|eps - eps_without_k|^2 - |eps - eps_mix|^2)
 
-K + 1 answers per point serve all K styles. What the weights q are is a `Mixture`.
+K answers per point serve all K styles, and one more, to the prompt as given, tells how well the
+model explains the picture at all. What the weights q are is a `Mixture`. The full model is
+represented by the mixture rather than by its answer to the prompt: what the two differ by has
+nothing to do with any one style, and would be in all K deltas alike, as noise.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from ..steps import Step, Steps
 from ..variants import MIXTURES, Mixture
 from .differences import Differences, by_schedule
 from .elbo import Noised, Points, Query, chunks, finite, noised
+from .mixtures import without_each
 
 
 @dataclass(frozen=True)
@@ -174,11 +179,12 @@ class Mixing:
         for n, image in enumerate(images.tolist()):  # a picture's rows depend on those before
             evidence[n] = self._evidence[image]
             self._evidence[image] -= nats[n]
-        q = self._mixture(gram, evidence).to(residuals.dtype)
-        given = residuals[:, -1].square().sum(1)
-        without = torch.einsum("nkj,njchw->nkchw", q, residuals[:, :-1]).square_().sum(2)
+        q = self._mixture(gram, evidence)
+        q = torch.cat([without_each(q), q[:, None]], 1).to(residuals.dtype)
+        mixed = torch.einsum("nkj,njchw->nkchw", q, residuals[:, :-1]).square_().sum(2)
         weight = self._work.weight[index][:, None, None]
-        gap = (without - given[:, None]) * weight[:, None]
+        gap = (mixed[:, :-1] - mixed[:, -1:]) * weight[:, None]
+        given = residuals[:, -1].square().sum(1)
         for n, (image, point) in enumerate(zip(images.tolist(), points.tolist(), strict=True)):
             self.contributions[image, :, point] = gap[n].double().sum((1, 2)).numpy()
             self._maps[image] += gap[n]

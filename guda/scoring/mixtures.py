@@ -1,4 +1,4 @@
-"""Mixtures: how the styles' answers make up the model that never saw one of them.
+"""Mixtures: how the model's answers in every style make up its answer where none is named.
 
 A mixture is a function (gram, evidence) -> weights; see `variants.Mixture`. Residuals of a mixture
 whose weights add up to one mix with the same weights, so its squared error is q^T gram q.
@@ -20,17 +20,17 @@ TEMPER = 5.0
 
 @MIXTURES.add("every other style counts the same")
 def uniform(gram: Tensor, evidence: Tensor) -> Tensor:
-    return without_each(evidence.new_ones(evidence.shape))
+    return evidence.new_ones(evidence.shape) / evidence.shape[1]
 
 
 @MIXTURES.add("by how well each style explains the picture at the noisier levels")
 def posterior(gram: Tensor, evidence: Tensor) -> Tensor:
-    return without_each((evidence / TEMPER).log_softmax(-1).exp())
+    return (evidence / TEMPER).softmax(-1)
 
 
 @MIXTURES.add("as the styles' answers make up the answer to the prompt, by least squares")
 def simplex(gram: Tensor, evidence: Tensor) -> Tensor:
-    return without_each(nearest_mixture(gram))
+    return nearest_mixture(gram)
 
 
 def without_each(q: Tensor) -> Tensor:
