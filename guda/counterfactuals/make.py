@@ -22,6 +22,7 @@ from ..scoring import explains
 from ..scoring.elbo import Query
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
+from ..unlearning.context import check_anchors
 from ..unlearning.gate import MOST
 from ..unlearning.train import Unlearned, check_needs, unlearn_group
 from ..version import __version__
@@ -74,6 +75,7 @@ def survey(
             state, paths = _state_key(kept, key, backbone), resume.repetitions(kept)
             done = sum(min(resume.progress(path, state), config.steps) for path in paths)
             left.append(Left(group, done))
+            check_anchors(groups, group, config)
     if left:
         check_folder(folder, "out")
     return SetWork(
