@@ -56,6 +56,9 @@ class Operator(Variant):
 class Anchor(Variant):
     """(context, forget example, generator) -> the anchor's prompt."""
 
+    needs_same_content: bool = False
+    """Refused where a forget picture shows what no other group's picture shows."""
+
 
 @dataclass(frozen=True)
 class Schedule(Variant):

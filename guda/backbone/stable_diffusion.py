@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -19,6 +18,7 @@ from ..diffusion.room import Room
 from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
 from ..errors import ImageError, ModelError
 from . import identity, lora, placement, precision
+from .fingerprint import fingerprints
 from .text import Text
 
 VAE_PIXELS = 16 * 128**2  # that go through the VAE at once
@@ -77,7 +77,9 @@ class StableDiffusion:
             precision.cast(module, dtype)
 
     def refresh(self) -> None:
-        self.fingerprint = fingerprint({"unet": self.unet, "text_encoder": self.text_encoder})
+        parts = {"unet": self.unet, "text_encoder": self.text_encoder}
+        self.fingerprint, *others = fingerprints(parts)
+        self.aliases: Sequence[str] = others
         self._identity: dict[str, Any] = {}
 
     @property
@@ -273,19 +275,3 @@ class StableDiffusion:
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
         """See `lora_keys.from_file_keys`."""
         return lora_keys.from_file_keys(tensors, self.unet)
-
-
-@torch.no_grad()
-def fingerprint(modules: dict[str, nn.Module]) -> str:
-    """Names the weights: a hash over every tensor's name, shape and up to 64 evenly spaced values.
-
-    Values are rounded to fp16, so that one checkpoint loaded in fp16 or fp32 has one name.
-    """
-    h = hashlib.blake2b(digest_size=16)
-    for part, module in sorted(modules.items()):
-        for name, value in sorted(module.state_dict().items()):
-            flat = value.detach().flatten()
-            picked = flat[:: max(1, -(-flat.numel() // 64))].to("cpu", torch.float32)
-            h.update(f"{part}.{name}{tuple(value.shape)}".encode())
-            h.update(picked.half().numpy().tobytes())
-    return h.hexdigest()

@@ -17,7 +17,7 @@ from ..diffusion.noise import generator
 from ..diffusion.protocol import Conditioning, LoraWeights, TrainableLora
 from ..diffusion.schedule import NoiseSchedule
 from . import identity, lora
-from .stable_diffusion import fingerprint
+from .fingerprint import fingerprint
 
 
 class Unconditional:
@@ -30,6 +30,7 @@ class Unconditional:
 
     conditional = False
     warnings: Sequence[str] = ()
+    aliases: Sequence[str] = ()
     overrides: Mapping[str, Any] = MappingProxyType({})
     former: Mapping[str, Any] = MappingProxyType({})
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..budget.rows import Rooms, for_scoring, for_training
 from ..config import MemoryConfig, UnlearnConfig
 from ..diffusion import Backbone
-from ..diffusion.identity import name as name_of
 from ..errors import CounterfactualError
 from ..files.destination import check_folder, check_text
 from ..files.lock import Lock, take
@@ -22,19 +20,31 @@ from ..scoring import explains
 from ..scoring.elbo import Query
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
+from ..unlearning.context import check_anchors
 from ..unlearning.gate import MOST
 from ..unlearning.train import Unlearned, check_needs, unlearn_group
 from ..version import __version__
 from . import sameness
-from .lora_file import is_whole, save_file, set_damaged_aside
-from .manifest import read_manifest, save_manifest
+from .held import existing, is_finished, is_read_only, resume_path, state_key
+from .lora_file import save_file, set_damaged_aside
+from .manifest import save_manifest
 from .set import CounterfactualSet, Entry
 
 
-def recipe_key(backbone: Backbone, groups: StyleGroups, name: str, config: UnlearnConfig) -> str:
-    """Names everything that a finished counterfactual depends on, but for `backbone.identity`."""
+def recipe_key(
+    backbone: Backbone,
+    groups: StyleGroups,
+    name: str,
+    config: UnlearnConfig,
+    fingerprint: str | None = None,
+) -> str:
+    """Names everything that a finished counterfactual depends on, but for `backbone.identity`.
+
+    fingerprint: what its set calls the model's weights, if not as the model itself does.
+    """
     overrides = {**backbone.overrides, **prompts.reading(backbone, groups)}
-    return sameness.key_of(backbone, groups.manifest_hash, name, config, overrides)
+    fingerprint = fingerprint or backbone.fingerprint
+    return sameness.key_of(backbone, fingerprint, groups.manifest_hash, name, config, overrides)
 
 
 def unlearn_set(
@@ -64,21 +74,23 @@ def survey(
         check_text(group.name, "the style's name")
         check_text(group.style, f"the phrase of the style {group.name!a}")
         split_heldout(group, config.heldout)
-    entries = {e.name: e for e in existing(folder, backbone)}
-    keys = {g.name: recipe_key(backbone, groups, g.name, config) for g in chosen}
+    held = existing(folder, backbone)
+    entries, weights = {e.name: e for e in held.entries}, held.fingerprint
+    keys = {g.name: recipe_key(backbone, groups, g.name, config, weights) for g in chosen}
     left = []
     for group in chosen:
         key = keys[group.name]
-        if not _is_finished(folder, entries.get(group.name), key):
+        if not is_finished(folder, entries.get(group.name), key):
             kept = resume_path(folder, group)
-            state, paths = _state_key(kept, key, backbone), resume.repetitions(kept)
+            identity = sameness.identity_of(backbone, weights)
+            state, paths = state_key(kept, key, identity), resume.repetitions(kept)
             done = sum(min(resume.progress(path, state), config.steps) for path in paths)
             left.append(Left(group, done))
+            check_anchors(groups, group, config)
     if left:
         check_folder(folder, "out")
-    return SetWork(
-        backbone, groups, config, folder, memory or MemoryConfig(), chosen, keys, tuple(left)
-    )
+    memory = memory or MemoryConfig()
+    return SetWork(backbone, groups, config, folder, memory, chosen, keys, tuple(left), weights)
 
 
 class Left(NamedTuple):
@@ -100,6 +112,11 @@ class SetWork:
     chosen: tuple[Group, ...]
     keys: Mapping[str, str]  # name -> what its counterfactual is made from; see `recipe_key`
     left: tuple[Left, ...]
+    weights: str  # the model's fingerprint, as the set notes it
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return sameness.identity_of(self.backbone, self.weights)
 
     def run(self) -> Steps[CounterfactualSet]:
         """Make what is left.
@@ -109,8 +126,8 @@ class SetWork:
         Another run in the same folder is waited for. Damaged files are set aside, and a step's note
         says so.
         """
-        if not self.left and _is_read_only(self.folder):
-            return self._chosen({e.name: e for e in existing(self.folder, self.backbone)})
+        if not self.left and is_read_only(self.folder):
+            return self._chosen({e.name: e for e in existing(self.folder, self.backbone).entries})
         with (yield from take(self.folder)) as lock:
             made = yield from self._make(lock)
             lock.check()
@@ -124,19 +141,20 @@ class SetWork:
 
     def _make(self, lock: Lock) -> Steps[CounterfactualSet]:
         backbone, config, folder = self.backbone, self.config, lock.folder
-        entries = {e.name: e for e in existing(folder, backbone)}  # others may have written since
+        held = existing(folder, backbone)  # others may have written since
+        entries = {e.name: e for e in held.entries}
         encoded: dict[str, EncodedGroup] | None = None
         rooms: Rooms | None = None
         heard = Heard()
         yield from heard(about(backbone, self.groups))
         for group in self.chosen:
             key, kept = self.keys[group.name], resume_path(folder, group)
-            if _is_finished(folder, entries.get(group.name), key):
+            if is_finished(folder, entries.get(group.name), key):
                 resume.remove(kept)
                 yield Step("unlearn", config.total_steps, config.total_steps, group.name)
                 yield from heard(about(entries[group.name]))
                 continue
-            state = _state_key(kept, key, backbone)
+            state = state_key(kept, key, self.identity)
             for text in (
                 *(set_damaged_aside(folder / e.file) if (e := entries.get(group.name)) else ()),
                 *resume.settle(kept, state),
@@ -177,11 +195,11 @@ class SetWork:
         return CounterfactualSet(
             self.folder,
             self.backbone.name,
-            self.backbone.fingerprint,
+            self.weights,
             self.groups.manifest_hash,
             self.config.as_dict(),
             entries,
-            dict(self.backbone.identity),
+            self.identity,
         )
 
     def _chosen(self, entries: Mapping[str, Entry]) -> CounterfactualSet:
@@ -200,8 +218,8 @@ class SetWork:
             "guda.group": group.name,
             "guda.style": group.style,
             "guda.base_model": backbone.name,
-            "guda.base_fingerprint": backbone.fingerprint,
-            "guda.identity": json.dumps(backbone.identity, ensure_ascii=False),
+            "guda.base_fingerprint": self.weights,
+            "guda.identity": json.dumps(self.identity, ensure_ascii=False),
             "guda.groups_hash": self.groups.manifest_hash,
             "guda.key": key,
             "guda.recipe": json.dumps(config.as_dict()),
@@ -213,49 +231,6 @@ class SetWork:
         return entry
 
 
-def existing(folder: Path, backbone: Backbone) -> tuple[Entry, ...]:
-    """What `folder` already holds, so that it is neither lost nor mixed with another model's."""
-    held = read_manifest(folder)
-    if held is None:
-        return ()
-    if held.fingerprint != backbone.fingerprint:
-        raise CounterfactualError(
-            f"{folder} already holds counterfactuals of the model {held.base_model!r} "
-            f"({held.fingerprint[:12]}), not of {backbone.name!r} ({backbone.fingerprint[:12]}). "
-            "Choose another name for the set."
-        )
-    if changed := held.since(backbone):
-        raise CounterfactualError(
-            f"{folder} already holds counterfactuals of the model {held.base_model!r} with "
-            f"another {sameness.listed(changed)}. Load the model as it was then, or choose another "
-            "name for the set."
-        )
-    return held.entries
-
-
-def resume_path(folder: Path, group: Group) -> Path:
-    """Where the state of an unfinished group is kept."""
-    return folder / f"{group.slug}{resume.ENDING}"
-
-
-def _state_key(path: Path, key: str, backbone: Backbone) -> str:
-    """What names unfinished training: the key with the model's identity.
-
-    The key alone where an earlier version left a state with it.
-    """
-    earlier = any(resume.progress(p, key) for p in resume.repetitions(path))
-    return key if earlier else f"{key}/{name_of(backbone.identity)}"
-
-
 def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> tuple[Group, ...]:
     """Those named, or all. Raises GroupsError."""
     return tuple(groups[n] for n in dict.fromkeys(names)) if names else tuple(groups)
-
-
-def _is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
-    """Whether the entry's file is a whole LoRA made from `key`."""
-    return entry is not None and entry.key == key and is_whole(folder / entry.file, key)
-
-
-def _is_read_only(folder: Path) -> bool:
-    return folder.is_dir() and not os.access(folder, os.W_OK)

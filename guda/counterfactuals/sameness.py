@@ -7,7 +7,7 @@ which settings were other than the model's own, and `Backbone.former` what the m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import UnlearnConfig
 from ..diffusion import Backbone
@@ -15,6 +15,9 @@ from ..diffusion.identity import differences
 from ..diffusion.schedule import PREDICTIONS
 from ..errors import GudaError
 from ..settings import digest
+
+if TYPE_CHECKING:
+    from .set import CounterfactualSet
 
 _NO_EFFECT = {"checkpoint_every"}
 _PARTS = {
@@ -27,8 +30,19 @@ _PARTS = {
 _LARGEST, _DEEPEST = 4096, 32  # of the settings that are tried
 
 
+def names(backbone: Backbone) -> tuple[str, ...]:
+    """The fingerprints under which a set may note the model's weights."""
+    return backbone.fingerprint, *backbone.aliases
+
+
+def identity_of(backbone: Backbone, fingerprint: str) -> dict[str, Any]:
+    """As a set notes it that calls the model's weights `fingerprint`."""
+    return {k: fingerprint if k == "weights" else v for k, v in backbone.identity.items()}
+
+
 def key_of(
     backbone: Backbone,
+    fingerprint: str,
     groups_hash: str,
     name: str,
     config: UnlearnConfig,
@@ -39,24 +53,17 @@ def key_of(
     recipe |= overrides
     if config.caption_dropout and backbone.conditional:
         recipe["teacher"] = "whole captions"  # those made before it was so are made again
-    return digest(backbone.fingerprint, groups_hash, name, recipe)
+    return digest(fingerprint, groups_hash, name, recipe)
 
 
-def since(
-    backbone: Backbone,
-    identity: Mapping[str, Any],
-    groups_hash: str,
-    recipe: Mapping[str, Any],
-    keys: Sequence[tuple[str, str]],
-) -> list[str]:
-    """What differs between the model of a set and `backbone`, in words; [] if nothing does.
-
-    identity, groups_hash and recipe are the set's, keys its groups' names with their keys.
-    """
-    if identity:
-        return differences(identity, backbone.identity)
+def since(made: CounterfactualSet, backbone: Backbone) -> list[str]:
+    """What differs between the model of a set and `backbone`, in words; [] if nothing does."""
+    if made.identity:
+        weights = made.identity.get("weights", "")
+        now = backbone.fingerprint if weights not in names(backbone) else weights
+        return differences(made.identity, identity_of(backbone, now))
     then = dict(backbone.former)
-    overrides = _overrides_then(backbone, groups_hash, recipe, keys)
+    overrides = _overrides_then(made, backbone)
     said: list[str] = []
     if overrides is not None:
         for name in {**overrides, **backbone.overrides}:
@@ -72,20 +79,16 @@ def listed(changed: Sequence[str]) -> str:
     return ", ".join(changed[:-1]) + " and " + changed[-1] if len(changed) > 1 else changed[0]
 
 
-def _overrides_then(
-    backbone: Backbone,
-    groups_hash: str,
-    recipe: Mapping[str, Any],
-    keys: Sequence[tuple[str, str]],
-) -> Mapping[str, Any] | None:
-    """With which overrides the first of `keys` was made; None where it does not tell."""
+def _overrides_then(made: CounterfactualSet, backbone: Backbone) -> Mapping[str, Any] | None:
+    """With which overrides the first of the set was made; None where its key does not tell."""
     try:
-        config = UnlearnConfig(**recipe)
+        config = UnlearnConfig(**made.recipe)
     except (GudaError, TypeError, ValueError):
         return None
-    for name, key in keys[:1]:
+    for entry in made.entries[:1]:
+        of = (made.fingerprint, made.groups_hash, entry.name, config)
         for overrides in _candidates(backbone.overrides):
-            if key_of(backbone, groups_hash, name, config, overrides) == key:
+            if key_of(backbone, *of, overrides) == entry.key:
                 return overrides
     return None
 

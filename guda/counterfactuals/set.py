@@ -85,12 +85,11 @@ class CounterfactualSet:
 
     def since(self, backbone: Backbone) -> list[str]:
         """What differs between the model that the set was made from and this one, in words."""
-        keys = [(e.name, e.key) for e in self.entries]
-        return sameness.since(backbone, self.identity, self.groups_hash, self.recipe, keys)
+        return sameness.since(self, backbone)
 
     def verify(self, backbone: Backbone) -> None:
         """Refuse a set of another base model, and counterfactuals that failed their gate."""
-        if self.fingerprint != backbone.fingerprint:
+        if self.fingerprint not in sameness.names(backbone):
             raise CounterfactualError(
                 f"The counterfactual set {self.folder} was made from the model "
                 f"{self.base_model!r} ({self.fingerprint[:12]}), not from {backbone.name!r} "

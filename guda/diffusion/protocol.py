@@ -145,6 +145,7 @@ class Backbone(Protocol):
     """A diffusion model, with one optional LoRA on its UNet.
 
     conditional: whether prompts matter; an unconditional model gives them rows without content.
+    fingerprint: names the weights; aliases: other names, under which sets may note the same ones.
     overrides: settings, other than the model's own, that change what is computed with it.
     warnings: whole sentences on what is doubtful about the model, said with every job that it does.
     """
@@ -153,6 +154,7 @@ class Backbone(Protocol):
     warnings: Sequence[str]
     conditional: bool
     fingerprint: str
+    aliases: Sequence[str]
 
     @property
     def overrides(self) -> Mapping[str, Any]: ...

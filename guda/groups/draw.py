@@ -126,7 +126,10 @@ def _file(backbone: Backbone, group: Group, example, config: SampleConfig, cache
     settings |= backbone.overrides
     if backbone.chunks([prompt]) != [1]:
         settings["prompt"] = "in chunks"  # those drawn before prompts were read whole are not
-    told = (backbone.fingerprint, group.name, example.id, prompt, settings)
-    earlier = cache / group.slug / f"{digest(*told)}.png"  # of version 0.1.0
-    name = digest(*told, name_of(backbone.identity))
-    return earlier if earlier.is_file() else earlier.with_name(f"{name}.png")
+    told = (group.name, example.id, prompt, settings)
+    folder = cache / group.slug
+    for weights in (backbone.fingerprint, *backbone.aliases):
+        earlier = folder / f"{digest(weights, *told)}.png"  # of version 0.1.0
+        if earlier.is_file():
+            return earlier
+    return folder / f"{digest(backbone.fingerprint, *told, name_of(backbone.identity))}.png"

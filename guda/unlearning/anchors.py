@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import GroupsError
 from ..settings import setting
 from ..variants import ANCHORS
 
@@ -46,14 +45,7 @@ def style_removed(context: AnchorContext, example: Example, rng: Generator) -> s
     return example.styleless()
 
 
-@ANCHORS.add("the caption of a retain picture with the same content")
+@ANCHORS.add("the caption of a retain picture with the same content", needs_same_content=True)
 def matched_retain(context: AnchorContext, example: Example, rng: Generator) -> str:
     """The caption of a retain picture that shows the same content."""
-    prompts = context.by_content.get(example.content)
-    if not prompts:
-        raise GroupsError(
-            f"The picture {example.id!r} of group {context.group.name!r} shows "
-            f"{example.content!r}, which no other group shows, so it has no matched_retain anchor; "
-            "choose the anchor awss, uniform or style_removed."
-        )
-    return context.any_of(prompts, rng)
+    return context.any_of(context.same_content(example), rng)

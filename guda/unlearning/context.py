@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..config import UnlearnConfig
 from ..diffusion import Backbone
-from ..groups import Group, StyleGroups
+from ..errors import GroupsError
+from ..groups import Example, Group, StyleGroups, split_heldout
+from ..variants import ANCHORS
 
 T = TypeVar("T")
 
@@ -33,6 +35,12 @@ class AnchorContext:
         """One of them, each as likely."""
         return things[int(torch.randint(len(things), (1,), generator=rng))]
 
+    def same_content(self, example: Example) -> tuple[str, ...]:
+        """The prompts of retain pictures that show what the example shows. Raises GroupsError."""
+        if example.content not in self.by_content:
+            raise _without_counterpart(self.group, example)
+        return self.by_content[example.content]
+
 
 def anchor_context(
     backbone: Backbone, groups: StyleGroups, group: Group, config: UnlearnConfig
@@ -49,6 +57,25 @@ def anchor_context(
             by_content.setdefault(example.content, []).append(example.prompt(other.style))
     return AnchorContext(
         group, others, weights, {content: tuple(p) for content, p in by_content.items()}
+    )
+
+
+def check_anchors(groups: StyleGroups, group: Group, config: UnlearnConfig) -> None:
+    """Raises GroupsError where a picture of `group` would have no anchor."""
+    if not ANCHORS[config.anchor].needs_same_content:
+        return
+    contents = {e.content for other in groups.others(group.name) for e in other.examples}
+    for example in split_heldout(group, config.heldout)[0]:
+        if example.content not in contents:
+            raise _without_counterpart(group, example)
+
+
+def _without_counterpart(group: Group, example: Example) -> GroupsError:
+    free = [a.name for a in ANCHORS.values() if not a.needs_same_content]
+    return GroupsError(
+        f"The picture {example.id!r} of group {group.name!r} shows {example.content!r}, which no "
+        f"other group shows, so it has no matched_retain anchor; choose the anchor "
+        f"{', '.join(free[:-1])} or {free[-1]}."
     )
 
 

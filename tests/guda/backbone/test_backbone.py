@@ -218,7 +218,7 @@ def test_the_fingerprint_names_the_weights(model_folder, tmp_path, backbone):
 
 
 def test_the_fingerprint_sees_the_end_of_every_tensor(backbone):
-    from guda.backbone.stable_diffusion import fingerprint
+    from guda.backbone.fingerprint import fingerprint
 
     seen = fingerprint({"unet": backbone.unet})
     for n in (64, 96, 127, 1000):

@@ -13,19 +13,25 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from guda.backbone.files.load import DEMO, load
+from guda.backbone.fingerprint import fingerprints
 from guda.config import UnlearnConfig
-from guda.counterfactuals import load_set, recipe_key
+from guda.counterfactuals import load_set, recipe_key, unlearn_set
 from guda.errors import CounterfactualError
 from guda.groups import load_folder
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.steps import drain
+from guda.unlearning.gate import Gate
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "fixtures" / "golden_set" / "set"
 STYLES = ROOT / "guda" / "demo" / "styles"
 CHOSEN = ("Fluent Ink", "EmojiOne")
+NAMES = ("1c552fdd7e9d9a2cce1d9654effdb238", "d00f3d26c532d2e70292bc26385680c8")
+"""Of the built-in model: with transformers 5, and as version 0.1.0 named it with 4.x."""
+PASSED = Gate(1.0, 2.0, 1.0, 1.0, 0.0)
 RECIPE = UnlearnConfig(
     steps=40, lr=1e-2, rank=1, batch_size=8, retain_batch_size=8, caption_dropout=0.25
 )
@@ -49,12 +55,60 @@ def test_the_set_is_reused_without_a_step(demo, tmp_path):
 
 
 def test_the_set_loads_and_its_loras_fit_the_model(demo):
-    found = load_set(GOLDEN)
-    assert found.fingerprint == demo.fingerprint == "1c552fdd7e9d9a2cce1d9654effdb238"
-    found.subset(["Fluent Ink"]).verify(demo)
+    golden = load_set(GOLDEN)
+    assert golden.fingerprint == demo.fingerprint == NAMES[0]
+    golden.subset(["Fluent Ink"]).verify(demo)
     with pytest.raises(CounterfactualError, match=r"EmojiOne.*failed its gate"):
-        found.verify(demo)
-    assert all(found.load(entry, demo).layers for entry in found.entries)
+        golden.verify(demo)
+    assert all(golden.load(entry, demo).layers for entry in golden.entries)
+
+
+@pytest.fixture
+def made_elsewhere(model_folder, groups, quick, tmp_path):
+    """A set of one style, made where transformers (4.x) names the text encoder's tensors longer."""
+    there = load(model_folder)
+    there.fingerprint, *there.aliases = reversed((there.fingerprint, *there.aliases))
+    folder, brief = tmp_path / "elsewhere", quick.replace(steps=1, gate_margin=0.0)
+    drain(unlearn_set(there, groups, brief, folder, ["dots"]))
+    return folder, brief, there.fingerprint
+
+
+def test_a_set_from_another_version_of_transformers_is_reused(backbone, groups, made_elsewhere):
+    folder, brief, fingerprint = made_elsewhere
+    before = (folder / "dots.safetensors").read_bytes()
+    assert load_set(folder).fingerprint == fingerprint != backbone.fingerprint
+    steps = []
+    made = drain(unlearn_set(backbone, groups, brief, folder, ["dots"]), steps.append)
+    assert [(s.stage, s.done, s.total) for s in steps if s.stage != "warning"] == [
+        ("unlearn", 1, 1)
+    ]
+    assert (folder / "dots.safetensors").read_bytes() == before
+    assert made.since(backbone) == []
+
+
+def test_a_style_is_added_to_a_set_from_another_version(backbone, groups, made_elsewhere):
+    folder, brief, fingerprint = made_elsewhere
+    drain(unlearn_set(backbone, groups, brief, folder, ["waves"]))
+    both = load_set(folder)
+    assert both.names == ("dots", "waves") and both.fingerprint == fingerprint
+    both = replace(both, entries=tuple(replace(e, gate=PASSED) for e in both.entries))
+    both.verify(backbone)
+    assert all(both.load(entry, backbone).layers for entry in both.entries)
+
+
+def test_a_model_has_the_same_names_however_its_tensors_are_called(demo):
+    """As CLIPTextModel calls them in transformers 5, in 4.x, and beside a second encoder."""
+    bare = demo.text_encoder
+    wrapped, projected = nn.ModuleDict({"text_model": bare}), nn.ModuleDict({"text_model": bare})
+    projected["text_projection"] = nn.Linear(2, 2, bias=False)
+    assert fingerprints({"unet": demo.unet, "text_encoder": bare}) == NAMES
+    assert fingerprints({"unet": demo.unet, "text_encoder": wrapped}) == NAMES
+    several = [
+        fingerprints({"text_encoder": nn.ModuleList([first, projected])})
+        for first in (bare, wrapped)
+    ]
+    assert several[0] == several[1] and len(set(several[0])) == 2
+    assert len(fingerprints({"text_encoder": projected})) == 1, "every version wraps it"
 
 
 KEYS = {

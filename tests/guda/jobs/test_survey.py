@@ -86,6 +86,19 @@ def test_an_unlearning_that_cannot_be_run_has_no_plan(backbone, groups, quick, t
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_missing_anchor_is_told_before_any_group_is_unlearned(backbone, groups, quick, tmp_path):
+    *others, last = groups
+    strange = [dataclasses.replace(e, content="a yak") for e in last.examples]
+    odd = StyleGroups((*others, dataclasses.replace(last, examples=tuple(strange))), groups.source)
+    config = quick.replace(anchor="matched_retain")
+    request = UnlearnRequest(backbone, odd, tmp_path / "set", config)
+    with pytest.raises(GroupsError, match=f"group '{last.name}' shows 'a yak', which no other"):
+        survey_unlearning(request)
+    others = [g.name for g in others]
+    assert len(survey_unlearning(dataclasses.replace(request, names=others)).left) == len(others)
+    assert len(survey_unlearning(dataclasses.replace(request, config=quick)).left) == len(odd)
+
+
 def test_a_survey_computes_nothing_and_counts_everything(backbone, groups, quick, asked, tmp_path):
     calls = []
     backbone.unet.register_forward_hook(lambda *args: calls.append(1))
