@@ -84,9 +84,10 @@ class DirectCounterfactuals:
                 "Unlearn the styles from it, and give the set that this makes."
             )
         if len(self.styles) < 2:
+            there = f"{self.names[0]} alone" if self.names else "no style"
             raise CounterfactualError(
-                f"There is {', '.join(self.names) or 'no style'} alone to compare; give two styles "
-                "at least, as each is held against the others."
+                f"There is {there} to compare; give two styles at least, as each is held against "
+                "the others."
             )
 
     def asked(self, prompt: str) -> Asked:
