@@ -100,7 +100,9 @@ def install(work: Path, styles: tuple[IconSet, ...]) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm was not found: install Node.js, which carries it, and run again.")
-    subprocess.run([npm, "install", "--silent", "--no-audit", *sorted(packages)], cwd=work, check=True)
+    subprocess.run(
+        [npm, "install", "--silent", "--no-audit", *sorted(packages)], cwd=work, check=True
+    )
     return work / "node_modules"
 
 

@@ -69,12 +69,11 @@ BASELINES = {
 }
 
 
-def benchmark(
-    out: Path, quick: bool, data: Path | None, base: Path | None = None
-) -> Benchmark:
+def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = None) -> Benchmark:
     """The whole benchmark on the groups in `data`; with `quick` three groups and few steps.
 
-    base: a folder of other groups, which every model learns before. A quick run without `data` learns from pictures that the built-in model draws.
+    base: a folder of other groups, which every model learns before these. A quick run without
+    `data` learns from pictures that the built-in model draws.
     """
     if data is not None:
         groups = load_folder(data)
