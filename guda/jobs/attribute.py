@@ -17,7 +17,7 @@ from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
 from ..groups import prompts as markup
-from ..groups.pictures import checked, fit
+from ..groups.pictures import check_tensor, fit
 from ..scoring import allocation, explains
 from ..scoring.differences import Differences, score_queries
 from ..scoring.elbo import Query
@@ -71,7 +71,7 @@ def survey(request: AttributeRequest) -> AttributeWork:
         check_text(name, "the picture's name")
         check_text(prompt, f"the prompt of {name}")
     for picture in request.pictures if request.latents is None else ():
-        checked(picture)
+        check_tensor(picture)
     if not found.entries:
         raise CounterfactualError(
             f"The counterfactual set {found.folder} holds no style; unlearn some first."
@@ -88,6 +88,7 @@ class AttributeWork:
     request: AttributeRequest
     prompts: tuple[str, ...]  # one per picture
     loras: Mapping[str, LoraWeights]  # by style
+    look: explains.Look = field(default_factory=explains.Look)
 
     def __len__(self) -> int:
         """Pictures."""
@@ -106,9 +107,8 @@ class AttributeWork:
         backbone, config = self.request.backbone, self.request.config
         yield from self._doubts()
         n = min(explains.MOST, len(self))
-        checked = yield from explains.check(
-            backbone, self._query([i * len(self) // n for i in range(n)])[0]
-        )
+        some = [i * len(self) // n for i in range(n)]
+        checked = yield from explains.check(backbone, lambda: self._query(some)[0], self.look)
         yield Step("plan", 0, 2)
         encoding = warmup.picture(backbone)
         yield Step("plan", 1, 2)
@@ -137,7 +137,7 @@ class AttributeWork:
         started = time.monotonic()
         yield Step("encode", 0, len(self))
         query, shown = self._query(range(len(self)))
-        yield from explains.check(backbone, query)
+        yield from explains.check(backbone, lambda: query, self.look)
         lora = next(iter(self.loras.values()))
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
         found = yield from score_queries(backbone, self.loras, query, config, room)
@@ -152,7 +152,9 @@ class AttributeWork:
         request, backbone = self.request, self.request.backbone
         condition = backbone.encode_prompts([self.prompts[i] for i in chosen])
         if request.latents is None:
-            shown = torch.stack([fit(request.pictures[i], backbone.resolution) for i in chosen])
+            shown = torch.stack(
+                [fit(request.pictures[i], backbone.resolution, checked=True) for i in chosen]
+            )
             keys = tuple(map(picture_key, shown))
             return Query(backbone.encode_images(shown), condition, keys), shown
         latents = request.latents[list(chosen)]
