@@ -8,7 +8,7 @@ save_report(attribute(model, made, ["fox.png"], prompts=["a fox"]), "report")
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from .backbone.placement import device_of
 from .config import ElboConfig, MemoryConfig, SampleConfig, UnlearnConfig
 from .counterfactuals import CounterfactualSet
 from .counterfactuals import load_set as set_of_folder
+from .counterfactuals.direct import DirectCounterfactuals
 from .diffusion import Backbone
 from .errors import ConfigError, ImageError
 from .groups import StyleGroups, from_prompts
@@ -122,7 +123,7 @@ def unlearn(
 
 def attribute(
     model: Backbone,
-    counterfactuals: CounterfactualSet,
+    counterfactuals: CounterfactualSet | StyleGroups | Mapping[str, str],
     pictures: Sequence[str | os.PathLike[str] | Tensor],
     prompts: str | Sequence[str] = "",
     *,
@@ -133,21 +134,39 @@ def attribute(
 ) -> Attribution:
     """Which groups the model learned the pictures from.
 
+    counterfactuals: a set that `unlearn` made; or groups, or style names and their phrases, for
+    which the model itself answers at once (see `scoring.direct`).
     pictures: files, or tensors (3, H, W) in [0, 1]. prompts: what they show, one for all or one
     each. names: what the report calls them, by default the files' names. settings: fields of
     ElboConfig that differ from `config`. Raises GudaError on bad input.
     """
     if isinstance(pictures, str | os.PathLike | Tensor):
         raise ImageError(f"pictures is a {type(pictures).__name__}; give a list, even of one.")
+    loaded = [_picture(p, model.resolution) for p in pictures]
     request = AttributeRequest(
         model,
-        counterfactuals,
-        [_picture(p, model.resolution) for p in pictures],
+        _without(counterfactuals),
+        loaded,
         names or [_name(p, i) for i, p in enumerate(pictures, 1)],
         [prompts] if isinstance(prompts, str) else list(prompts),
         _with(config or ElboConfig(), settings),
     )
     return drain(attributed(request), on_step)
+
+
+def _without(
+    given: CounterfactualSet | StyleGroups | Mapping[str, str],
+) -> CounterfactualSet | DirectCounterfactuals:
+    if isinstance(given, CounterfactualSet):
+        return given
+    if isinstance(given, StyleGroups):
+        return DirectCounterfactuals.of(given)
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"counterfactuals is a {type(given).__name__}; give a set of load_set or unlearn, "
+            "groups, or a mapping of style names to their phrases."
+        )
+    return DirectCounterfactuals.named(given)
 
 
 def _picture(given: str | os.PathLike[str] | Tensor, resolution: int) -> Tensor:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from .errors import ConfigError
 from .settings import Settings, setting
-from .variants import ANCHORS, OPERATORS, SCHEDULES, with_settings_of
+from .variants import ANCHORS, MIXTURES, OPERATORS, SCHEDULES, with_settings_of
 
 MODULES = ("cross_attention", "attention", "all", "full")
 TIMESTEPS = ("uniform", "low")
 WEIGHTINGS = ("kl", "eps")
+EVALUATIONS, DIRECT_EVALUATIONS = 64, 16
+"""UNet evaluations per picture and model, with LoRAs and with direct counterfactuals."""
 PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 CHECKPOINTING = ("auto", "on", "off")
@@ -136,9 +138,11 @@ class ElboConfig(Settings):
     """How the ELBO is estimated: where the UNet evaluations go and how they are weighted."""
 
     evaluations: int = setting(
-        64,
-        "UNet evaluations per picture and model. More gives narrower intervals.",
-        low=4,
+        0,
+        "UNet evaluations per picture and model, an even number. More gives narrower intervals. 0: "
+        f"what the kind of counterfactuals needs, {EVALUATIONS} for LoRAs and {DIRECT_EVALUATIONS} "
+        "for direct ones.",
+        low=0,
         high=100_000,
         advanced=False,
         step=2,
@@ -163,14 +167,25 @@ class ElboConfig(Settings):
     batch_size: int = setting(
         32, "Noisy pictures per UNet call, fewer where memory is short.", low=1, high=4096
     )
+    mixture: str = setting(
+        "posterior",
+        "Direct counterfactuals: how the answers in the other styles make up the model without "
+        f"one. {MIXTURES.told()}.",
+        choices=MIXTURES,
+        before="posterior",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.evaluations % 2:
+        if self.evaluations % 2 or self.evaluations == 2:
             raise ConfigError(
-                f"evaluations is {self.evaluations}; give an even number, as every interval needs "
-                "two draws."
+                f"evaluations is {self.evaluations}; give an even number from 4 on, as every "
+                "interval needs two draws, or 0 for the usual number."
             )
+
+    def filled(self, usual: int) -> ElboConfig:
+        """The same with `usual` evaluations where their number was left open."""
+        return self if self.evaluations else self.replace(evaluations=usual)
 
 
 @dataclass(frozen=True)

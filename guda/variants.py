@@ -68,6 +68,15 @@ class Schedule(Variant):
     """A short run comes first, whose profile (timesteps, spread) the function is given."""
 
 
+@dataclass(frozen=True)
+class Mixture(Variant):
+    """(gram, evidence) -> (n, K) weights of the styles' answers, which add up to one.
+
+    gram: (n, K + 1, K + 1) float64, inner products of the residuals eps - eps_hat of the K styles'
+    prompts and of the prompt as given; evidence: (n, K) nats, of the noisier points.
+    """
+
+
 V = TypeVar("V", bound=Variant)
 
 
@@ -118,6 +127,7 @@ class Table(Mapping[str, V], Generic[V]):
 OPERATORS = Table(Operator, ".unlearning.operators")
 ANCHORS = Table(Anchor, ".unlearning.anchors")
 SCHEDULES = Table(Schedule, ".scoring.schedules")
+MIXTURES = Table(Mixture, ".scoring.mixtures")
 
 
 def with_settings_of(*tables: Table[Any]) -> Callable[[C], C]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import torch
 
@@ -55,11 +55,11 @@ def training(backbone: Backbone, config: UnlearnConfig, room: Room) -> tuple[flo
 
 @torch.no_grad()
 def scoring(
-    backbone: Backbone, lora: LoraWeights, room: Room, shape: Sequence[int] | None = None
+    backbone: Backbone, lora: LoraWeights | None, room: Room, shape: Sequence[int] | None = None
 ) -> float:
-    """Seconds per noisy picture with a counterfactual on the UNet."""
+    """Seconds per noisy picture, with a counterfactual on the UNet where one is given."""
     call = _inputs(backbone, room.rows, shape)
-    with backbone.counterfactual(lora):
+    with backbone.counterfactual(lora) if lora else nullcontext():
         return room.attempt(
             lambda rows: _pace(lambda n: call(n).sum().item(), rows, backbone),
         )

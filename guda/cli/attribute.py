@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..config import ElboConfig
+from ..errors import ConfigError
 from ..files.destination import check_folder
 from . import arguments, model, options, output
 from .output import Progress
@@ -12,10 +13,26 @@ from .output import Progress
 
 def add(commands) -> None:
     """The command and its options."""
-    parser = commands.add_parser("attribute", help="score pictures against a set")
+    parser = commands.add_parser("attribute", help="score pictures against styles")
     model.add(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--counterfactuals", type=arguments.path, help="folder of a set that unlearn made"
+    )
+    source.add_argument(
+        "--styles",
+        type=arguments.path,
+        help="text file of styles, 'Name: phrase' per line, which the model answers for directly: "
+        "nothing is unlearned",
+    )
+    source.add_argument(
+        "--groups", type=arguments.path, help="folder with one subfolder per style, answered so too"
+    )
     parser.add_argument(
-        "--counterfactuals", type=arguments.path, required=True, help="folder of the set"
+        "--template",
+        type=arguments.text,
+        help="how a prompt is asked in a style, e.g. '{content}, by {style}'; for --styles and "
+        "--groups",
     )
     parser.add_argument("--image", type=arguments.path, required=True, nargs="+", help="pictures")
     parser.add_argument(
@@ -30,7 +47,6 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..counterfactuals import load_set
     from ..groups import pictures
     from ..jobs.attribute import AttributeRequest, survey
     from ..report import save
@@ -38,15 +54,15 @@ def run(args: argparse.Namespace) -> int:
 
     config = options.read(args, ElboConfig)
     check_folder(args.out, "out")
-    found = load_set(args.counterfactuals)
+    without = _without(args)
     if args.style:
-        found = found.subset(args.style)
+        without = without.subset(args.style)
     for path in args.image:
         pictures.check(path)
     backbone = model.load(args)
     loaded = [pictures.load(path, backbone.resolution) for path in args.image]
     request = AttributeRequest(
-        backbone, found, loaded, [p.name for p in args.image], args.prompt or [""], config
+        backbone, without, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
     work = survey(request)
     if args.plan:
@@ -55,3 +71,24 @@ def run(args: argparse.Namespace) -> int:
         attribution = drain(work.run(), progress)
     output.finish(attribution, save(attribution, args.out), args.json)
     return 0
+
+
+def _without(args: argparse.Namespace):
+    """The set, or the styles that the model itself answers for."""
+    from ..counterfactuals import load_set
+    from ..counterfactuals.direct import DirectCounterfactuals
+    from ..files.reading import read_text
+    from ..groups import load_folder, parse_styles
+    from ..groups.phrases import TEMPLATE
+
+    if args.counterfactuals is not None:
+        if args.template is not None:
+            raise ConfigError(
+                f"template is {args.template!r}, but the set {args.counterfactuals} was unlearned "
+                "from whole captions; leave template out."
+            )
+        return load_set(args.counterfactuals)
+    if args.styles is not None:
+        styles = parse_styles(read_text(args.styles))
+        return DirectCounterfactuals.named(styles, args.template or TEMPLATE)
+    return DirectCounterfactuals.of(load_folder(args.groups, template=args.template))

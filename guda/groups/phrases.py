@@ -30,14 +30,14 @@ def split_caption(caption: str, style: str, template: str = TEMPLATE) -> Caption
     words in any case; "_", "-" and blanks between them are alike ("van_gogh"), and so is what tags
     add: "by_van_gogh", "van_gogh_style", "van gogh \\(artist\\)".
     """
-    marked = pattern(style).sub(_mark, caption)
-    if STYLE not in marked:
+    put = marked(caption, style)
+    if STYLE not in put:
         return Caption(caption, template.replace(CONTENT, caption))
     head, _, tail = template.partition(CONTENT)
-    middle = marked[len(head) : len(marked) - len(tail)]
-    wrapped = marked.lower().startswith(head.lower()) and marked.lower().endswith(tail.lower())
-    content = middle if wrapped and STYLE not in middle else _without_style(marked)
-    return Caption(content.strip() or UNNAMED, marked)
+    middle = put[len(head) : len(put) - len(tail)]
+    wrapped = put.lower().startswith(head.lower()) and put.lower().endswith(tail.lower())
+    content = middle if wrapped and STYLE not in middle else content_of(put)
+    return Caption(content.strip() or UNNAMED, put)
 
 
 def spellings(caption: str, style: str) -> set[str]:
@@ -48,8 +48,13 @@ def spellings(caption: str, style: str) -> set[str]:
 
 def without(text: str, style: str) -> str:
     """`text` with the style's name cut out; "" when nothing else is in it."""
-    marked = pattern(style).sub(_mark, text)
-    return _without_style(marked) if STYLE in marked else text
+    put = marked(text, style)
+    return content_of(put) if STYLE in put else text
+
+
+def marked(text: str, style: str) -> str:
+    """`text` with the marker in every place where the style is named."""
+    return pattern(style).sub(_mark, text)
 
 
 _QUALIFIER = r"[\s_]*\\?\((?:art[\s_-]*)?(?:style|artist|art|medium|technique|painter)\\?\)"
@@ -108,8 +113,8 @@ _BARE = re.compile(
 )
 
 
-def _without_style(marked: str) -> str:
-    """The caption's content: the style's name and the words that only lead to it taken out."""
+def content_of(marked: str) -> str:
+    """What a marked caption shows: the markers and the words that only lead to them taken out."""
     text = _BARE.sub("", _INSIDE.sub("", _CLAUSE.sub("", marked)))
     text = re.sub(r"\\?[(\[]\s*(?::\s*[\d.]*)?\s*\\?[)\]]", "", text)
     text = " ".join(text.split())

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from ..budget import footprint, rows, warmup
-from ..config import ElboConfig
+from ..config import DIRECT_EVALUATIONS, EVALUATIONS, ElboConfig
 from ..counterfactuals import CounterfactualSet
+from ..counterfactuals.direct import DirectCounterfactuals
 from ..diffusion import Backbone, LoraWeights
 from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
@@ -20,6 +21,7 @@ from ..groups import prompts as markup
 from ..groups.pictures import check_tensor, fit
 from ..scoring import allocation, explains
 from ..scoring.differences import Differences, score_queries
+from ..scoring.direct import score_directly
 from ..scoring.elbo import Query
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings
@@ -31,14 +33,15 @@ REPORT_BYTES = 3 << 20  # of a report, per picture; about
 
 @dataclass(frozen=True)
 class AttributeRequest:
-    """Score pictures (a list of (3, H, W) tensors in [0, 1]) against a counterfactual set.
+    """Score pictures (a list of (3, H, W) tensors in [0, 1]) against the models without each style.
 
+    counterfactuals: a set that was unlearned, or styles for which the model itself answers.
     latents: (n, c, h, w), scaled as the UNet expects them, scored in place of the pictures, which
     then need not be given: they are only shown.
     """
 
     backbone: Backbone
-    counterfactuals: CounterfactualSet
+    counterfactuals: CounterfactualSet | DirectCounterfactuals
     pictures: Sequence[Tensor]
     names: Sequence[str]
     prompts: Sequence[str]
@@ -53,7 +56,7 @@ def attribute(request: AttributeRequest) -> Steps[Attribution]:
 
 def survey(request: AttributeRequest) -> AttributeWork:
     """What is to be done. Raises GudaError for everything that would be refused on the way."""
-    found, latents = request.counterfactuals, request.latents
+    latents = request.latents
     count = len(request.pictures) if latents is None else len(latents)
     if not count:
         raise ImageError("No picture was given; give at least one.")
@@ -72,13 +75,22 @@ def survey(request: AttributeRequest) -> AttributeWork:
         check_text(prompt, f"the prompt of {name}")
     for picture in request.pictures if request.latents is None else ():
         check_tensor(picture)
-    if not found.entries:
+    return AttributeWork(request, prompts, _loras(request.counterfactuals, request.backbone))
+
+
+def _loras(
+    without: CounterfactualSet | DirectCounterfactuals, backbone: Backbone
+) -> dict[str, LoraWeights]:
+    """By style; none for direct counterfactuals. Raises CounterfactualError on what is unfit."""
+    if isinstance(without, DirectCounterfactuals):
+        without.verify(backbone)
+        return {}
+    if not without.entries:
         raise CounterfactualError(
-            f"The counterfactual set {found.folder} holds no style; unlearn some first."
+            f"The counterfactual set {without.folder} holds no style; unlearn some first."
         )
-    found.verify(request.backbone)
-    loras = {e.name: found.load(e, request.backbone) for e in found.entries}
-    return AttributeWork(request, prompts, loras)
+    without.verify(backbone)
+    return {e.name: without.load(e, backbone) for e in without.entries}
 
 
 @dataclass(frozen=True)
@@ -87,7 +99,7 @@ class AttributeWork:
 
     request: AttributeRequest
     prompts: tuple[str, ...]  # one per picture
-    loras: Mapping[str, LoraWeights]  # by style
+    loras: Mapping[str, LoraWeights]  # by style; none where the model itself answers
     look: explains.Look = field(default_factory=explains.Look)
 
     def __len__(self) -> int:
@@ -95,16 +107,20 @@ class AttributeWork:
         return len(self.prompts)
 
     @property
+    def config(self) -> ElboConfig:
+        """The request's, with the number of evaluations that suits the counterfactuals."""
+        return self.request.config.filled(EVALUATIONS if self.loras else DIRECT_EVALUATIONS)
+
+    @property
     def evaluations(self) -> int:
         """Noisy pictures through the UNet, but for the look at the model."""
-        config, length = self.request.config, self.request.backbone.schedule.length
-        points = allocation.evaluations(config, length)
-        return len(self) * points * (len(self.loras) + 1)
+        points = allocation.evaluations(self.config, self.request.backbone.schedule.length)
+        return len(self) * points * (len(self.request.counterfactuals.names) + 1)
 
     @keeps_warnings
     def price(self) -> Steps[Plan]:
         """What it will take, after a look at the model and a warm-up."""
-        backbone, config = self.request.backbone, self.request.config
+        backbone, config = self.request.backbone, self.config
         yield from self._doubts()
         n = min(explains.MOST, len(self))
         some = [i * len(self) // n for i in range(n)]
@@ -113,7 +129,7 @@ class AttributeWork:
         encoding = warmup.picture(backbone)
         yield Step("plan", 1, 2)
         shape = None if self.request.latents is None else self.request.latents.shape[1:]
-        lora = next(iter(self.loras.values()))
+        lora = next(iter(self.loras.values()), None)
         most = min(config.batch_size, len(self) * config.evaluations)
         room = rows.for_scoring(backbone, lora, most, shape)
         forward = warmup.scoring(backbone, lora, room, shape)
@@ -132,16 +148,20 @@ class AttributeWork:
     @keeps_warnings
     def run(self) -> Steps[Attribution]:
         """The scores of every picture."""
-        backbone, config = self.request.backbone, self.request.config
+        backbone, config = self.request.backbone, self.config
         yield from self._doubts()
         started = time.monotonic()
         yield Step("encode", 0, len(self))
         query, shown = self._query(range(len(self)))
         yield from explains.check(backbone, lambda: query, self.look)
-        lora = next(iter(self.loras.values()))
+        lora = next(iter(self.loras.values()), None)
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
-        found = yield from score_queries(backbone, self.loras, query, config, room)
-        return self._assemble(shown, found, time.monotonic() - started)
+        if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
+            asked = without.prompts(self.prompts)
+            gaps = yield from score_directly(backbone, asked, query, config, room)
+        else:
+            gaps = yield from score_queries(backbone, self.loras, query, config, room)
+        return self._assemble(shown, gaps, time.monotonic() - started)
 
     def _doubts(self) -> Steps[None]:
         yield from about(self.request.backbone, self.request.counterfactuals)
@@ -161,24 +181,26 @@ class AttributeWork:
         query = Query(latents, condition, tuple(map(picture_key, latents)))
         return query, _shown(request.pictures, backbone.decode(latents))
 
-    def _assemble(self, shown: Tensor, found: Differences, seconds: float) -> Attribution:
+    def _assemble(self, shown: Tensor, gaps: Differences, seconds: float) -> Attribution:
         request, groups = self.request, self.request.counterfactuals.names
+        estimate = self.config.as_dict()
         images = []
         for i, (name, prompt) in enumerate(zip(request.names, self.prompts, strict=True)):
-            scores, outcome = score(groups, found.contributions[i], request.config.confidence)
-            images.append(ImageScores(name, prompt, outcome, scores, float(found.elbo[i])))
-        i, k, p = found.contributions.shape
-        profile = torch.from_numpy(found.contributions.reshape(i, k, p // 2, 2).sum(-1))
+            scores, outcome = score(groups, gaps.contributions[i], self.config.confidence)
+            images.append(ImageScores(name, prompt, outcome, scores, float(gaps.elbo[i])))
+        i, k, p = gaps.contributions.shape
+        profile = torch.from_numpy(gaps.contributions.reshape(i, k, p // 2, 2).sum(-1))
         return Attribution(
             images=tuple(images),
             groups=groups,
             pictures=shown,
-            maps=found.maps,
+            maps=gaps.maps,
             profile=profile,
-            strata=found.points.strata,
+            strata=gaps.points.strata,
             full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
-            estimate=request.config.as_dict(),
-            unet_evaluations=found.unet_evaluations,
+            estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
+            direct=not self.loras,
+            unet_evaluations=gaps.unet_evaluations,
             seconds=seconds,
             version=__version__,
         )

@@ -92,7 +92,8 @@ def _foot(canvas: Canvas, attribution: Attribution, scale: float, top: float) ->
     for line in canvas.wrap(wording.MEANING, 13, WIDTH - 2 * PAD - 300, lines=2):
         canvas.text(PAD, y, line, 13, FAINT)
         y += 18
-    canvas.text(PAD, y, f"model {name}, GUDA {attribution.version}", 13, FAINT)
+    how = ", direct answer: nothing was unlearned" if attribution.direct else ""
+    canvas.text(PAD, y, f"model {name}, GUDA {attribution.version}{how}", 13, FAINT)
     if attribution.warnings:
         said = f"Warning: {' '.join(attribution.warnings)}"
         canvas.text(PAD, y + 18, said, 13, INK, bold=True, room=WIDTH - 2 * PAD)

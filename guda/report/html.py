@@ -35,7 +35,7 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
     body = [
         "<h1>Style attribution</h1>",
         f'<p class="soft">{count} {pictures}, {groups} tested styles, model {model}</p>',
-        f'<p class="meaning">{escape(wording.MEANING)}</p>',
+        f'<p class="meaning">{escape(wording.meaning(attribution))}</p>',
         *(f'<p class="meaning warning"><b>Warning:</b> {_text(w)}</p>' for w in warnings),
         _overview(attribution) if count > 1 else "",
         *(_section(attribution, i, top) for i in range(count)),

@@ -40,7 +40,8 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
             "unet_evaluations": attribution.unet_evaluations,
             "seconds": attribution.seconds,
             "version": attribution.version,
-            "note": wording.MEANING,
+            "counterfactuals": "direct" if attribution.direct else "unlearned",
+            "note": wording.meaning(attribution),
             "warnings": attribution.warnings,
         }
     )
@@ -100,7 +101,7 @@ def _section(attribution: Attribution, image: ImageScores) -> str:
         span = wording.span(score.low, score.high, decimals)
         share = wording.percent(score.share)
         lines.append(f"| {score.rank} | {for_markdown(score.group)} | {delta} | {span} | {share} |")
-    return "\n".join([*lines, "", wording.MEANING])
+    return "\n".join([*lines, "", wording.meaning(attribution)])
 
 
 def to_csv(attribution: Attribution) -> str:

@@ -13,6 +13,10 @@ MEANING = (
     "without the style; it is not proof of copying and says nothing about styles that were not "
     "tested."
 )
+DIRECTLY = (
+    "Direct answer: nothing was unlearned; the model's own answers in the other styles stand for a "
+    "model without the style."
+)
 MINUS = "\N{MINUS SIGN}"
 NAMED = 3  # contenders that an undecided verdict spells out
 
@@ -20,6 +24,11 @@ NAMED = 3  # contenders that an undecided verdict spells out
 def plain(name: str) -> str:
     """A name on one line, as it is written; what would not be seen of it is spelled out."""
     return visible(" ".join(name.split()))
+
+
+def meaning(attribution: Attribution) -> str:
+    """What the scores mean, and where they come from if nothing was unlearned."""
+    return f"{DIRECTLY} {MEANING}" if attribution.direct else MEANING
 
 
 def unit(attribution: Attribution) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..config import ElboConfig
+from ..config import EVALUATIONS, ElboConfig
 from ..diffusion.noise import generator
 from ..variants import SCHEDULES
 from .elbo import Points
@@ -88,12 +88,13 @@ def pilot(config: ElboConfig, length: int) -> Points | None:
 
 def points(config: ElboConfig, length: int, profile: Profile | None = None) -> Points:
     """The points of the schedule. profile: what the pilot found, where the schedule needs one."""
-    return SCHEDULES[config.schedule](config.evaluations, length, config.seed, profile)
+    n = config.filled(EVALUATIONS).evaluations
+    return SCHEDULES[config.schedule](n, length, config.seed, profile)
 
 
 def evaluations(config: ElboConfig, length: int) -> int:
     """UNet evaluations per picture and model, the pilot's among them."""
-    return config.evaluations + len(pilot(config, length) or ())
+    return config.filled(EVALUATIONS).evaluations + len(pilot(config, length) or ())
 
 
 def _draws(t: torch.Tensor) -> torch.Tensor:

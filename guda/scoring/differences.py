@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,16 +39,24 @@ def score_queries(
 
     room: how many noisy pictures go through the UNet at once; by default `config.batch_size`.
     """
-    length, spent, profile = backbone.schedule.length, 0, None
+
+    def measure(points: Points) -> Steps[Differences]:
+        return differences(backbone, loras, query, points, config, room)
+
+    return (yield from by_schedule(measure, config, backbone.schedule.length))
+
+
+def by_schedule(
+    measure: Callable[[Points], Steps[Differences]], config: ElboConfig, length: int
+) -> Steps[Differences]:
+    """What `measure` gives at the points of the schedule, after its pilot if it needs one."""
+    spent, profile = 0, None
     pilot = allocation.pilot(config, length)
     if pilot is not None:
-        first = yield from differences(backbone, loras, query, pilot, config, room)
+        first = yield from measure(pilot)
         profile, spent = _profile(first), first.unet_evaluations
-    points = allocation.points(config, length, profile)
-    found = yield from differences(backbone, loras, query, points, config, room)
-    return Differences(
-        found.contributions, found.maps, found.elbo, points, spent + found.unet_evaluations
-    )
+    whole = yield from measure(allocation.points(config, length, profile))
+    return replace(whole, unet_evaluations=spent + whole.unet_evaluations)
 
 
 def differences(

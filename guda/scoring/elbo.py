@@ -100,13 +100,18 @@ def weighted_terms(backbone: Backbone, work: Noised, batch: int | Room) -> Itera
         error = (work.eps[rows].to(eps_hat.device) - eps_hat).square_().sum(1)
         return (error * work.weight[rows].to(error.device)[:, None, None]).cpu()
 
-    for found in room.over(len(work.t), terms):
-        if not found.isfinite().all():
-            raise ModelError(
-                f"The model {backbone.name} answers with values that are not finite. Load it with "
-                "precision bfloat16 or float32; if it is so already, its weights are damaged."
-            )
-        yield found
+    for weighted in room.over(len(work.t), terms):
+        yield finite(weighted, backbone)
+
+
+def finite(answers: Tensor, backbone: Backbone) -> Tensor:
+    """The answers as they are. Raises ModelError where one is not finite."""
+    if not answers.isfinite().all():
+        raise ModelError(
+            f"The model {backbone.name} answers with values that are not finite. Load it with "
+            "precision bfloat16 or float32; if it is so already, its weights are damaged."
+        )
+    return answers
 
 
 def chunks(images: int, points: int, numbers: int, most: int = 32 << 20) -> Sequence[slice]:

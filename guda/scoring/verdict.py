@@ -77,6 +77,7 @@ class Attribution:
     seconds: float
     version: str
     warnings: tuple[str, ...] = ()  # to be read before the scores
+    direct: bool = False  # whether the model itself answered for the styles, without unlearning
 
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""

@@ -227,7 +227,7 @@ BAD_ATTRIBUTE = [
     (["--image", "truncated"], "is damaged or cut short"),
     (["--style", "nobody"], "'nobody' is not in the counterfactual set"),
     (["--evaluations", "7"], "evaluations is 7; give an even number"),
-    (["--evaluations", "2"], "evaluations is 2; the least allowed is 4."),
+    (["--evaluations", "2"], "evaluations is 2; give an even number from 4 on"),
     (["--prompt", "a", "--prompt", "b"], "2 prompts were given for 1 pictures"),
     (["--out", "file"], "which is a file; give another folder."),
 ]

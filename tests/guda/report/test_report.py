@@ -57,7 +57,17 @@ def test_the_sample_has_all_three_verdicts(attribution):
 def test_dict_has_the_documented_keys_and_the_very_numbers(attribution):
     read = json.loads(json.dumps(to_dict(attribution), allow_nan=False))
     documented = {"images", "full_model", "estimate", "unet_evaluations", "version"}
-    assert documented <= read.keys() <= documented | {"seconds", "note", "warnings"}
+    assert (
+        documented
+        <= read.keys()
+        <= documented
+        | {
+            "counterfactuals",
+            "seconds",
+            "note",
+            "warnings",
+        }
+    )
     assert read["full_model"] == attribution.full_model
     assert read["estimate"] == attribution.estimate
     for entry, image in zip(read["images"], attribution.images, strict=True):

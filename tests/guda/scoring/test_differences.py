@@ -83,7 +83,7 @@ def test_the_whole_way_through_the_pipeline(backbone, loras, make_set, pictures,
     assert found.groups == ("a", "b", "c") and len(found.images) == 3
     assert found.unet_evaluations == 3 * 8 * 4
     assert found.full_model == {"name": "tiny", "fingerprint": backbone.fingerprint}
-    assert found.estimate == FEW.as_dict()
+    assert found.estimate == {k: v for k, v in FEW.as_dict().items() if k != "mixture"}
     assert found.maps.shape == (3, 3, 16, 16) and found.profile.shape == (3, 3, 4)
     assert len(found.strata) == 4
     for i, image in enumerate(found.images):
