@@ -24,7 +24,7 @@ from .counterfactuals import load_set as set_of_folder
 from .counterfactuals.direct import DirectCounterfactuals
 from .diffusion import Backbone
 from .errors import ConfigError, ImageError
-from .groups import StyleGroups, from_prompts
+from .groups import StyleGroups, check_pictures, from_prompts
 from .groups import load_folder as groups_of_folder
 from .groups import pictures as files
 from .jobs.attribute import AttributeRequest
@@ -82,8 +82,14 @@ def load_model(
 
 
 def load_folder(folder: str | os.PathLike[str], template: str | None = None) -> StyleGroups:
-    """The groups of a folder, one subfolder each. template: how a caption is made, where it is."""
-    return groups_of_folder(Path(folder), template=template)
+    """The groups of a folder, one subfolder each. template: how a caption is made, where it is.
+
+    Every picture is looked at: `warnings` of the groups, and of what is made with them, says which
+    are there twice or show nothing. Raises GroupsError or ImageError naming the file.
+    """
+    groups = groups_of_folder(Path(folder), template=template)
+    check_pictures(groups)
+    return groups
 
 
 def load_set(folder: str | os.PathLike[str]) -> CounterfactualSet:

@@ -19,7 +19,7 @@ from ..files.temporary import sweep
 from ..groups import StyleGroups, pictures
 from ..groups.encode import EncodedGroup, encode_groups
 from ..settings import digest
-from ..steps import Step, Steps
+from ..steps import Step, Steps, about
 from .baselines import SCORERS, Scores
 from .benchmark import Benchmark, Model, Questions, corpus
 from .compare import Row, Scored, compare
@@ -48,6 +48,7 @@ def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
     """The whole benchmark; yields through training, unlearning and scoring."""
     for folder, _, _ in os.walk(out):
         sweep(Path(folder))  # what killed runs left
+    yield from about(bench.groups)
     bench = yield from on_base(bench, out)
     empty = bench.fresh(0).backbone
     encoded = yield from encode_groups(empty, bench.groups, heldout=0.0)

@@ -25,7 +25,7 @@ from ..config import ElboConfig, SampleConfig, UnlearnConfig
 from ..demo import CONTENTS, STYLES
 from ..diffusion.noise import picture_key
 from ..errors import ConfigError
-from ..groups import Example, StyleGroups, from_prompts, load_folder, pictures
+from ..groups import Example, StyleGroups, check_pictures, from_prompts, load_folder, pictures
 from ..groups.draw import draw, generate_pictures
 from ..settings import digest
 from ..steps import Steps, drain
@@ -77,6 +77,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
     """
     if data is not None:
         groups = load_folder(data)
+        check_pictures(groups)
     elif quick:
         groups = drawn_by_the_demo(out / "pictures")
     else:
@@ -85,7 +86,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
             "subfolder per style), or run it with --quick; training/emoji.py builds the emoji sets."
         )
     if quick:
-        groups = StyleGroups(groups.groups[:3], groups.source)
+        groups = groups.subset(groups.names[:3])
     known, held = split(groups)
 
     def ask(model: Model, split_name: str) -> Steps[Questions]:
@@ -146,7 +147,7 @@ def split(groups: StyleGroups) -> tuple[StyleGroups, dict[str, list[Example]]]:
         dataclasses.replace(g, examples=tuple(e for e in g.examples if not is_held(e)))
         for g in groups
     )
-    return StyleGroups(known, groups.source), held
+    return StyleGroups(known, groups.source, groups.reading), held
 
 
 def questions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,6 +113,7 @@ class SetWork:
     keys: Mapping[str, str]  # name -> what its counterfactual is made from; see `recipe_key`
     left: tuple[Left, ...]
     weights: str  # the model's fingerprint, as the set notes it
+    look: explains.Look = field(default_factory=explains.Look)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -187,9 +188,16 @@ class SetWork:
     def _encode(self) -> Steps[dict[str, EncodedGroup]]:
         """The pictures as the UNet sees them, after a look at the prompts and at the model."""
         yield from prompts.warnings(self.backbone, prompts.of_groups(self.groups))
-        if some := few(self.backbone, self.groups, explains.MOST):
-            yield from explains.check(self.backbone, Query(*some))
+        yield from self.look_at_model()
         return (yield from encode_groups(self.backbone, self.groups, self.config.heldout))
+
+    def look_at_model(self) -> Steps[int]:
+        """Whether the model explains some of the pictures; see `explains.check`."""
+
+        def some() -> Query:
+            return Query(*few(self.backbone, self.groups, explains.MOST))
+
+        return (yield from explains.check(self.backbone, some, self.look))
 
     def _set(self, entries: tuple[Entry, ...]) -> CounterfactualSet:
         return CounterfactualSet(

@@ -86,6 +86,7 @@ def _with(groups: StyleGroups, wanted: list[tuple[Group, Example, Path]]) -> Sty
             for g in groups
         ),
         groups.source,
+        groups.reading,
     )
 
 

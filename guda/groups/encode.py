@@ -50,15 +50,10 @@ def encode_groups(
 
 def few(
     backbone: Backbone, groups: StyleGroups, most: int
-) -> tuple[Tensor, Conditioning, tuple[str, ...]] | None:
-    """Latents, prompts and names of `most` pictures at most, of as many groups as there are.
-
-    None while they are not drawn.
-    """
+) -> tuple[Tensor, Conditioning, tuple[str, ...]]:
+    """Latents, prompts and names of `most` pictures at most, of as many groups as there are."""
     rounds = itertools.zip_longest(*([(g, e) for e in g.examples] for g in groups))
     chosen = [x for row in rounds for x in row if x is not None][:most]
-    if any(e.path is None for _, e in chosen):
-        return None
     loaded = [pictures.load(_path(e), backbone.resolution) for _, e in chosen]
     return (
         backbone.encode_images(torch.stack(loaded)),

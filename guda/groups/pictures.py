@@ -75,13 +75,15 @@ def _is_opaque(picture: Image.Image) -> bool:
     return clear == (255, 255)
 
 
-def fit(image: Tensor, size: int) -> Tensor:
+def fit(image: Tensor, size: int, *, checked: bool = False) -> Tensor:
     """Scale the short side to `size` (Lanczos, antialiased) and cut the centre, clamped to [0, 1].
 
-    image: float (c, H, W) or (n, c, H, W), c = 3, or 1 (repeated) or 4 (the last one dropped).
+    image: as `check_tensor` has it; checked: whether it has seen this one already.
     Returns float32 on the CPU, (3, size, size) or (n, 3, size, size). Raises ImageError.
     """
-    rgb = checked(image)
+    if not checked:
+        check_tensor(image)
+    rgb = _rgb(image)
     h, w = rgb.shape[-2:]
     # The box cuts at sub-pixel accuracy and lets the filter see the pixels beyond it, so this is
     # resize-then-crop without the intermediate picture (huge for a very long one).
@@ -94,20 +96,27 @@ def fit(image: Tensor, size: int) -> Tensor:
     return torch.from_numpy(scaled).reshape(*rgb.shape[:-2], size, size).clamp_(0, 1)
 
 
-def checked(image: Tensor) -> Tensor:
-    """`as_rgb` of a picture that is large enough. Raises ImageError."""
-    rgb = as_rgb(image)
-    h, w = rgb.shape[-2:]
+def check_tensor(image: Tensor) -> None:
+    """Raises ImageError for anything but finite floats (c, H, W) or (n, c, H, W), large enough.
+
+    c = 3, or 1 (repeated by `fit`), or 4 (opacity, dropped as ComfyUI's nodes do).
+    """
+    _check_values(image)
+    h, w = image.shape[-2:]
     if min(h, w) < MIN_PIXELS:
         raise ImageError(f"the picture {_too_small(w, h)}")
-    return rgb
 
 
 def as_rgb(image: Tensor) -> Tensor:
     """float32 CPU copy of (c, H, W) or (n, c, H, W) with three channels, clamped to [0, 1].
 
-    A fourth one, opacity, is dropped, as ComfyUI's nodes do.
+    c as in `check_tensor`; of any size. Raises ImageError.
     """
+    _check_values(image)
+    return _rgb(image)
+
+
+def _check_values(image: Tensor) -> None:
     shape = tuple(image.shape)
     if image.dim() not in (3, 4) or shape[-3] not in (1, 3, 4):
         raise ImageError(
@@ -116,17 +125,19 @@ def as_rgb(image: Tensor) -> Tensor:
         )
     if not image.is_floating_point():
         raise ImageError(f"the picture holds {image.dtype}; give floats between 0 and 1.")
-    image = image.detach().to("cpu", torch.float32)
-    if not image.isfinite().all():
-        bad = int((~image.isfinite()).sum())
+    finite = image.detach().isfinite()
+    if not finite.all():
         raise ImageError(
-            f"the picture holds {bad} values that are not finite (NaN or infinity); "
-            "check the node or model that made it."
+            f"the picture holds {int((~finite).sum())} values that are not finite (NaN or "
+            "infinity); check the node or model that made it."
         )
-    image = image.clamp(0, 1)
-    if shape[-3] == 4:
+
+
+def _rgb(image: Tensor) -> Tensor:
+    image = image.detach().to("cpu", torch.float32).clamp(0, 1)
+    if image.shape[-3] == 4:
         return image[..., :3, :, :].contiguous()
-    return image.expand(*shape[:-3], 3, *shape[-2:]).contiguous()
+    return image.expand(*image.shape[:-3], 3, *image.shape[-2:]).contiguous()
 
 
 def save_png(image: Tensor, path: Path) -> None:

@@ -18,7 +18,7 @@ from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
 from ..groups import prompts as markup
-from ..groups.pictures import checked, fit
+from ..groups.pictures import check_tensor, fit
 from ..scoring import allocation, explains
 from ..scoring.differences import Differences, score_queries
 from ..scoring.direct import score_directly
@@ -74,7 +74,7 @@ def survey(request: AttributeRequest) -> AttributeWork:
         check_text(name, "the picture's name")
         check_text(prompt, f"the prompt of {name}")
     for picture in request.pictures if request.latents is None else ():
-        checked(picture)
+        check_tensor(picture)
     return AttributeWork(request, prompts, _loras(request.counterfactuals, request.backbone))
 
 
@@ -100,6 +100,7 @@ class AttributeWork:
     request: AttributeRequest
     prompts: tuple[str, ...]  # one per picture
     loras: Mapping[str, LoraWeights]  # by style; none where the model itself answers
+    look: explains.Look = field(default_factory=explains.Look)
 
     def __len__(self) -> int:
         """Pictures."""
@@ -122,9 +123,8 @@ class AttributeWork:
         backbone, config = self.request.backbone, self.config
         yield from self._doubts()
         n = min(explains.MOST, len(self))
-        checked = yield from explains.check(
-            backbone, self._query([i * len(self) // n for i in range(n)])[0]
-        )
+        some = [i * len(self) // n for i in range(n)]
+        checked = yield from explains.check(backbone, lambda: self._query(some)[0], self.look)
         yield Step("plan", 0, 2)
         encoding = warmup.picture(backbone)
         yield Step("plan", 1, 2)
@@ -153,7 +153,7 @@ class AttributeWork:
         started = time.monotonic()
         yield Step("encode", 0, len(self))
         query, shown = self._query(range(len(self)))
-        yield from explains.check(backbone, query)
+        yield from explains.check(backbone, lambda: query, self.look)
         lora = next(iter(self.loras.values()), None)
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
         if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
@@ -172,7 +172,9 @@ class AttributeWork:
         request, backbone = self.request, self.request.backbone
         condition = backbone.encode_prompts([self.prompts[i] for i in chosen])
         if request.latents is None:
-            shown = torch.stack([fit(request.pictures[i], backbone.resolution) for i in chosen])
+            shown = torch.stack(
+                [fit(request.pictures[i], backbone.resolution, checked=True) for i in chosen]
+            )
             keys = tuple(map(picture_key, shown))
             return Query(backbone.encode_images(shown), condition, keys), shown
         latents = request.latents[list(chosen)]

@@ -13,9 +13,7 @@ from ..diffusion import Backbone
 from ..files.destination import check_folder
 from ..groups import Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing, with_pictures
-from ..groups.encode import few
 from ..scoring import explains
-from ..scoring.elbo import Query
 from ..steps import Step, Steps, about, keeps_warnings
 from ..unlearning.gate import LEVELS, MOST
 from ..unlearning.recipe import recommended
@@ -77,6 +75,7 @@ class UnlearnWork:
     request: UnlearnRequest
     making: SetWork  # while pictures are missing, of the groups as they are now
     undrawn: int  # pictures
+    look: explains.Look = field(default_factory=explains.Look)  # before they are drawn
 
     @property
     def groups(self) -> StyleGroups:
@@ -128,11 +127,10 @@ class UnlearnWork:
         yield from prompts.warnings(backbone, prompts.of_groups(groups))
         if not self.left:
             return Plan(0, {}, 0.0, None, False, device, 0, self.reused)
-        some = few(backbone, groups, explains.MOST)
-        if some is None:  # what is drawn will be looked at as well
-            checked = MOST_CHECKED + (yield from explains.check_reading(backbone))
+        if self.undrawn:  # what is drawn will be looked at as well
+            checked = MOST_CHECKED + (yield from explains.check_reading(backbone, self.look))
         else:
-            checked = yield from explains.check(backbone, Query(*some))
+            checked = yield from self.making.look_at_model()
         yield Step("plan", 0, 3)
         encoding = warmup.picture(backbone)
         yield Step("plan", 1, 3)
@@ -166,7 +164,7 @@ class UnlearnWork:
         request, making = self.request, self.making
         if any(e.path is None for g in request.groups for e in g.examples):
             if self.undrawn:
-                yield from explains.check_reading(request.backbone)
+                yield from explains.check_reading(request.backbone, self.look)
             groups = yield from generate_pictures(
                 request.backbone, request.groups, request.sampling, request.drawn
             )

@@ -11,7 +11,7 @@ size that latents are meant to have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -54,13 +54,13 @@ class Explained:
     @property
     def better(self) -> str | None:
         """The reading that explains the pictures and clearly fits better than the model's own."""
-        found = [
+        fitting = [
             kind
             for kind, errors in self.errors.items()
             if self.explains(errors)
             and all(e < c * own for e, c, own in zip(errors, CLEAR, self.error, strict=True))
         ]
-        return min(found, key=lambda kind: self.errors[kind]) if found else None
+        return min(fitting, key=lambda kind: self.errors[kind]) if fitting else None
 
     def refusal(self, name: str) -> str:
         """Why the model may not be used as it is; empty when it may."""
@@ -94,36 +94,51 @@ class Explained:
         )
 
 
-def check(backbone: Backbone, query: Query) -> Steps[int]:
+class Look:
+    """A job's look at its model: made once, whether its price or its run asks first."""
+
+    def __init__(self) -> None:
+        self._explained: Explained | None = None
+
+    def explained(self, backbone: Backbone, query: Callable[[], Query]) -> Explained:
+        """Raises ModelError when another reading explains the pictures."""
+        if self._explained is None:
+            self._explained = measure(backbone, query())
+        if reason := self._explained.refusal(backbone.name):
+            raise ModelError(reason)
+        return self._explained
+
+
+def check(backbone: Backbone, query: Callable[[], Query], look: Look | None = None) -> Steps[int]:
     """Warns of a model that does not explain some of the pictures; returns the UNet evaluations.
 
     Raises ModelError when another reading explains them, or when an answer is not finite.
     """
     yield Step("check", 0, 1)
-    found = measure(backbone, query)
-    if reason := found.refusal(backbone.name):
-        raise ModelError(reason)
-    if doubt := found.warning(backbone.name):
+    explained = (look or Look()).explained(backbone, query)
+    if doubt := explained.warning(backbone.name):
         yield warn(doubt)
     yield Step("check", 1, 1)
-    return found.evaluations
+    return explained.evaluations
 
 
-def check_reading(backbone: Backbone) -> Steps[int]:
+def check_reading(backbone: Backbone, look: Look | None = None) -> Steps[int]:
     """Before there are any pictures: refuses a model that is read wrongly, by soft shapes.
 
     They are like nothing that it was trained on, so nothing else is made of it. Returns the UNet
     evaluations. Raises ModelError.
     """
+
+    def query() -> Query:
+        shapes = soft_shapes(backbone.resolution)
+        names = tuple(f"soft shape {i}" for i in range(len(shapes)))
+        empty = backbone.encode_prompts([""] * len(shapes))
+        return Query(backbone.encode_images(shapes), empty, names)
+
     yield Step("check", 0, 1)
-    shapes = soft_shapes(backbone.resolution)
-    names = tuple(f"soft shape {i}" for i in range(len(shapes)))
-    empty = backbone.encode_prompts([""] * len(shapes))
-    found = measure(backbone, Query(backbone.encode_images(shapes), empty, names))
-    if reason := found.refusal(backbone.name):
-        raise ModelError(reason)
+    explained = (look or Look()).explained(backbone, query)
     yield Step("check", 1, 1)
-    return found.evaluations
+    return explained.evaluations
 
 
 def soft_shapes(side: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 import guda
 from guda.errors import ConfigError, ImageError
 from guda.groups.pictures import save_png
+
+from .groups.group_folders import styles
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,3 +56,16 @@ def test_what_is_wrong_is_named(backbone, groups, quick, tmp_path):
         guda.attribute(backbone, None, "fox.png")
     with pytest.raises(ImageError, match=r"tensor \(64, 64\); give \(3, H, W\)"):
         guda.attribute(backbone, None, [torch.zeros(64, 64)])
+
+
+def test_pictures_that_are_there_twice_are_told(backbone, quick, tmp_path):
+    styles(tmp_path / "groups")
+    shutil.copy(tmp_path / "groups/Ink/fox.png", tmp_path / "groups/Ink/hen.png")
+    groups = guda.load_folder(tmp_path / "groups")
+    told = groups.warnings
+    assert any(w.startswith("Ink has the same picture twice: fox.png and hen.png;") for w in told)
+    steps = []
+    made = guda.unlearn(
+        backbone, groups, tmp_path / "set", names=["Oil"], on_step=steps.append, **quick.as_dict()
+    )
+    assert set(told) <= set(made.warnings) and set(told) <= {s.warning for s in steps}

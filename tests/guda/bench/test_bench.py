@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,18 @@ from guda.bench.coverage import coverage
 from guda.bench.keep import kept
 from guda.bench.meter import Cost, metered
 from guda.bench.oracle import elbo, full_model, logo
-from guda.bench.run import Result
+from guda.bench.run import Result, run
 from guda.bench.train import Pictures, TrainConfig, train
 from guda.config import ElboConfig
+from guda.demo import CONTENTS
 from guda.diffusion.noise import generator
 from guda.errors import ConfigError, ModelError
 from guda.groups.encode import encode_groups
 from guda.scoring import allocation
 from guda.scoring.differences import score_queries
 from guda.steps import drain
+
+from ..groups.group_folders import styles as style_folders
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +260,14 @@ def test_data_free_groups_keep_their_captions(groups):
 def test_styles_need_pictures(tmp_path):
     with pytest.raises(ConfigError, match=r"give --data with a folder of groups"):
         styles.benchmark(tmp_path, quick=False, data=None)
+
+
+def test_pictures_that_are_there_twice_are_told(tmp_path):
+    root = style_folders(tmp_path / "data", "ABC", CONTENTS)
+    shutil.copy(root / "A" / "rooster.png", root / "A" / "turtle.png")
+    bench = styles.benchmark(tmp_path, quick=True, data=root)
+    first = next(run(bench, tmp_path / "out"))
+    assert first.warning.startswith("A has the same picture twice: rooster.png and turtle.png;")
 
 
 def test_bad_arguments_are_one_line(tmp_path, capsys):

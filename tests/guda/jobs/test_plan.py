@@ -111,6 +111,21 @@ def test_scorings_evaluations_are_exact(backbone, make_lora, make_set, tmp_path,
     assert plan.total == counted(backbone, attribute(request))
 
 
+def test_the_price_and_the_run_look_at_the_model_once(
+    backbone, groups, quick, make_lora, make_set, tmp_path
+):
+    unlearning = survey_unlearning(UnlearnRequest(backbone, groups, tmp_path / "set", quick))
+    made = make_set(tmp_path / "made", backbone, {"a": make_lora(backbone, 1.0)})
+    config, pictures = ElboConfig(evaluations=4), list(torch.rand(2, 3, 32, 32))
+    scoring = AttributeRequest(backbone, made, pictures, ["p", "q"], [""], config)
+    for work in (unlearning, survey_attribution(scoring)):
+        plan, steps, counter = planned(work.price()), [], Counter(backbone.unet)
+        result = drain(work.run(), steps.append)
+        assert counter.rows == plan.total - plan.evaluations["check"] > 0
+        doubts = [w for w in plan.warnings if "does not explain" in w]
+        assert doubts and set(doubts) <= set(result.warnings), "it is said by both"
+
+
 def test_latents_are_planned_at_their_own_size(backbone, make_lora, make_set, tmp_path):
     made = make_set(tmp_path, backbone, {n: make_lora(backbone, 1.0) for n in "ab"})
     c, h, w = backbone.latent_shape

@@ -49,7 +49,7 @@ def some(model, groups):
 
 def said(backbone, query):
     steps = []
-    drain(check(backbone, query), steps.append)
+    drain(check(backbone, lambda: query), steps.append)
     return [s.warning for s in steps if s.warning]
 
 
