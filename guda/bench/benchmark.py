@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,16 @@ class Model:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to run GUDA. generated: pictures per group that the model draws itself; 0: real."""
+    """One way to run GUDA.
+
+    generated: pictures per group that the model draws itself; 0: real. ratios: whether the scores
+    are error ratios (`baselines.direct.error_ratios`) in place of deltas.
+    """
 
     recipe: UnlearnConfig
     elbo: ElboConfig
     generated: int = 0
+    ratios: bool = False
 
     def folder(self, out: Path) -> Path:
         """Where its counterfactuals lie; methods that differ in scoring share them."""
@@ -77,7 +82,7 @@ class Method:
             "recipe": self.recipe.as_key(),
             "elbo": self.elbo.as_key(),
             "generated": self.generated,
-        }
+        } | ({"ratios": True} if self.ratios else {})
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Benchmark:
     reference: ElboConfig  # how LOGO's differences are estimated
     seeds: tuple[int, ...]  # LOGO's
     budgets: tuple[int, ...] = BUDGETS  # evaluations whose agreement is compared
+    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows made of others
     base: Base | None = None  # None: every model is trained from nothing
     repeats: int = 8  # of the intervals' coverage; 0: it is not measured
     long: int = 2048  # evaluations of the long run that they are held against
