@@ -5,13 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
-from ..guda.errors import ImageError
+from ..guda.errors import CounterfactualError, ImageError
 from . import settings
 from .convert import from_batch, lines, to_batch
 from .payload import payload
 from .progress import Scoring
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, AttributionType, Counterfactuals, model_input
+from .types import CATEGORY, AttributionType, Counterfactuals, Groups, model_input
 
 
 class GudaAttribute(io.ComfyNode):
@@ -27,7 +27,9 @@ class GudaAttribute(io.ComfyNode):
                 model_input(),
                 Counterfactuals.Input(
                     "counterfactuals",
-                    tooltip="From Unlearn Styles or Load Counterfactuals; made from this model.",
+                    optional=True,
+                    tooltip="From Unlearn Styles or Load Counterfactuals; made from this model. "
+                    "Without it, link groups or write styles: the model itself answers at once.",
                 ),
                 io.Image.Input(
                     "image",
@@ -52,6 +54,23 @@ class GudaAttribute(io.ComfyNode):
                     "are: in their own size and without the loss of a round trip through the VAE. "
                     "The image beside them is then only shown.",
                 ),
+                Groups.Input(
+                    "groups",
+                    optional=True,
+                    tooltip="In place of counterfactuals: style groups that the model itself "
+                    "answers for at once, by their phrases. Nothing is unlearned.",
+                ),
+                io.String.Input(
+                    "styles",
+                    optional=True,
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="",
+                    placeholder="Van Gogh: van gogh\nHokusai: hokusai",
+                    tooltip="In place of counterfactuals and groups: one style per line, as "
+                    "'Name: phrase', or just the phrase that prompts use. The model itself answers "
+                    "for them at once.",
+                ),
             ],
             outputs=[
                 AttributionType.Output(
@@ -74,21 +93,20 @@ class GudaAttribute(io.ComfyNode):
 
     @classmethod
     @normal_mode
-    def execute(cls, model, counterfactuals, image=None, prompt="", latent=None, **values):
+    def execute(cls, model, image=None, prompt="", latent=None, **values):
         from ..guda import report
         from ..guda.jobs.attribute import AttributeRequest, survey
         from ..guda.report import heatmap, wording
 
+        without = asked_for(*(values.get(n) for n in ("counterfactuals", "groups", "styles")))
         pictures, latents = asked(model, image, latent)
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
         config = settings.read(ElboConfig, values)
-        request = AttributeRequest(
-            model, counterfactuals, pictures, names, lines(prompt), config, latents
-        )
+        request = AttributeRequest(model, without, pictures, names, lines(prompt), config, latents)
         with on_device(model):
             work = survey(request)
             note = plan(work.price())
-            found = run(work.run(), Scoring(counterfactuals.names, len(names)), note)
+            found = run(work.run(), Scoring(without.names, len(names)), note)
         numbers = range(len(found.images))
         charts = to_batch([report.bars(found, i) for i in numbers])
         sheets = to_batch([heatmap.sheet(found, i) for i in numbers])
@@ -101,6 +119,34 @@ class GudaAttribute(io.ComfyNode):
             verdicts,
             ui={"guda": [payload(found)]},
         )
+
+
+def asked_for(counterfactuals, groups, styles):
+    """What the pictures are held against, from the one input that says it.
+
+    Raises CounterfactualError where none or several do, GroupsError on bad styles.
+    """
+    from ..guda.counterfactuals.direct import DirectCounterfactuals
+    from ..guda.groups import parse_styles
+
+    written = (styles or "").strip()
+    given = {"counterfactuals": counterfactuals, "groups": groups, "styles": written}
+    used = [name for name, value in given.items() if value]
+    if not used:
+        raise CounterfactualError(
+            "There are no styles to ask for; link counterfactuals or groups, or write one style "
+            "per line into styles."
+        )
+    if len(used) > 1:
+        raise CounterfactualError(
+            f"Both {' and '.join(used)} say which styles to ask for; use one of them, and a second "
+            "Attribute to Styles for the other."
+        )
+    if counterfactuals is not None:
+        return counterfactuals
+    if groups is not None:
+        return DirectCounterfactuals.of(groups)
+    return DirectCounterfactuals.named(parse_styles(written))
 
 
 def asked(model, image, latent):

@@ -5,7 +5,8 @@ is entered with
 
     python -m tools.stability
 
-which refuses to enter a change that would break workflows.
+which refuses to enter a change that would break workflows, and writes what the nodes say of
+themselves into `locales/en`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .comfy.client import Comfy
 from .comfy.server import PACK_ROOT, running_comfy
 
 SNAPSHOT = PACK_ROOT / "tests" / "nodes" / "object_info.json"
+ENGLISH = PACK_ROOT / "locales" / "en" / "nodeDefs.json"
 FROM_DISK = {("GudaLoadModel", "model"), ("GudaLoadCounterfactuals", "set_name")}  # options vary
 WIDGETS = {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
 
@@ -108,13 +110,48 @@ def read() -> dict[str, Shape]:
     return json.loads(SNAPSHOT.read_text("utf-8"))
 
 
+def english(nodes: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """The words of `locales/en`: the nodes' own, but for names that were given there before."""
+    words = {}
+    for node_id, info in nodes.items():
+        before = names.get(node_id, {})
+        entry: dict[str, Any] = {k: _plain(info[k]) for k in ("display_name", "description")}
+        inputs = info["input"].get("required", {}) | info["input"].get("optional", {})
+        tips = {n: spec[1]["tooltip"] for n, spec in inputs.items()}
+        outputs = dict(enumerate(info["output_name"]))
+        for part, labels, said in (
+            ("inputs", {n: n for n in tips}, tips),
+            ("outputs", outputs, dict(enumerate(info["output_tooltips"]))),
+        ):
+            old = before.get(part, {})
+            entry[part] = {
+                str(n): {"name": old.get(str(n), {}).get("name", name), "tooltip": _plain(said[n])}
+                for n, name in labels.items()
+            }
+        words[node_id] = _filled(entry)
+    return words
+
+
+def _plain(text: str) -> str:
+    """Empty where the front end's translator would read marks of its own."""
+    return "" if set("{}@|$") & set(text) else text
+
+
+def _filled(words: dict[str, Any]) -> dict[str, Any]:
+    inner = {k: _filled(v) if isinstance(v, dict) else v for k, v in words.items()}
+    return {k: v for k, v in inner.items() if v}
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as base, running_comfy(Path(base)) as comfy:
-        new = shapes(comfy)
+        new, nodes = shapes(comfy), comfy.pack_nodes()
     problems = breaking(read(), new) if SNAPSHOT.is_file() else []
     if problems:
         sys.exit("not entered, as it would break workflows:\n" + "\n".join(problems))
     SNAPSHOT.write_text(json.dumps(new, indent=1) + "\n", encoding="utf-8")
+    names = json.loads(ENGLISH.read_text("utf-8"))
+    text = json.dumps(english(nodes, names), indent=2, ensure_ascii=False)
+    ENGLISH.write_text(text + "\n", encoding="utf-8")
     print(f"{SNAPSHOT}: {len(new)} nodes")
 
 

@@ -1,7 +1,7 @@
 """Rebuild the demo model's pictures: the same subjects drawn by five design teams.
 
     python training/emoji.py --out training/data
-    python training/emoji.py --out training/bench --sets benchmark
+    python training/emoji.py --out training/bench --sets benchmark     and training/bench/base
 
 The icon sets come from npm (`@iconify-json/*`), subject names and categories from
 `emoji-datasource`; the pictures are rendered here and never committed. The result is a folder of
@@ -69,6 +69,13 @@ BENCHMARK = (
 )
 SETS = {"demo": STYLES, "benchmark": BENCHMARK}
 
+# What the benchmark's models know before they learn those styles: other hands, the same subjects.
+BASE = (
+    IconSet("Noto", "noto", "noto", "Google Inc. (Noto Emoji)", "Apache-2.0"),
+    STYLES[0],
+    IconSet("FxEmojis", "fxemoji", "fxemoji", "Mozilla (FxEmojis)", "Apache-2.0"),
+)
+
 # Text, arrows and plain geometry are the same drawing in every set, so they teach no style.
 SKIPPED = {
     "keycap", "other-symbol", "alphanum", "transport-sign", "av-symbol", "geometric", "warning",
@@ -88,11 +95,14 @@ def install(work: Path, styles: tuple[IconSet, ...]) -> Path:
     """Fetch the packages with npm into `work`; returns its node_modules."""
     work.mkdir(parents=True, exist_ok=True)
     (work / "package.json").write_text('{"private": true}')
-    packages = [f"@iconify-json/{s.package}" for s in styles] + ["emoji-datasource"]
+    packages = {f"@iconify-json/{s.package}" for s in styles}
+    packages |= {"@iconify-json/twemoji", "emoji-datasource"}  # the subjects' names
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("npm was not found: install Node.js, which carries it, and run again.")
-    subprocess.run([npm, "install", "--silent", "--no-audit", *packages], cwd=work, check=True)
+    subprocess.run(
+        [npm, "install", "--silent", "--no-audit", *sorted(packages)], cwd=work, check=True
+    )
     return work / "node_modules"
 
 
@@ -196,6 +206,8 @@ def main() -> None:
     parser.add_argument("--sets", choices=tuple(SETS), default="demo")
     args = parser.parse_args()
     counts = build(args.out, args.pixels, SETS[args.sets])
+    if args.sets == "benchmark":
+        build(args.out / "base", args.pixels, BASE)
     print(f"{counts['train']} training and {counts['heldout']} held-out subjects in {args.out}")
 
 

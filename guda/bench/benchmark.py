@@ -81,6 +81,14 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Base:
+    """What every model has learned before the groups, which are none of these."""
+
+    groups: StyleGroups
+    train: TrainConfig
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """Data, model and recipes; everything else is the runner's.
 
@@ -100,6 +108,7 @@ class Benchmark:
     reference: ElboConfig  # how LOGO's differences are estimated
     seeds: tuple[int, ...]  # LOGO's
     budgets: tuple[int, ...] = BUDGETS  # evaluations whose agreement is compared
+    base: Base | None = None  # None: every model is trained from nothing
     repeats: int = 8  # of the intervals' coverage; 0: it is not measured
     long: int = 2048  # evaluations of the long run that they are held against
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..config import ElboConfig
 from ..diffusion import Backbone
-from ..groups.encode import EncodedGroup
+from ..groups.encode import EncodedGroup, encode_groups
 from ..scoring import allocation
 from ..scoring.elbo import Points, Query, chunks, noised, weighted_terms
 from ..settings import digest
@@ -18,6 +19,31 @@ from .benchmark import Benchmark, Model, Questions
 from .keep import kept
 from .meter import Cost, metered
 from .train import train
+
+
+def on_base(bench: Benchmark, out: Path) -> Steps[Benchmark]:
+    """The benchmark whose fresh models are the base, which is trained here once.
+
+    As in UnlearnCanvas (Zhang et al. 2024), where Stable Diffusion is what learns the styles.
+    """
+    if bench.base is None:
+        return bench
+    model = bench.fresh(0)
+    encoded = yield from encode_groups(model.backbone, bench.base.groups, heldout=0.0)
+    path = out / "models" / "base.safetensors"
+    yield from train(
+        model.backbone, model.modules, model.condition, encoded, None, bench.base.train, 0, path
+    )
+    learned = {name: module.state_dict() for name, module in model.modules.items()}
+
+    def fresh(seed: int) -> Model:
+        new = bench.fresh(seed)
+        for name, module in new.modules.items():
+            module.load_state_dict(learned[name])
+        new.backbone.refresh()
+        return new
+
+    return dataclasses.replace(bench, fresh=fresh)
 
 
 def full_model(

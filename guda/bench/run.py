@@ -26,7 +26,7 @@ from .compare import Row, Scored, compare
 from .coverage import Coverage
 from .keep import kept
 from .meter import Cost, metered
-from .oracle import full_model, logo
+from .oracle import full_model, logo, on_base
 from .studies import Budget, budgets, intervals
 
 
@@ -49,6 +49,7 @@ def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
     for folder, _, _ in os.walk(out):
         sweep(Path(folder))  # what killed runs left
     yield from about(bench.groups)
+    bench = yield from on_base(bench, out)
     empty = bench.fresh(0).backbone
     encoded = yield from encode_groups(empty, bench.groups, heldout=0.0)
     full = yield from full_model(bench, encoded, out)

@@ -29,7 +29,7 @@ from ..groups import Example, StyleGroups, check_pictures, from_prompts, load_fo
 from ..groups.draw import draw, generate_pictures
 from ..settings import digest
 from ..steps import Steps, drain
-from .benchmark import BUDGETS, Benchmark, Method, Model, Questions
+from .benchmark import BUDGETS, Base, Benchmark, Method, Model, Questions
 from .train import TrainConfig
 
 HELDOUT = 0.1
@@ -51,6 +51,7 @@ LORA = SHORT.replace(steps=300, modules="all", rank=32, caption_dropout=0.5, pre
 REPEATED = LORA.replace(repeats=3)
 QUICK = SHORT.replace(steps=40, modules="all", rank=32)
 """Caption dropout and a larger lambda rank no better than chance in so few steps."""
+LEARNED = TrainConfig(steps=3000, lr=1e-3, batch_size=32, bfloat16=True, warmup=50)
 RECIPES = {
     "GUDA (AWSS, LoRA)": LORA,
     "GUDA (AWSS, LoRA, 3 repeats)": REPEATED,
@@ -68,10 +69,11 @@ BASELINES = {
 }
 
 
-def benchmark(out: Path, quick: bool, data: Path | None) -> Benchmark:
+def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = None) -> Benchmark:
     """The whole benchmark on the groups in `data`; with `quick` three groups and few steps.
 
-    A quick run without `data` learns from pictures that the built-in model draws.
+    base: a folder of other groups, which every model learns before these. A quick run without
+    `data` learns from pictures that the built-in model draws.
     """
     if data is not None:
         groups = load_folder(data)
@@ -104,9 +106,8 @@ def benchmark(out: Path, quick: bool, data: Path | None) -> Benchmark:
         title="Styles: text-conditional, retraining without one style",
         groups=known,
         fresh=fresh,
-        train=TrainConfig(
-            steps=100 if quick else 3000, lr=1e-3, batch_size=32, bfloat16=True, warmup=50
-        ),
+        train=LEARNED.replace(steps=100 if quick else 3000 if base is None else 750),
+        base=None if base is None else Base(load_folder(base), LEARNED),
         ask=ask,
         methods=methods,
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},

@@ -24,6 +24,9 @@ def add(commands) -> None:
         "--data", type=arguments.path, help="styles: a folder of groups, one per subfolder"
     )
     parser.add_argument(
+        "--base", type=arguments.path, help="styles: a folder of other groups, learned before them"
+    )
+    parser.add_argument(
         "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
     )
     parser.add_argument(
@@ -42,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out, "out")
     out = args.out / (f"{args.name}-quick" if args.quick else args.name)
     if args.name == "styles":
-        bench = styles.benchmark(out, args.quick, args.data)
-    elif args.data is not None:
-        raise ConfigError(f"data is {args.data}, but digits brings its own; leave it out.")
+        bench = styles.benchmark(out, args.quick, args.data, args.base)
+    elif given := args.data or args.base:
+        raise ConfigError(f"data is {given}, but digits brings its own; leave it out.")
     else:
         bench = digits.benchmark(out, args.quick)
     if args.clip is not None:
