@@ -106,15 +106,17 @@ def unlearn(
     on_step: OnStep | None = None,
     config: UnlearnConfig | None = None,
     sampling: SampleConfig | None = None,
-    memory: MemoryConfig | None = None,
     **settings: object,
 ) -> CounterfactualSet:
     """A counterfactual of every group, or of those in `names`, in the folder `out`; resumable.
 
-    settings: fields of UnlearnConfig that differ from `config`, by default what suits the model.
+    settings: fields of UnlearnConfig that differ from `config`, by default what suits the model,
+    and of MemoryConfig. sampling: how pictures are drawn for groups that have none.
     Raises GudaError on bad input.
     """
-    recipe = _with(config or recommended(model), settings)
+    fields = MemoryConfig().as_dict()
+    memory = MemoryConfig(**{k: settings.pop(k) for k in fields if k in settings})  # type: ignore[arg-type]
+    recipe = _with(config or recommended(model), settings, tuple(fields))
     request = UnlearnRequest(
         model,
         groups,
@@ -122,7 +124,7 @@ def unlearn(
         recipe,
         names,
         sampling or SampleConfig(),
-        memory=memory or MemoryConfig(),
+        memory=memory,
     )
     return drain(unlearned(request), on_step)
 
@@ -187,9 +189,11 @@ def _name(given: str | os.PathLike[str] | Tensor, number: int) -> str:
     return f"picture {number}" if isinstance(given, Tensor) else Path(given).name
 
 
-def _with(config: S, changes: dict[str, object]) -> S:
+def _with(config: S, changes: dict[str, object], others: tuple[str, ...] = ()) -> S:
+    """others: names of further settings, which are changed elsewhere."""
     known = config.as_dict()
     for name in changes:
         if name not in known:
-            raise ConfigError(f"There is no setting {name!r}; choose one of: {', '.join(known)}.")
+            names = ", ".join((*known, *others))
+            raise ConfigError(f"There is no setting {name!r}; choose one of: {names}.")
     return config.replace(**changes)

@@ -8,42 +8,39 @@ import json
 import math
 from collections.abc import Collection
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .errors import ConfigError
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-def setting(
-    default: Any,
-    help: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: Collection[str] = (),
-    advanced: bool = True,
-    step: float | None = None,
-    before: Any = None,
-    large: Any = None,
-) -> Any:
-    """A dataclass field with its documentation and its bounds (inclusive) attached.
 
-    step: what a field on a form moves by and rounds to; None means 1, or 0.01 for a float.
-    before: for a setting that came later, the value with which everything is as it was before.
-    large: what suits Stable Diffusion, where the default suits small models.
-    """
-    return field(
-        default=default,
-        metadata={
-            "help": help,
-            "low": low,
-            "high": high,
-            "choices": choices,
-            "advanced": advanced,
-            "step": step,
-            "before": before,
-            "large": large,
-        },
-    )
+class Form(TypedDict, total=False):
+    """What a setting says of itself beside its default and its help."""
+
+    low: float | None
+    """The least and the most that are allowed."""
+    high: float | None
+    choices: Collection[str]
+    advanced: bool
+    """Whether a form shows it only when asked for."""
+    step: float | None
+    """What a field on a form moves by and rounds to; None means 1, or 0.01 for a float."""
+    before: Any
+    """Of a setting that came later: the value with which everything is as it was before."""
+    large: Any
+    """What suits Stable Diffusion, where the default suits small models."""
+
+
+_PLAIN = Form(low=None, high=None, choices=(), advanced=True, step=None, before=None, large=None)
+
+
+def setting(default: Any, help: str, **form: Unpack[Form]) -> Any:
+    """A dataclass field with its documentation and its bounds attached."""
+    if unknown := form.keys() - _PLAIN.keys():
+        raise TypeError(f"setting takes no {', '.join(sorted(unknown))}")
+    return field(default=default, metadata={"help": help, **_PLAIN, **form})
 
 
 class Settings:

@@ -21,7 +21,7 @@ def base_model(
     model, clip, vae, name: str, resolution: int = 0, dtype: torch.dtype = torch.float32
 ):
     """The `guda.backbone` of what a graph uses, a copy in `dtype`. Raises ModelError."""
-    from ..guda.backbone.files.assemble import assemble
+    from ..guda.backbone.files.assemble import Checkpoint, Choices, assemble
     from ..guda.backbone.files.header import entries_of
 
     for part, what in ((model, "model"), (getattr(clip, "patcher", clip), "text encoder")):
@@ -33,11 +33,7 @@ def base_model(
     prediction, alpha_bar = sampling_of(model)
     tensors = tensors_of(model, clip, vae)
     try:
-        made = assemble(
-            tensors,
-            entries_of(tensors),
-            name,
-            WHERE,
+        choices = Choices(
             device=offload_device(),
             dtype=dtype,
             prediction=prediction,
@@ -46,6 +42,7 @@ def base_model(
             layer=clip.layer_idx,
             alpha_bar=alpha_bar,
         )
+        made = assemble(Checkpoint(tensors, entries_of(tensors), WHERE), name, choices)
     except TextEncoderError:
         raise ModelError(
             f"{WHERE} is of another kind than its clip; link the clip of the same checkpoint."

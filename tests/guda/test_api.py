@@ -52,6 +52,8 @@ def test_every_name_is_there():
 def test_what_is_wrong_is_named(backbone, groups, quick, tmp_path):
     with pytest.raises(ConfigError, match="There is no setting 'step'; choose one of: steps, lr"):
         guda.unlearn(backbone, groups, tmp_path, step=3)
+    with pytest.raises(ConfigError, match="checkpointing is 'maybe'; choose one of"):
+        guda.unlearn(backbone, groups, tmp_path, checkpointing="maybe")
     with pytest.raises(ImageError, match="pictures is a str; give a list"):
         guda.attribute(backbone, None, "fox.png")
     with pytest.raises(ImageError, match=r"tensor \(64, 64\); give \(3, H, W\)"):

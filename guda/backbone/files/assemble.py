@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,62 +23,76 @@ _V_MARK = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _V_SPREAD = 0.09
 
 
-def assemble(
-    tensors: Mapping[str, Tensor],
-    entries: Mapping[str, Entry],
-    name: str,
-    where: str,
-    *,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    prediction: str = AUTO,
-    resolution: int = 0,
-    vae: Mapping[str, Tensor] | None = None,
-    tokenizer: Any = None,
-    layer: int | None = None,
-    alpha_bar: Tensor | None = None,
-    metadata: Mapping[str, str] | None = None,
-) -> StableDiffusion:
-    """The model that `tensors` are; `where` names them in errors.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds, or a graph: its tensors and their headers.
+
+    where: names it in errors. metadata: what the file says of itself.
+    """
+
+    tensors: Mapping[str, Tensor]
+    entries: Mapping[str, Entry]
+    where: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a checkpoint is read, in place of what its family and the file itself say.
 
     dtype: of the UNet and the text encoders; the VAE is float32.
     prediction: what the UNet predicts, "auto" to find out. resolution: pixels, 0 for the family's.
     vae: tensors of a VAE in place of the checkpoint's own. tokenizer: a folder, or None to look for
-    one. layer: the text encoders' layer, counted from the end, in place of the family's.
-    alpha_bar: (T,) the noise schedule in place of the family's. metadata: what the file says of
-    itself. Raises ModelError.
+    one. layer: the text encoders' layer, counted from the end. alpha_bar: (T,) the noise schedule.
     """
+
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+    prediction: str = AUTO
+    resolution: int = 0
+    vae: Mapping[str, Tensor] | None = None
+    tokenizer: Any = None
+    layer: int | None = None
+    alpha_bar: Tensor | None = None
+
+
+def assemble(checkpoint: Checkpoint, name: str, choices: Choices) -> StableDiffusion:
+    """The model that the tensors are. Raises ModelError."""
+    entries, where = checkpoint.entries, checkpoint.where
     kind = identify(entries, where)
-    settings = kind.settings
-    text = build_text(tensors, kind, where, dtype, clip_tokenizer(tokenizer), layer)
-    own = detect_prediction(tensors, kind)
-    told, chosen = metadata or {}, prediction
-    if chosen == AUTO:
+    own = detect_prediction(checkpoint.tensors, kind)
+    prediction = choices.prediction
+    if prediction == AUTO:
         marked = own if "v_pred" in entries else None
-        chosen = stated.prediction(told, marked, where) or own
-    zero_snr = stated.zero_snr(told) and "ztsnr" not in entries
-    pixels = settings["resolution"].get(chosen, 512)
-    made_vae = build_vae(tensors, entries, kind, where, vae, pixels)
-    factor = 2 ** (len(made_vae.config.block_out_channels) - 1)
-    pipeline = SimpleNamespace(
-        unet=build_unet(tensors, kind, where, dtype, pixels // factor),
-        vae=made_vae,
-        text=text,
-        scheduler=scheduler.of_family(chosen, zero_snr or "ztsnr" in entries),
-    )
-    check_zeros({"UNet": pipeline.unet, "VAE": made_vae, "text encoder": text.module}, where)
-    own_schedule = True
-    if alpha_bar is not None:
-        pipeline.scheduler, own_schedule = scheduler.fitting(chosen, alpha_bar, where)
-    made = StableDiffusion(pipeline, name, device, resolution=resolution)
-    made.overrides |= {"prediction": chosen} if chosen != own else {}
-    made.overrides |= {"zero_snr": True} if zero_snr else {}
-    made.warnings = (*made.warnings, *stated.few_steps(name, told))
-    if alpha_bar is not None and not own_schedule:
-        made.overrides["alpha_bar"] = digest([f"{a:.6g}" for a in alpha_bar.tolist()])
-    if layer is not None:
-        made.overrides["layer"] = layer
+        prediction = stated.prediction(checkpoint.metadata, marked, where) or own
+    zero_snr = stated.zero_snr(checkpoint.metadata) and "ztsnr" not in entries
+    pipeline = _parts(checkpoint, kind, choices, prediction)
+    pipeline.scheduler = scheduler.of_family(prediction, zero_snr or "ztsnr" in entries)
+    overrides: dict[str, Any] = {"prediction": prediction} if prediction != own else {}
+    overrides |= {"zero_snr": True} if zero_snr else {}
+    if (alpha_bar := choices.alpha_bar) is not None:
+        pipeline.scheduler, is_own = scheduler.fitting(prediction, alpha_bar, where)
+        if not is_own:
+            overrides["alpha_bar"] = digest([f"{a:.6g}" for a in alpha_bar.tolist()])
+    if choices.layer is not None:
+        overrides["layer"] = choices.layer
+    made = StableDiffusion(pipeline, name, choices.device, resolution=choices.resolution)
+    made.overrides |= overrides
+    made.warnings = (*made.warnings, *stated.few_steps(name, checkpoint.metadata))
     return made
+
+
+def _parts(checkpoint: Checkpoint, kind: Kind, choices: Choices, prediction: str) -> Any:
+    """UNet, VAE and text encoders, with what the prediction says of their size."""
+    tensors, where = checkpoint.tensors, checkpoint.where
+    tokenizer = clip_tokenizer(choices.tokenizer)
+    text = build_text(tensors, kind, where, choices.dtype, tokenizer, choices.layer)
+    pixels = kind.settings["resolution"].get(prediction, 512)
+    vae = build_vae(tensors, checkpoint.entries, kind, where, choices.vae, pixels)
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    unet = build_unet(tensors, kind, where, choices.dtype, pixels // factor)
+    check_zeros({"UNet": unet, "VAE": vae, "text encoder": text.module}, where)
+    return SimpleNamespace(unet=unet, vae=vae, text=text)
 
 
 def detect_prediction(tensors: Mapping[str, Tensor], kind: Kind) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import GudaError, ModelError
 from ..stable_diffusion import StableDiffusion
-from .assemble import assemble
+from .assemble import Checkpoint, Choices, assemble
 from .folder import describe
 from .folder_parts import build
 from .header import FileTensors, identify, read_header
@@ -54,20 +54,11 @@ def load(
         return _load_folder(path, path.name, device, dtype, prediction, size)
     if isinstance(vae, str | Path):
         vae = _vae_file(Path(vae))
+    choices = Choices(device, dtype, prediction, size, vae, tokenizer)
     with FileTensors(path) as tensors, _quiet():
-        return assemble(
-            tensors,
-            tensors.entries,
-            path.stem,
-            f"The model {path}",
-            device=device,
-            dtype=dtype,
-            prediction=prediction,
-            resolution=size,
-            vae=vae,
-            tokenizer=tokenizer,
-            metadata=tensors.metadata,
-        )
+        where = f"The model {path}"
+        checkpoint = Checkpoint(tensors, tensors.entries, where, tensors.metadata)
+        return assemble(checkpoint, path.stem, choices)
 
 
 def check(source: str | Path) -> None:
