@@ -50,7 +50,7 @@ def to_dict(result: Result) -> dict:
         "seeds": list(bench.seeds),
         "train": bench.train.as_dict(),
         "reference": bench.reference.as_dict(),
-        "methods": {n: dataclasses.asdict(m) for n, m in bench.methods.items()},
+        "methods": {n: dataclasses.asdict(m) for n, m in bench.guda.items()},
         "budgets": [dataclasses.asdict(b) for b in result.budgets],
         "coverage": [dataclasses.asdict(c) for c in result.coverage],
         "rows": [dataclasses.asdict(r) for r in result.rows],
@@ -101,7 +101,7 @@ def _budgets(result: Result) -> list[str]:
     numbers = list(dict.fromkeys(b.evaluations for b in result.budgets))
     lines = [
         "",
-        f"Top-1 of {next(iter(result.bench.methods))} by UNet evaluations per picture and group:",
+        f"Top-1 of {next(iter(result.bench.guda))} by UNet evaluations per picture and group:",
         "",
         _line(["schedule", *map(str, numbers)]),
         _rule(len(numbers) + 1),
@@ -117,7 +117,7 @@ def _intervals(result: Result) -> list[str]:
     heads = ["schedule", "evaluations", "covered", "half width", "error", "same leader"]
     lines = [
         "",
-        f"Intervals (95 %) of {next(iter(result.bench.methods))}, against {result.bench.long:,} "
+        f"Intervals (95 %) of {next(iter(result.bench.guda))}, against {result.bench.long:,} "
         "evaluations; half width and error in standard deviations of the deltas:",
         "",
         _line(heads),

@@ -29,7 +29,7 @@ from ..groups import Example, StyleGroups, check_pictures, from_prompts, load_fo
 from ..groups.draw import draw, generate_pictures
 from ..settings import digest
 from ..steps import Steps, drain
-from .benchmark import BUDGETS, Base, Benchmark, Method, Model, Questions
+from .benchmark import BUDGETS, Base, Benchmark, Guda, Model, Questions
 from .train import TrainConfig
 
 HELDOUT = 0.1
@@ -94,12 +94,12 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
 
     elbo = ElboConfig(evaluations=32 if quick else 64)
     recipes = {"GUDA (AWSS, LoRA)": QUICK} if quick else RECIPES
-    methods = {name: Method(recipe, elbo) for name, recipe in recipes.items()}
+    ways = {name: Guda(recipe, elbo) for name, recipe in recipes.items()}
     if not quick:
-        methods["GUDA (AWSS, LoRA, data-free)"] = Method(LORA, elbo, generated=64)
+        ways["GUDA (AWSS, LoRA, data-free)"] = Guda(LORA, elbo, generated=64)
         eps = elbo.replace(weighting="eps")
-        methods["GUDA (AWSS, LoRA, eps weights)"] = Method(LORA, eps)
-        methods["GUDA (AWSS, LoRA, 3 repeats, eps weights)"] = Method(REPEATED, eps)
+        ways["GUDA (AWSS, LoRA, eps weights)"] = Guda(LORA, eps)
+        ways["GUDA (AWSS, LoRA, 3 repeats, eps weights)"] = Guda(REPEATED, eps)
     few = ("random", "class label", "similarity, latents (10-NN)")
     return Benchmark(
         name="styles",
@@ -109,7 +109,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
         train=LEARNED.replace(steps=100 if quick else 3000 if base is None else 750),
         base=None if base is None else Base(load_folder(base), LEARNED),
         ask=ask,
-        methods=methods,
+        guda=ways,
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
         reference=ElboConfig(evaluations=64 if quick else 256, seed=1000),
         seeds=(1, 2),

@@ -17,11 +17,11 @@ from ...steps import Step, Steps
 from .base import SCORERS, Corpus, Scorer, Scores
 
 if TYPE_CHECKING:
-    from ..benchmark import Method
+    from ..benchmark import Guda
 
 
 @SCORERS.add(needs=("style_groups", "out"))
-def guda(method: Method, style_groups: StyleGroups, out: Path) -> Scorer:
+def guda(method: Guda, style_groups: StyleGroups, out: Path) -> Scorer:
     """Unlearn every group with one recipe, then score the queries."""
 
     def score(corpus: Corpus, query: Query) -> Steps[Scores]:

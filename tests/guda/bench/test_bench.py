@@ -65,9 +65,7 @@ def weights(model):
 def run_training(bench, encoded, path, stop=None, without=None, seed=0, **changes):
     model = bench.fresh(seed)
     config = bench.train.replace(**changes)
-    steps = train(
-        model.backbone, model.modules, model.condition, encoded, without, config, seed, path
-    )
+    steps = train(model, encoded, without, config, seed, path)
     if stop is not None:
         for _ in range(stop):
             next(steps)
@@ -80,9 +78,9 @@ def run_training(bench, encoded, path, stop=None, without=None, seed=0, **change
 def test_training_learns_and_is_repeatable(bench, encoded, tmp_path):
     losses = []
     model = bench.fresh(0)
-    args = (model.backbone, model.modules, model.condition, encoded, None)
     config = bench.train.replace(steps=40)
-    drain(train(*args, config, 0, tmp_path / "a.safetensors"), lambda s: losses.append(s.loss))
+    steps = train(model, encoded, None, config, 0, tmp_path / "a.safetensors")
+    drain(steps, lambda s: losses.append(s.loss))
     assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:4])
     again = run_training(bench, encoded, tmp_path / "b.safetensors", steps=40)
     assert all(torch.equal(p, weights(again)[n]) for n, p in weights(model).items())
