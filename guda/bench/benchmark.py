@@ -124,6 +124,15 @@ class Benchmark:
         ours = {name: ("guda", {"method": method}) for name, method in self.methods.items()}
         return {**ours, "the prompt's style word": ("prompt_word", {}), **self.baselines}
 
+    @staticmethod
+    def in_nats(settings: Mapping[str, Any]) -> bool:
+        """Whether a scorer's scores are deltas of the ELBO: with exact weights, as they are."""
+        method = settings.get("method")
+        if method is not None:
+            return method.elbo.weighting == "kl" and not method.ratios
+        elbo = settings.get("elbo")
+        return elbo is not None and elbo.weighting == "kl" and "statistic" not in settings
+
     def made_from(self, scorer: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """What names a scorer's scores, beside the model and the questions."""
         method = settings.get("method")

@@ -212,7 +212,7 @@ def test_compare_ranks_what_it_should():
     seeds = truth + 0.3 * rng.normal(size=(3, 60, 4))
     mean = seeds.mean(0)
     scored = [
-        Scored("perfect", mean, Cost(1.0, 10)),
+        Scored("perfect", mean, Cost(1.0, 10), nats=True),
         Scored("reversed", -mean, Cost(2.0, 20), "a remark"),
         Scored("random", rng.normal(size=(60, 4)), Cost()),
     ]
@@ -226,6 +226,8 @@ def test_compare_ranks_what_it_should():
     assert perfect.ceiling_share[0] > 1 > chance.ceiling_share[0]
     assert perfect.lead == (0, 0, 0) and chance.lead[1] > 0
     assert set(chance.by_kind) == {"a", "b"}
+    assert perfect.truth[0] > ceiling.truth[2] and chance.truth[2] < ceiling.truth[1]
+    assert perfect.size.slope[0] == pytest.approx(1, abs=0.1) and chance.size is None
     for row in rows:
         for mean_, low, high in [*row.figures.values(), *row.by_kind.values(), row.others]:
             assert low <= mean_ <= high
@@ -425,5 +427,6 @@ def test_the_report_names_the_queries(tmp_path):
     text = report.to_markdown(result)
     assert "| method | Top-1 |" in text and "fine" in text and "60 queries" in text
     assert "Spearman over the styles that the prompt does not name" in text
+    assert "| Pearson, truth |" in text and "Deltas in nats" not in text  # the seeds are noise
     path = report.save(result, tmp_path / "out")
     assert (path.parent / "cost.png").stat().st_size > 5000
