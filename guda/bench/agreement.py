@@ -123,6 +123,11 @@ def others(scores: np.ndarray, reference: np.ndarray, named: np.ndarray) -> np.n
     return result
 
 
+def standardised(scores: np.ndarray) -> np.ndarray:
+    """(I, K) rows with mean 0 and standard deviation 1, so that methods can be averaged."""
+    return _unit(np.asarray(scores, dtype=np.float64)) * np.sqrt(np.shape(scores)[1])
+
+
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "Top-1": top1,
     "MRR": reciprocal_rank,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,16 @@ class Questions:
 
 @dataclass(frozen=True)
 class Guda:
-    """One way to run GUDA. generated: pictures per group that the model draws itself; 0: real."""
+    """One way to run GUDA.
+
+    generated: pictures per group that the model draws itself; 0: real. ratios: whether the scores
+    are error ratios (`baselines.direct.error_ratios`) in place of deltas.
+    """
 
     recipe: UnlearnConfig
     elbo: ElboConfig
     generated: int = 0
+    ratios: bool = False
 
     def folder(self, out: Path) -> Path:
         """Where its counterfactuals lie; those that differ in scoring share them."""
@@ -61,7 +66,7 @@ class Guda:
             "recipe": self.recipe.as_key(),
             "elbo": self.elbo.as_key(),
             "generated": self.generated,
-        }
+        } | ({"ratios": True} if self.ratios else {})
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Benchmark:
     reference: ElboConfig  # how LOGO's differences are estimated
     seeds: tuple[int, ...]  # LOGO's
     budgets: tuple[int, ...] = BUDGETS  # evaluations whose agreement is compared
+    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows made of others
     base: Base | None = None  # None: every model is trained from nothing
     repeats: int = 8  # of the intervals' coverage; 0: it is not measured
     long: int = 2048  # evaluations of the long run that they are held against
@@ -101,6 +107,15 @@ class Benchmark:
         """All that is compared, GUDA first: names in `baselines.SCORERS` and their settings."""
         ours = {name: ("guda", {"method": method}) for name, method in self.guda.items()}
         return {**ours, "the prompt's style word": ("prompt_word", {}), **self.baselines}
+
+    @staticmethod
+    def in_nats(settings: Mapping[str, Any]) -> bool:
+        """Whether a scorer's scores are deltas of the ELBO: with exact weights, as they are."""
+        method = settings.get("method")
+        if method is not None:
+            return method.elbo.weighting == "kl" and not method.ratios
+        elbo = settings.get("elbo")
+        return elbo is not None and elbo.weighting == "kl" and "statistic" not in settings
 
     def made_from(self, scorer: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """What names a scorer's scores, beside the model and the questions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from ..config import ElboConfig
 from ..diffusion import Backbone
 from ..groups.encode import EncodedGroup, encode_groups
+from ..jobs.plan import duration
 from ..scoring import allocation
 from ..scoring.elbo import Points, Query, chunks, noised, weighted_terms
 from ..settings import digest
@@ -70,9 +72,14 @@ def logo(
     points = allocation.points(bench.reference, full.backbone.schedule.length)
     with_group = yield from elbo(full.backbone, questions, points, bench.reference)
     deltas = np.zeros((len(bench.seeds), len(questions), len(bench.groups)))
-    total = Cost()
+    total, fresh_seconds = Cost(), []
     for s, seed in enumerate(bench.seeds):
         for k, group in enumerate(bench.groups):
+            at, models = s * len(bench.groups) + k, bench.groups.names
+            left = (len(bench.seeds) * len(models) - at) * np.mean(fresh_seconds or [0.0])
+            eta = f", about {duration(float(left))} left" if fresh_seconds else ""
+            yield Step("LOGO", at, deltas[:, 0].size, f"without {group.name}, seed {seed}{eta}")
+            started = time.monotonic()
 
             def retrained(seed=seed, group=group) -> Steps[tuple[np.ndarray, Cost, str]]:
                 model = bench.fresh(seed)
@@ -86,8 +93,8 @@ def logo(
                         seed,
                         out / "models" / f"{name}.safetensors",
                     )
-                    found = yield from elbo(model.backbone, questions, points, bench.reference)
-                return found, cost, ""
+                    own = yield from elbo(model.backbone, questions, points, bench.reference)
+                return own, cost, ""
 
             made_from = digest(
                 key, bench.train.as_dict(), bench.reference.as_dict(), seed, group.name
@@ -95,6 +102,8 @@ def logo(
             path = folder / "logo" / f"{group.slug}-{seed}.json"
             without, cost, _ = yield from kept(path, made_from, retrained())
             deltas[s, :, k] = with_group - without
+            if time.monotonic() - started > 1:  # else it was there
+                fresh_seconds.append(time.monotonic() - started)
             total = Cost(
                 total.seconds + cost.seconds,
                 (total.unet_evaluations or 0) + (cost.unet_evaluations or 0),

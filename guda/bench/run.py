@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..files import slugify
 from ..files.temporary import sweep
 from ..groups import StyleGroups, pictures
 from ..groups.encode import EncodedGroup, encode_groups
 from ..settings import digest
 from ..steps import Step, Steps, about
+from . import agreement
 from .baselines import SCORERS, Scores
 from .benchmark import Benchmark, Model, Questions, corpus
 from .compare import Row, Scored, compare
@@ -44,8 +46,17 @@ class Result:
     coverage: list[Coverage]
 
 
-def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
-    """The whole benchmark; yields through training, unlearning and scoring."""
+def run(
+    bench: Benchmark, out: Path, split: str = "test", again: Collection[str] = ()
+) -> Steps[Result]:
+    """The whole benchmark; yields through training, unlearning and scoring.
+
+    again: rows whose scores are made anew, where the others are taken from disk.
+    """
+    if unknown := set(again) - set(bench.scorers):
+        raise ConfigError(
+            f"There is no row {sorted(unknown)[0]!r}; choose from: {', '.join(bench.scorers)}."
+        )
     for folder, _, _ in os.walk(out):
         sweep(Path(folder))  # what killed runs left
     yield from about(bench.groups)
@@ -65,8 +76,14 @@ def run(bench: Benchmark, out: Path, split: str = "test") -> Steps[Result]:
             continue
         made_from = digest(key, *bench.made_from(scorer, settings))
         path = folder / f"{slugify(name)}.json"
+        if name in again:
+            path.unlink(missing_ok=True)
         found = yield from kept(path, made_from, scores_of(scorer, settings, offer))
-        scored.append(Scored(name, *found))
+        scored.append(Scored(name, *found, bench.in_nats(settings)))
+    by_name = {one.method: one.scores for one in scored}
+    for name, parts in bench.together.items():
+        whole = np.mean([agreement.standardised(by_name[p]) for p in parts], 0)
+        scored.append(Scored(name, whole, Cost(), f"from the rows {' and '.join(parts)}"))
     yield Step("compare", 0, 1)
     rows = compare(scored, deltas, questions, logo_cost)
     curve = yield from budgets(bench, full, questions, deltas, key, out, folder)

@@ -29,13 +29,13 @@ from ..groups import Example, StyleGroups, check_pictures, from_prompts, load_fo
 from ..groups.draw import draw, generate_pictures
 from ..settings import digest
 from ..steps import Steps, drain
-from .benchmark import BUDGETS, Base, Benchmark, Guda, Model, Questions
+from .benchmark import Base, Benchmark, Guda, Model, Questions
 from .train import TrainConfig
 
 HELDOUT = 0.1
 KINDS = {"prompted": 6, "no style": 4, "two styles": 4, "wrong word": 4, "real": 4}
 """Queries of each kind, in tenths of the split's size."""
-SIZES = {"test": 200, "dev": 100}
+SIZES = {"test": 140, "dev": 80}
 
 SHORT = UnlearnConfig(
     steps=150,
@@ -48,24 +48,34 @@ SHORT = UnlearnConfig(
 """What the recipes are compared with."""
 LORA = SHORT.replace(steps=300, modules="all", rank=32, caption_dropout=0.5, preserve_weight=3.0)
 """The best of `benchmarks/recipes.py styles`, on the dev split."""
-REPEATED = LORA.replace(repeats=3)
 QUICK = SHORT.replace(steps=40, modules="all", rank=32)
 """Caption dropout and a larger lambda rank no better than chance in so few steps."""
 LEARNED = TrainConfig(steps=3000, lr=1e-3, batch_size=32, bfloat16=True, warmup=50)
-RECIPES = {
-    "GUDA (AWSS, LoRA)": LORA,
-    "GUDA (AWSS, LoRA, 3 repeats)": REPEATED,
-    "GUDA (AWSS, full)": LORA.replace(modules="full", lr=5e-4),
-    "GUDA (ESD, 150 steps)": SHORT.replace(operator="esd"),
+RECIPES = {"GUDA (AWSS, LoRA)": LORA}
+KL = ElboConfig(evaluations=64)
+DIRECT = {
+    f"direct, {mixture}": ("direct", {"elbo": KL.replace(evaluations=16, mixture=mixture)})
+    for mixture in ("posterior", "uniform", "simplex")
 }
 BASELINES = {
+    **DIRECT,
+    **{
+        f"direct, {n} evaluations": ("direct", {"elbo": KL.replace(evaluations=n)})
+        for n in (4, 8, 32, 64)
+    },
+    "direct, eps weights": ("direct", {"elbo": KL.replace(evaluations=16, weighting="eps")}),
+    "direct, error ratios": (
+        "direct",
+        {"elbo": KL.replace(evaluations=16), "statistic": "ratio"},
+    ),
+    "diffusion classifier": ("diffusion_classifier", {"elbo": KL.replace(evaluations=16)}),
     "random": ("random", {}),
     "class label": ("class_label", {}),
+    "class label, -log(1 - P)": ("class_label", {"as_delta": True}),
     "similarity, latents (10-NN)": ("latent_knn", {}),
     "similarity, UNet features": ("feature_prototype", {}),
     "TRAK": ("trak", {"parameters": "attention"}),
     "D-TRAK": ("dtrak", {"parameters": "attention"}),
-    "instance unlearning": ("instance", {}),
 }
 
 
@@ -92,15 +102,14 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
     def ask(model: Model, split_name: str) -> Steps[Questions]:
         return questions(model, known, held, split_name, 10 if quick else SIZES[split_name])
 
-    elbo = ElboConfig(evaluations=32 if quick else 64)
+    elbo = KL.replace(evaluations=32 if quick else 64)
     recipes = {"GUDA (AWSS, LoRA)": QUICK} if quick else RECIPES
     ways = {name: Guda(recipe, elbo) for name, recipe in recipes.items()}
     if not quick:
         ways["GUDA (AWSS, LoRA, data-free)"] = Guda(LORA, elbo, generated=64)
-        eps = elbo.replace(weighting="eps")
-        ways["GUDA (AWSS, LoRA, eps weights)"] = Guda(LORA, eps)
-        ways["GUDA (AWSS, LoRA, 3 repeats, eps weights)"] = Guda(REPEATED, eps)
-    few = ("random", "class label", "similarity, latents (10-NN)")
+        ways["GUDA (AWSS, LoRA, eps weights)"] = Guda(LORA, elbo.replace(weighting="eps"))
+        ways["GUDA (AWSS, LoRA, error ratios)"] = Guda(LORA, elbo, ratios=True)
+    few = ("direct, posterior", "random", "class label", "similarity, latents (10-NN)")
     return Benchmark(
         name="styles",
         title="Styles: text-conditional, retraining without one style",
@@ -111,11 +120,12 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
         ask=ask,
         guda=ways,
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
-        reference=ElboConfig(evaluations=64 if quick else 256, seed=1000),
-        seeds=(1, 2),
-        budgets=(8, 32) if quick else BUDGETS,
-        repeats=2 if quick else 8,
-        long=256 if quick else 2048,
+        reference=ElboConfig(evaluations=64, seed=1000),
+        seeds=(1, 2) if quick or base is None else (1, 2, 3, 4, 5),
+        together={"direct + GUDA (LoRA)": ("direct, posterior", "GUDA (AWSS, LoRA)")},
+        budgets=(8, 32) if quick else (),
+        repeats=2 if quick else 0,
+        long=256,
     )
 
 

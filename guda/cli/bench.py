@@ -30,6 +30,14 @@ def add(commands) -> None:
         "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
     )
     parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        type=arguments.text,
+        metavar="METHOD",
+        help="make this row anew and take the others from --out; may be repeated",
+    )
+    parser.add_argument(
         "--clip", type=arguments.path, help="folder of a CLIP, for similarity by its features"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -53,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.clip is not None:
         bench = with_clip(bench, args.clip)
     with Progress() as progress:
-        result = drain(run(bench, out, args.split), progress)
+        result = drain(run(bench, out, args.split, args.only), progress)
     path = report.save(result, out / args.split)
     if args.json:
         say(json.dumps(report.to_dict(result), indent=2))

@@ -26,6 +26,7 @@ class Differences:
     elbo: np.ndarray  # (I,) the full model's, without its constant parts
     points: Points
     unet_evaluations: int
+    full: np.ndarray  # (I, P) float64; the full model's terms, of which the deltas are differences
 
 
 def score_queries(
@@ -72,7 +73,7 @@ def differences(
     h, w = query.latents.shape[-2:]
     contributions = np.zeros((images, groups, n))
     maps = torch.zeros(images, groups, h, w)
-    elbo = np.zeros(images)
+    at_points = np.zeros((images, n))
     done, total = 0, images * n * (groups + 1)
     room = room or Room(config.batch_size, backbone.device)
     parts = chunks(images, n, query.latents[0].numel())
@@ -85,7 +86,7 @@ def differences(
             done += len(terms)
             yield Step("score", done, total, "full model")
         full_terms = torch.cat(full)
-        elbo[rows] = -full_terms.double().sum((1, 2)).view(size, n).sum(1).numpy()
+        at_points[rows] = full_terms.double().sum((1, 2)).view(size, n).numpy()
         for k, (name, lora) in enumerate(loras.items()):
             with backbone.counterfactual(lora):
                 without: list[Tensor] = []
@@ -96,7 +97,7 @@ def differences(
             gap = torch.cat(without).sub_(full_terms).view(size, n, h, w)
             contributions[rows, k] = gap.double().sum((2, 3)).numpy()
             maps[rows, k] = gap.sum(1)
-    return Differences(contributions, maps, elbo, points, total)
+    return Differences(contributions, maps, -at_points.sum(1), points, total, at_points)
 
 
 def _profile(pilot: Differences) -> allocation.Profile:

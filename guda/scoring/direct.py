@@ -85,7 +85,7 @@ def direct_differences(
     total = images * len(points) * (styles + 1)
     contributions = np.zeros((images, styles, len(points)))
     maps = torch.zeros(images, styles, *query.latents.shape[-2:])
-    elbo = np.zeros(images)
+    elbo, full = np.zeros(images), np.zeros((images, len(points)))
     done = 0
     for rows in chunks(images, len(points), query.latents[0].numel()):
         part = query.part(rows)
@@ -101,8 +101,9 @@ def direct_differences(
                 done += len(residuals)
                 yield Step("score", done, total, "full model")
             mixing.add(index, torch.cat(parts).unflatten(0, (len(index), styles + 1)))
-        contributions[rows], elbo[rows] = mixing.contributions, mixing.elbo
-    return Differences(contributions, maps, elbo, points, total)
+        contributions[rows], full[rows] = mixing.contributions, mixing.full
+        elbo[rows] = mixing.elbo
+    return Differences(contributions, maps, elbo, points, total, full)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ class Mixing:
         self._order, self._at = rows.flatten(), 0
         self._evidence = torch.zeros(images, styles, dtype=torch.float64)
         self.contributions = np.zeros((images, styles, len(nats)))
-        self.elbo = np.zeros(images)
+        self.full = np.zeros((images, len(nats)))  # the terms of the mixture of all styles
+        self.elbo = np.zeros(images)  # of the answers to the prompts as given
 
     @property
     def left(self) -> int:
@@ -188,4 +190,5 @@ class Mixing:
         for n, (image, point) in enumerate(zip(images.tolist(), points.tolist(), strict=True)):
             self.contributions[image, :, point] = gap[n].double().sum((1, 2)).numpy()
             self._maps[image] += gap[n]
+            self.full[image, point] = (mixed[n, -1] * weight[n]).double().sum().item()
             self.elbo[image] -= (given[n] * weight[n]).double().sum().item()

@@ -5,7 +5,7 @@ Each is a function under `SCORERS.add` in a module of this folder, which is name
 
 from __future__ import annotations
 
-from . import gradient, influence, instance, similarity, simple, unlearned  # noqa: F401
+from . import direct, gradient, influence, instance, similarity, simple, unlearned  # noqa: F401
 from .base import SCORERS, Corpus, Scorer, Scores
 
 __all__ = ["SCORERS", "Corpus", "Scorer", "Scores"]

@@ -13,6 +13,7 @@ from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
 from .base import SCORERS, Corpus, Scorer, need
+from .direct import lost
 
 
 @SCORERS.add()
@@ -35,10 +36,11 @@ def random() -> Scorer:
 
 
 @SCORERS.add()
-def class_label(classifier: str = "svm", strength: float = 1.0) -> Scorer:
+def class_label(classifier: str = "svm", strength: float = 1.0, as_delta: bool = False) -> Scorer:
     """log p(group | picture) of a scikit-learn classifier on the standardized latents.
 
     classifier: a name of CLASSIFIERS. strength: scikit-learn's C, the inverse regularization.
+    as_delta: -log(1 - p) instead, the scale of an ideal model's delta.
     """
     if classifier not in CLASSIFIERS:
         raise ConfigError(f"classifier is {classifier!r}; choose one of: {', '.join(CLASSIFIERS)}.")
@@ -52,7 +54,7 @@ def class_label(classifier: str = "svm", strength: float = 1.0) -> Scorer:
         yield Step("baseline", 1, 2, "class_label")
         scores = log_probabilities(fitted, query.latents.flatten(1).double().numpy())
         yield Step("baseline", 2, 2, "class_label")
-        return scores
+        return lost(scores) if as_delta else scores
 
     return score
 

@@ -15,6 +15,7 @@ from ...scoring.differences import score_queries
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
 from .base import SCORERS, Corpus, Scorer, Scores
+from .direct import error_ratios
 
 if TYPE_CHECKING:
     from ..benchmark import Guda
@@ -31,11 +32,12 @@ def guda(method: Guda, style_groups: StyleGroups, out: Path) -> Scorer:
         request = UnlearnRequest(backbone, groups, method.folder(out), method.recipe)
         made = yield from unlearn(request)
         loras = {e.name: made.load(e, backbone) for e in made.entries}
-        found = yield from score_queries(backbone, loras, query, method.elbo)
+        gaps = yield from score_queries(backbone, loras, query, method.elbo)
         sizes = [made.path(e).stat().st_size / 1024 for e in made.entries]
         refused = [e.name for e in made.entries if not e.gate.passed]
         remark = f"gate refuses {', '.join(refused)}" if refused else ""
-        return Scores(found.contributions.sum(-1), remark, sum(sizes) / len(sizes))
+        told = error_ratios(gaps) if method.ratios else gaps.contributions.sum(-1)
+        return Scores(told, remark, sum(sizes) / len(sizes))
 
     return score
 

@@ -15,22 +15,24 @@ from guda import cli
 from guda.backbone.clip import clip_features
 from guda.bench import digits, report, styles
 from guda.bench.baselines import SCORERS
+from guda.bench.baselines.direct import error_ratios, lost
 from guda.bench.baselines.unlearned import drawn_by_the_model
-from guda.bench.benchmark import Questions
+from guda.bench.benchmark import Base, Questions
 from guda.bench.compare import CEILING, Scored, compare, ratio
 from guda.bench.coverage import coverage
 from guda.bench.keep import kept
 from guda.bench.meter import Cost, metered
-from guda.bench.oracle import elbo, full_model, logo
+from guda.bench.oracle import elbo, full_model, logo, on_base
 from guda.bench.run import Result, run
 from guda.bench.train import Pictures, TrainConfig, train
 from guda.config import ElboConfig
 from guda.demo import CONTENTS
 from guda.diffusion.noise import generator
 from guda.errors import ConfigError, ModelError
+from guda.groups import StyleGroups
 from guda.groups.encode import encode_groups
 from guda.scoring import allocation
-from guda.scoring.differences import score_queries
+from guda.scoring.differences import Differences, score_queries
 from guda.steps import drain
 
 from ..groups.group_folders import styles as style_folders
@@ -117,6 +119,39 @@ def test_the_group_is_left_out(encoded):
     assert len(without.prompts) == len(without.latents) == len(without.styleless)
 
 
+def test_models_begin_on_the_base_which_is_trained_once(bench, tmp_path):
+    base = Base(StyleGroups(bench.groups.groups[:2], "folder"), bench.train.replace(steps=3))
+    based = drain(on_base(dataclasses.replace(bench, base=base), tmp_path))
+    one, two = weights(based.fresh(1)), weights(based.fresh(2))
+    assert all(torch.equal(one[n], two[n]) for n in one)
+    raw = weights(bench.fresh(0))
+    assert any(not torch.equal(one[n], raw[n]) for n in one)
+    steps = []
+    again = drain(on_base(dataclasses.replace(bench, base=base), tmp_path), steps.append)
+    assert again.fresh(3).backbone.fingerprint == based.fresh(1).backbone.fingerprint
+    assert len([s for s in steps if s.stage == "train"]) == 1  # read from its file
+
+
+def test_a_row_that_is_not_there_is_named(bench, tmp_path):
+    with pytest.raises(ConfigError, match="There is no row 'GUDA'; choose from: GUDA"):
+        drain(run(bench, tmp_path, again=["GUDA"]))
+
+
+def test_what_a_probability_is_worth_as_a_delta():
+    p = np.array([[0.9, 0.1], [0.5, 0.5]])
+    np.testing.assert_allclose(lost(np.log(p)), -np.log(p[:, ::-1]), rtol=1e-12)
+
+
+def test_error_ratios_lie_between_their_bounds_and_see_the_noisy_points_alone():
+    points = allocation.points(ElboConfig(evaluations=8), 1000)
+    gap = np.zeros((1, 2, 8))
+    gap[0, 0], gap[0, 1] = 3.0, -0.5
+    gap[0, 1, points.t.argsort()[:2]] = 1e9  # at the cleanest two
+    full = np.ones((1, 8))
+    found = Differences(gap, torch.zeros(1, 2, 1, 1), -full.sum(1), points, 24, full)
+    np.testing.assert_allclose(error_ratios(found), [[3 / 5, -0.5 / 1.5]])
+
+
 def test_logo_of_the_full_model_itself_is_zero(bench, encoded, full):
     questions = drain(bench.ask(full, "test"))
     points = allocation.points(bench.reference, 1000)
@@ -175,7 +210,7 @@ def test_compare_ranks_what_it_should():
     seeds = truth + 0.3 * rng.normal(size=(3, 60, 4))
     mean = seeds.mean(0)
     scored = [
-        Scored("perfect", mean, Cost(1.0, 10)),
+        Scored("perfect", mean, Cost(1.0, 10), nats=True),
         Scored("reversed", -mean, Cost(2.0, 20), "a remark"),
         Scored("random", rng.normal(size=(60, 4)), Cost()),
     ]
@@ -189,6 +224,8 @@ def test_compare_ranks_what_it_should():
     assert perfect.ceiling_share[0] > 1 > chance.ceiling_share[0]
     assert perfect.lead == (0, 0, 0) and chance.lead[1] > 0
     assert set(chance.by_kind) == {"a", "b"}
+    assert perfect.truth[0] > ceiling.truth[2] and chance.truth[2] < ceiling.truth[1]
+    assert perfect.size.slope[0] == pytest.approx(1, abs=0.1) and chance.size is None
     for row in rows:
         for mean_, low, high in [*row.figures.values(), *row.by_kind.values(), row.others]:
             assert low <= mean_ <= high
@@ -367,6 +404,10 @@ def test_the_quick_benchmark(name, quick_runs, capsys):
     assert ours["figures"]["Top-1"][0] > rows["random"]["figures"]["Top-1"][0]
     assert ours["cost"]["unet_evaluations"] > 0 and ours["cost"]["disk_kib"] > 0
     assert "similarity, CLIP (10-NN)" in rows
+    if name == "styles":
+        direct = rows["direct, posterior"]["figures"]["Top-1"][0]
+        assert direct > rows["random"]["figures"]["Top-1"][0]
+        assert rows["direct + GUDA (LoRA)"]["remark"].startswith("from the rows direct, posterior")
 
     assert cli.main([*command, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
@@ -384,5 +425,6 @@ def test_the_report_names_the_queries(tmp_path):
     text = report.to_markdown(result)
     assert "| method | Top-1 |" in text and "fine" in text and "60 queries" in text
     assert "Spearman over the styles that the prompt does not name" in text
+    assert "| Pearson, truth |" in text and "Deltas in nats" not in text  # the seeds are noise
     path = report.save(result, tmp_path / "out")
     assert (path.parent / "cost.png").stat().st_size > 5000
