@@ -28,15 +28,15 @@ ANSWERED_AT_ONCE = Template(
         2: ("", 0, 570, 400, 330),
         5: ("The picture to ask about", 0, 950, 400, 450),
         3: ("", 460, 50, 620, 1350),
-        4: ("", 1140, 50, 380, 170),
-        6: ("Where the leading style shows", 1140, 270, 380, 460),
+        4: ("", 1140, 710, 380, 170),
+        6: ("Where the leading style shows", 1140, 940, 380, 460),
     },
     {
         "1  A model and a picture": (-20, 255, 440, 1165, BLUE),
         "2  Which style did the model lean on?": (440, -30, 660, 1450, AMBER),
-        "3  Where?": (1120, -30, 420, 780, BLUE),
+        "3  Where?": (1120, 640, 420, 780, BLUE),
     },
-    (-40, -70, 1600),
+    (-40, 640, 1600),
     """### Which style did the model learn this picture from?
 
 Press **Run**: the answer is there in seconds. The model is asked for the same picture in each of \
