@@ -159,7 +159,7 @@ class AttributeWork:
         lora = next(iter(self.loras.values()), None)
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
         if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
-            yield from styles.check(backbone, without, self.prompts, query, room)
+            yield from styles.check(backbone, without, query, room)
             asked = without.prompts(self.prompts)
             gaps = yield from score_directly(backbone, asked, query, config, room)
         else:
@@ -168,8 +168,7 @@ class AttributeWork:
 
     def _looks(self) -> int:
         """Evaluations that tell whether the model knows the styles, where it answers itself."""
-        styles_of = self.request.counterfactuals.names
-        return 0 if self.loras else styles.looks(len(self), len(styles_of))
+        return 0 if self.loras else styles.looks(len(self.request.counterfactuals.names))
 
     def _doubts(self) -> Steps[None]:
         yield from about(self.request.backbone, self.request.counterfactuals)

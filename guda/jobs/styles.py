@@ -31,10 +31,9 @@ CONTENTS: tuple[str, ...] = (
 """What is shown where nobody says."""
 DRAWING = SampleConfig(steps=10)
 BATCH = 32
-FEW = 16
-"""Made-up names for a first look before an attribution."""
-LOOKED_AT = 2  # pictures of an attribution
-DOUBT = 0.95  # a style that moves the answer less than so many made-up names is warned of
+FEW, LOOKS, LEVEL, DOUBT = 8, 4, (750,), 0.99
+"""A first look before an attribution: made-up names, contents, noise level, and the share of
+made-up names beyond which a style is not warned of."""
 
 
 @dataclass(frozen=True)
@@ -133,34 +132,27 @@ class StylesWork:
 
 
 def check(
-    backbone: Backbone,
-    styles: DirectCounterfactuals,
-    prompts: Sequence[str],
-    query: Query,
-    room: Room,
+    backbone: Backbone, styles: DirectCounterfactuals, query: Query, room: Room
 ) -> Steps[int]:
     """Warns of styles that the model does not know; returns the UNet evaluations.
 
-    A first look at the pictures to be attributed themselves, at most `LOOKED_AT` of them evenly
-    chosen, beside `FEW` made-up names: coarser than the job above, so it only tells what is
-    hardly moved at all. prompts: one per picture.
+    A first look, coarser than the job above: at one high noise level, where a picture says little,
+    the pictures to be attributed stand in for those of the contents.
     """
-    n = min(LOOKED_AT, len(query))
-    chosen = [i * len(query) // n for i in range(n)]
-    contents = [styles.asked(prompts[i]).content for i in chosen]
-    asked = _asked(styles, contents, MADE_UP[:FEW])
-    keys = [query.keys[i] for i in chosen]
-    far = yield from known.distances(backbone, asked, query.latents[chosen], keys, room)
+    chosen = [i % len(query) for i in range(LOOKS)]
+    asked = _asked(styles, CONTENTS[:LOOKS], MADE_UP[:FEW])
+    keys = [f"{query.keys[i]} {c}" for i, c in zip(chosen, asked.alone, strict=True)]
+    far = yield from known.distances(backbone, asked, query.latents[chosen], keys, room, LEVEL)
     judged, *_ = known.judge(far, styles.names, styles.phrases, DOUBT)
     unknown = [s.style for s in judged if s.knowledge is Knowledge.UNKNOWN]
     if unknown:
         yield warn(unknown_text(backbone.name, unknown))
-    return looks(len(query), len(styles.names))
+    return looks(len(styles.names))
 
 
-def looks(pictures: int, styles: int) -> int:
+def looks(styles: int) -> int:
     """The UNet evaluations of `check`."""
-    return known.evaluations(min(LOOKED_AT, pictures), styles, FEW)
+    return known.evaluations(LOOKS, styles, FEW, LEVEL)
 
 
 def unknown_text(model: str, names: Sequence[str]) -> str:

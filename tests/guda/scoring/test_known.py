@@ -15,7 +15,7 @@ from guda.errors import CounterfactualError, GroupsError
 from guda.groups.draw import draw
 from guda.jobs.attribute import AttributeRequest
 from guda.jobs.attribute import survey as survey_pictures
-from guda.jobs.styles import FEW, StylesRequest, styles, survey
+from guda.jobs.styles import FEW, LOOKS, StylesRequest, styles, survey
 from guda.scoring.known import Asked, Distances, Knowledge, distances, evaluations, judge
 from guda.steps import drain
 
@@ -138,4 +138,4 @@ def test_a_direct_score_warns_of_a_style_that_the_model_does_not_know(demo):
     assert '"Unheard" by name' in warning
     assert sum(f'"{name}"' in warning for name in named) == 1
     plan = drain(work.price())
-    assert plan.evaluations["styles"] == 2 * (1 + 4 + FEW)
+    assert plan.evaluations["styles"] == LOOKS * (1 + 4 + FEW)
