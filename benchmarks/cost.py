@@ -78,7 +78,7 @@ def main() -> None:
 def measure(folder: Path, rounds: int) -> tuple[dict[str, float], Scale]:
     """Median seconds per picture of every kind of work, and the benchmark's own scale."""
     bench = digits.benchmark(folder, quick=False)
-    model, method = bench.fresh(0), next(iter(bench.methods.values()))
+    model, method = bench.fresh(0), next(iter(bench.guda.values()))
     recipe, config = method.recipe, bench.train
     encoded = drain(encode_groups(model.backbone, bench.groups, heldout=0.1))
     name, one = next(iter(encoded.items()))
@@ -87,8 +87,7 @@ def measure(folder: Path, rounds: int) -> tuple[dict[str, float], Scale]:
 
     def training() -> Iterator:
         path = folder / "never.safetensors"
-        args = (model.backbone, model.modules, model.condition, encoded, None, config, 0, path)
-        return train(*args)
+        return train(model, encoded, None, config, 0, path)
 
     def unlearning() -> Iterator:
         return unlearn_group(model.backbone, bench.groups, encoded, name, recipe)

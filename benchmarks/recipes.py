@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from guda.bench import digits, report, styles
-from guda.bench.benchmark import Benchmark, Method
+from guda.bench.benchmark import Benchmark, Guda
 from guda.bench.run import run
 from guda.cli import Progress
 from guda.config import UnlearnConfig
@@ -120,16 +120,16 @@ def baselines(attention: bool) -> dict[str, tuple[str, dict[str, Any]]]:
 def variants(
     bench: Benchmark, recipe: UnlearnConfig, changes: Changes, grid: dict, only: str
 ) -> Benchmark:
-    elbo = next(iter(bench.methods.values())).elbo
+    elbo = next(iter(bench.guda.values())).elbo
     methods = {}
     for name, change in changes.items():
         change = dict(change)
         scored = elbo.replace(weighting=change.pop("weighting", elbo.weighting))
-        methods[name] = Method(recipe.replace(**change), scored)
+        methods[name] = Guda(recipe.replace(**change), scored)
     return dataclasses.replace(
         bench,
         title=f"{bench.title}: recipes on the dev split",
-        methods={n: m for n, m in methods.items() if only in n},
+        guda={n: m for n, m in methods.items() if only in n},
         baselines={n: b for n, b in grid.items() if only in n},
         budgets=(),
         repeats=0,

@@ -20,9 +20,8 @@ def contact_sheet(groups: StyleGroups) -> Tensor:
     canvas.frame()
     for k, group in enumerate(groups):
         y = PAD + k * row
-        canvas.text(
-            PAD, y + TITLE / 2 - 2, group.name, 14, INK, bold=True, room=canvas.width - 2 * PAD
-        )
+        name = canvas.fit(group.name, 14, canvas.width - 2 * PAD, bold=True)
+        canvas.text(PAD, y + TITLE / 2 - 2, name, 14, INK, bold=True)
         for i, example in enumerate(group.examples[:columns]):
             picture = to_image(pictures.load(example.path, TILE))  # type: ignore[arg-type]
             canvas.picture(picture, PAD + i * (TILE + PAD), y + TITLE, TILE, TILE)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import ElboConfig, UnlearnConfig
-from ..diffusion import Backbone, Conditioning
+from ..diffusion import Backbone
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup
 from ..scoring.elbo import Query
 from ..settings import digest
 from ..steps import Steps
 from .baselines import Corpus
-from .train import TrainConfig
+from .train import Model, TrainConfig
 
 BUDGETS = (8, 16, 32, 64, 128)
 
@@ -44,23 +44,7 @@ class Questions:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A backbone, and what of it is trained."""
-
-    backbone: Backbone
-    modules: Mapping[str, nn.Module]
-
-    def condition(self, prompts: Sequence[str]) -> Conditioning:
-        """With gradients where the text encoder is among the trained modules."""
-        backbone: Any = self.backbone
-        if "text_encoder" in self.modules:
-            text = backbone.text
-            return text.encode.__wrapped__(text, prompts, backbone.device)
-        return backbone.encode_prompts(prompts)
-
-
-@dataclass(frozen=True)
-class Method:
+class Guda:
     """One way to run GUDA.
 
     generated: pictures per group that the model draws itself; 0: real. ratios: whether the scores
@@ -73,7 +57,7 @@ class Method:
     ratios: bool = False
 
     def folder(self, out: Path) -> Path:
-        """Where its counterfactuals lie; methods that differ in scoring share them."""
+        """Where its counterfactuals lie; those that differ in scoring share them."""
         return out / "sets" / digest(self.recipe.as_key(), self.generated)[:12]
 
     def as_key(self) -> dict[str, Any]:
@@ -98,7 +82,7 @@ class Benchmark:
     """Data, model and recipes; everything else is the runner's.
 
     fresh: seed -> an untrained model. ask: (full model, split) -> the questions of the split
-    "test", or of "dev", on which recipes were chosen. methods: GUDA's by display name; baselines:
+    "test", or of "dev", on which recipes were chosen. guda: its ways by display name; baselines:
     names in `baselines.SCORERS` and their settings, by display name.
     """
 
@@ -108,7 +92,7 @@ class Benchmark:
     fresh: Callable[[int], Model]
     train: TrainConfig
     ask: Callable[[Model, str], Steps[Questions]]
-    methods: Mapping[str, Method]
+    guda: Mapping[str, Guda]
     baselines: Mapping[str, tuple[str, Mapping[str, Any]]]
     reference: ElboConfig  # how LOGO's differences are estimated
     seeds: tuple[int, ...]  # LOGO's
@@ -121,8 +105,17 @@ class Benchmark:
     @property
     def scorers(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
         """All that is compared, GUDA first: names in `baselines.SCORERS` and their settings."""
-        ours = {name: ("guda", {"method": method}) for name, method in self.methods.items()}
+        ours = {name: ("guda", {"method": method}) for name, method in self.guda.items()}
         return {**ours, "the prompt's style word": ("prompt_word", {}), **self.baselines}
+
+    @staticmethod
+    def in_nats(settings: Mapping[str, Any]) -> bool:
+        """Whether a scorer's scores are deltas of the ELBO: with exact weights, as they are."""
+        method = settings.get("method")
+        if method is not None:
+            return method.elbo.weighting == "kl" and not method.ratios
+        elbo = settings.get("elbo")
+        return elbo is not None and elbo.weighting == "kl" and "statistic" not in settings
 
     def made_from(self, scorer: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """What names a scorer's scores, beside the model and the questions."""

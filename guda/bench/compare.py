@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import agreement
+from . import agreement, truth
 from .benchmark import Questions
 from .meter import Cost
+from .truth import Figure, Size
 
 CEILING = "LOGO, another seed"
 
@@ -21,10 +22,7 @@ class Scored:
     scores: np.ndarray
     cost: Cost
     remark: str = ""
-
-
-Figure = tuple[float, float, float]
-"""Mean over the queries, and the ends of its 95 % bootstrap interval."""
+    nats: bool = False  # whether the scores are deltas of the ELBO, in nats
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,8 @@ class Row:
     cost: Cost
     remark: str = ""
     lead: Figure | None = field(default=None)  # Top-1 of the first row minus this one's, paired
+    truth: Figure | None = None  # Pearson with the truth behind the seeds, see `truth`
+    size: Size | None = None  # of scores in nats
 
 
 def compare(
@@ -68,6 +68,8 @@ def compare(
             (1.0, 1.0, 1.0),
             logo_cost,
             f"mean of {len(logo)} seeds, each against the others",
+            truth=truth.one_with_truth(logo),
+            size=truth.one_size(logo),
         )
     ]
     lead = agreement.top1(scored[0].scores, mean) if scored else None
@@ -84,6 +86,8 @@ def compare(
                 one.cost,
                 one.remark,
                 agreement.paired_bootstrap(lead, values["Top-1"]) if lead is not None else None,
+                truth.with_truth(one.scores, logo),
+                truth.size(one.scores, logo) if one.nats else None,
             )
         )
     return rows

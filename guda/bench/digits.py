@@ -22,7 +22,7 @@ from ..groups import Example, Group, StyleGroups
 from ..groups.draw import draw
 from ..groups.pictures import save_png
 from ..steps import Steps
-from .benchmark import BUDGETS, Benchmark, Method, Model, Questions
+from .benchmark import BUDGETS, Benchmark, Guda, Model, Questions
 from .train import TrainConfig
 
 HELDOUT = 0.2
@@ -88,7 +88,7 @@ def benchmark(out: Path, quick: bool) -> Benchmark:
         fresh=fresh,
         train=TrainConfig(steps=250 if quick else 2000, batch_size=64),
         ask=ask,
-        methods={name: Method(recipe, elbo) for name, recipe in recipes.items()},
+        guda={name: Guda(recipe, elbo) for name, recipe in recipes.items()},
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
         reference=ElboConfig(evaluations=64 if quick else 256, batch_size=256, seed=1000),
         seeds=(1, 2) if quick else (1, 2, 3),

@@ -33,9 +33,7 @@ def on_base(bench: Benchmark, out: Path) -> Steps[Benchmark]:
     model = bench.fresh(0)
     encoded = yield from encode_groups(model.backbone, bench.base.groups, heldout=0.0)
     path = out / "models" / "base.safetensors"
-    yield from train(
-        model.backbone, model.modules, model.condition, encoded, None, bench.base.train, 0, path
-    )
+    yield from train(model, encoded, None, bench.base.train, 0, path)
     learned = {name: module.state_dict() for name, module in model.modules.items()}
 
     def fresh(seed: int) -> Model:
@@ -54,9 +52,7 @@ def full_model(
     """The model trained on every group."""
     model = bench.fresh(seed)
     path = out / "models" / f"full-{seed}.safetensors"
-    yield from train(
-        model.backbone, model.modules, model.condition, encoded, None, bench.train, seed, path
-    )
+    yield from train(model, encoded, None, bench.train, seed, path)
     return model
 
 
@@ -90,9 +86,7 @@ def logo(
                 name = f"without-{group.slug}-{seed}"
                 with metered(type(full.backbone.unet)) as cost:
                     yield from train(
-                        model.backbone,
-                        model.modules,
-                        model.condition,
+                        model,
                         encoded,
                         group.name,
                         bench.train,

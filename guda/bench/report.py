@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files import write_atomically, write_text
 from ..version import __version__
-from .compare import Figure
+from .compare import Figure, Row
 from .plots import agreement, cost, evaluations
 from .run import Result
 from .studies import by_schedule
@@ -18,6 +18,7 @@ TITLES = {
     "cost": "Top-1 agreement against time",
     "evaluations": "Top-1 agreement against UNet evaluations",
 }
+TRUTH = "Pearson, truth"
 SHOWN = ("Top-1", "MRR", "NDCG@3", "RBO", "Spearman", "Pearson")
 
 
@@ -50,7 +51,7 @@ def to_dict(result: Result) -> dict:
         "seeds": list(bench.seeds),
         "train": bench.train.as_dict(),
         "reference": bench.reference.as_dict(),
-        "methods": {n: dataclasses.asdict(m) for n, m in bench.methods.items()},
+        "methods": {n: dataclasses.asdict(m) for n, m in bench.guda.items()},
         "budgets": [dataclasses.asdict(b) for b in result.budgets],
         "coverage": [dataclasses.asdict(c) for c in result.coverage],
         "rows": [dataclasses.asdict(r) for r in result.rows],
@@ -66,12 +67,13 @@ def to_markdown(result: Result) -> str:
         f"{len(result.questions)} queries ({result.split} split), {len(bench.groups)} groups, "
         f"{len(bench.seeds)} LOGO seeds. Mean over the queries, with 95 % bootstrap intervals.",
         "",
-        _line(["method", *SHOWN, "Top-1 / ceiling"]),
-        _rule(len(SHOWN) + 2),
+        _line(["method", *SHOWN, TRUTH, "Top-1 / ceiling"]),
+        _rule(len(SHOWN) + 3),
     ]
     for row in rows:
         cells = [_text(row.figures[m]) for m in SHOWN]
-        lines.append(_line([row.method, *cells, _text(row.ceiling_share)]))
+        lines.append(_line([row.method, *cells, _text(row.truth), _text(row.ceiling_share)]))
+    lines += _sizes(rows)
     lines += ["", "Top-1 by kind of query:", "", _line(["method", *kinds]), _rule(len(kinds) + 1)]
     for row in rows:
         lines.append(_line([row.method, *(_text(row.by_kind[k]) for k in kinds)]))
@@ -101,7 +103,7 @@ def _budgets(result: Result) -> list[str]:
     numbers = list(dict.fromkeys(b.evaluations for b in result.budgets))
     lines = [
         "",
-        f"Top-1 of {next(iter(result.bench.methods))} by UNet evaluations per picture and group:",
+        f"Top-1 of {next(iter(result.bench.guda))} by UNet evaluations per picture and group:",
         "",
         _line(["schedule", *map(str, numbers)]),
         _rule(len(numbers) + 1),
@@ -117,7 +119,7 @@ def _intervals(result: Result) -> list[str]:
     heads = ["schedule", "evaluations", "covered", "half width", "error", "same leader"]
     lines = [
         "",
-        f"Intervals (95 %) of {next(iter(result.bench.methods))}, against {result.bench.long:,} "
+        f"Intervals (95 %) of {next(iter(result.bench.guda))}, against {result.bench.long:,} "
         "evaluations; half width and error in standard deviations of the deltas:",
         "",
         _line(heads),
@@ -133,7 +135,24 @@ def _kinds(result: Result) -> list[str]:
     return list(dict.fromkeys(result.questions.kinds))
 
 
-def _text(figure: Figure) -> str:
+def _sizes(rows: list[Row]) -> list[str]:
+    sized = [(row.method, row.size) for row in rows if row.size is not None]
+    if not sized:
+        return []
+    lines = [
+        "",
+        "Deltas in nats against the truth behind the seeds, over all queries and groups "
+        "(1 is ideal for both):",
+        "",
+        _line(["method", "slope", "correlation"]),
+        _rule(3),
+    ]
+    return lines + [_line([m, _text(x.slope), _text(x.correlation)]) for m, x in sized]
+
+
+def _text(figure: Figure | None) -> str:
+    if figure is None:
+        return ""
     mean, low, high = figure
     return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 

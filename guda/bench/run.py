@@ -79,7 +79,7 @@ def run(
         if name in again:
             path.unlink(missing_ok=True)
         found = yield from kept(path, made_from, scores_of(scorer, settings, offer))
-        scored.append(Scored(name, *found))
+        scored.append(Scored(name, *found, bench.in_nats(settings)))
     by_name = {one.method: one.scores for one in scored}
     for name, parts in bench.together.items():
         whole = np.mean([agreement.standardised(by_name[p]) for p in parts], 0)

@@ -16,7 +16,7 @@ from ..settings import digest
 from ..steps import Steps
 from ..variants import SCHEDULES
 from . import agreement
-from .benchmark import Benchmark, Method, Model, Questions
+from .benchmark import Benchmark, Guda, Model, Questions
 from .compare import Figure
 from .coverage import Coverage, coverage
 from .keep import kept
@@ -50,7 +50,7 @@ def budgets(
 
     logo: (S, I, K) deltas of retraining.
     """
-    method = next(iter(bench.methods.values()))
+    method = next(iter(bench.guda.values()))
     some = slice(None, None, -(-len(questions) // 128))
     loaded = cache(partial(_loaded, full, method, questions, some, out))  # not if all are kept
     rows = []
@@ -78,7 +78,7 @@ def intervals(
     """Coverage of the first method's intervals on some of the questions, by schedule."""
     if not bench.repeats:
         return []
-    method = next(iter(bench.methods.values()))
+    method = next(iter(bench.guda.values()))
     numbers = (16, 64) if bench.long > 1024 else (32,)
     configs = [
         method.elbo.replace(schedule=schedule, evaluations=n)
@@ -106,7 +106,7 @@ def intervals(
 
 
 def _loaded(
-    full: Model, method: Method, questions: Questions, some: slice, out: Path
+    full: Model, method: Guda, questions: Questions, some: slice, out: Path
 ) -> tuple[dict[str, LoraWeights], Query]:
     made = load_set(method.folder(out))
     loras = {e.name: made.load(e, full.backbone) for e in made.entries}

@@ -29,7 +29,7 @@ from ..groups import Example, StyleGroups, check_pictures, from_prompts, load_fo
 from ..groups.draw import draw, generate_pictures
 from ..settings import digest
 from ..steps import Steps, drain
-from .benchmark import Base, Benchmark, Method, Model, Questions
+from .benchmark import Base, Benchmark, Guda, Model, Questions
 from .train import TrainConfig
 
 HELDOUT = 0.1
@@ -104,11 +104,11 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
 
     elbo = KL.replace(evaluations=32 if quick else 64)
     recipes = {"GUDA (AWSS, LoRA)": QUICK} if quick else RECIPES
-    methods = {name: Method(recipe, elbo) for name, recipe in recipes.items()}
+    ways = {name: Guda(recipe, elbo) for name, recipe in recipes.items()}
     if not quick:
-        methods["GUDA (AWSS, LoRA, data-free)"] = Method(LORA, elbo, generated=64)
-        methods["GUDA (AWSS, LoRA, eps weights)"] = Method(LORA, elbo.replace(weighting="eps"))
-        methods["GUDA (AWSS, LoRA, error ratios)"] = Method(LORA, elbo, ratios=True)
+        ways["GUDA (AWSS, LoRA, data-free)"] = Guda(LORA, elbo, generated=64)
+        ways["GUDA (AWSS, LoRA, eps weights)"] = Guda(LORA, elbo.replace(weighting="eps"))
+        ways["GUDA (AWSS, LoRA, error ratios)"] = Guda(LORA, elbo, ratios=True)
     few = ("direct, posterior", "random", "class label", "similarity, latents (10-NN)")
     return Benchmark(
         name="styles",
@@ -118,7 +118,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
         train=LEARNED.replace(steps=100 if quick else 3000 if base is None else 750),
         base=None if base is None else Base(load_folder(base), LEARNED),
         ask=ask,
-        methods=methods,
+        guda=ways,
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
         reference=ElboConfig(evaluations=64, seed=1000),
         seeds=(1, 2) if quick or base is None else (1, 2, 3, 4, 5),

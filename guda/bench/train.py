@@ -1,15 +1,16 @@
 """Training a full model, or one without a group, from nothing: what LOGO repeats.
 
 A model's weights depend on (data, recipe, seed, group left out) alone; a finished one is read from
-its file, an interrupted one goes on from its checkpoint.
+its file, an interrupted one goes on from its resume file.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,8 +26,26 @@ from ..settings import Settings, digest, setting
 from ..steps import Step, Steps
 from ..unlearning import resume
 
-Condition = Callable[[Sequence[str]], Conditioning]
-"""Prompts -> conditioning, with gradients if the text encoder is trained too."""
+
+@dataclass(frozen=True)
+class Model:
+    """A backbone, and what of it is trained."""
+
+    backbone: Backbone
+    modules: Mapping[str, nn.Module]
+
+    def condition(self, prompts: Sequence[str]) -> Conditioning:
+        """With gradients where the text encoder is among the trained modules."""
+        backbone: Any = self.backbone
+        if "text_encoder" in self.modules:
+            text = backbone.text
+            return text.encode.__wrapped__(text, prompts, backbone.device)
+        return backbone.encode_prompts(prompts)
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Those that are trained, as "<module>.<name>"."""
+        return {f"{m}.{n}": p for m, x in self.modules.items() for n, p in x.named_parameters()}
 
 
 @dataclass(frozen=True)
@@ -63,97 +82,102 @@ class Pictures:
 
 
 def train(
-    backbone: Backbone,
-    modules: Mapping[str, nn.Module],
-    condition: Condition,
+    model: Model,
     encoded: Mapping[str, EncodedGroup],
     without: str | None,
     config: TrainConfig,
     seed: int,
     path: Path,
 ) -> Steps[None]:
-    """Train `modules` in place on every group but `without`; yields once per step.
+    """Train the model in place on every group but `without`; yields once per step.
 
     Writes `path` when done; raises DivergedError when a loss is not finite.
     """
     key = digest(
-        backbone.fingerprint,
+        model.backbone.fingerprint,
         config.as_dict(),
         seed,
         without,
         sorted((n, [e.id for e in g.train]) for n, g in encoded.items()),
     )
-    parameters = {f"{m}.{n}": p for m, x in modules.items() for n, p in x.named_parameters()}
     label = f"without {without}" if without else "full model"
-    if _read(path, key, parameters):
-        backbone.refresh()
+    if _read(path, key, model.parameters):
+        model.backbone.refresh()
         yield Step("train", config.steps, config.steps, label)
         return
-    data = Pictures.of(encoded, without)
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint = path.with_suffix(".checkpoint.safetensors")
+    place = resume.Place(path.with_suffix(".resume.safetensors"), key)
+    for module in model.modules.values():
+        module.requires_grad_(True).train()
+    try:
+        yield from _learn(model, Lesson(Pictures.of(encoded, without), config, seed), place, label)
+    finally:
+        for module in model.modules.values():
+            module.requires_grad_(False).eval()
+    model.backbone.refresh()
+    tensors = {n: p.detach().contiguous() for n, p in model.parameters.items()}
+    write_bytes(path, save(tensors, {"key": key}))
+    resume.remove(place.path)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a step trains on, as a function of (pictures, recipe, seed, step)."""
+
+    data: Pictures
+    config: TrainConfig
+    seed: int
+
+    def loss(self, model: Model, step: int) -> Tensor:
+        """||eps - eps_theta(x_t, c)||^2 on a batch whose timesteps cover the schedule evenly."""
+        config, data, backbone = self.config, self.data, model.backbone
+        rng = generator("train", self.seed, step)
+        n = config.batch_size
+        rows = torch.randint(len(data.latents), (n,), generator=rng)
+        chances = torch.rand(n, generator=rng).tolist()
+        prompts = [
+            ""
+            if u < config.empty_prompts
+            else data.styleless[i]
+            if u < config.empty_prompts + config.styleless_prompts
+            else data.prompts[i]
+            for i, u in zip(rows.tolist(), chances, strict=True)
+        ]
+        length = backbone.schedule.length
+        t = (torch.arange(n) + torch.rand(n, generator=rng)) * length / n
+        t = t.long().clamp(max=length - 1)
+        eps = torch.randn((n, *data.latents.shape[1:]), generator=rng)
+        x_t = backbone.schedule.add_noise(data.latents[rows], eps, t)
+        with torch.autocast(backbone.device.type, torch.bfloat16, enabled=config.bfloat16):
+            eps_hat = backbone.predict_eps(x_t, t, model.condition(prompts))
+        return (eps_hat - eps.to(eps_hat.device)).square().mean()
+
+
+def _learn(model: Model, lesson: Lesson, place: resume.Place, label: str) -> Steps[None]:
+    """The steps that are left, continued from the state at `place` if there is one."""
+    config, parameters = lesson.config, model.parameters
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
-    for module in modules.values():
-        module.requires_grad_(True).train()
-    try:
-        losses = resume.restore(checkpoint, key, parameters, optimizer)
-        for step in range(len(losses), config.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * _rate(step, config)
-            with training_attention(backbone.device):
-                loss = _loss(backbone, condition, data, config, step, seed)
-                loss.backward()
-            norm = nn.utils.clip_grad_norm_(parameters.values(), 1.0)
-            if not math.isfinite(loss.item() + norm.item()):
-                raise DivergedError(
-                    f"Training the {label} stopped at step {step + 1}: the loss is {loss.item()}. "
-                    f"Lower the training's lr (it is {config.lr:g})."
-                )
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append((step, loss.item(), 0.0))
-            if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
-                resume.save(checkpoint, key, parameters, optimizer, losses)
-            yield Step("train", step + 1, config.steps, label, loss.item())
-    finally:
-        for module in modules.values():
-            module.requires_grad_(False).eval()
-    backbone.refresh()
-    tensors = {n: p.detach().contiguous() for n, p in parameters.items()}
-    write_bytes(path, save(tensors, {"key": key}))
-    resume.remove(checkpoint)
-
-
-def _loss(
-    backbone: Backbone,
-    condition: Condition,
-    data: Pictures,
-    config: TrainConfig,
-    step: int,
-    seed: int,
-) -> Tensor:
-    """||eps - eps_theta(x_t, c)||^2 on a batch whose timesteps cover the schedule evenly."""
-    rng = generator("train", seed, step)
-    n = config.batch_size
-    rows = torch.randint(len(data.latents), (n,), generator=rng)
-    draws = torch.rand(n, generator=rng).tolist()
-    prompts = [
-        ""
-        if u < config.empty_prompts
-        else data.styleless[i]
-        if u < config.empty_prompts + config.styleless_prompts
-        else data.prompts[i]
-        for i, u in zip(rows.tolist(), draws, strict=True)
-    ]
-    length = backbone.schedule.length
-    t = ((torch.arange(n) + torch.rand(n, generator=rng)) * length / n).long().clamp(max=length - 1)
-    eps = torch.randn((n, *data.latents.shape[1:]), generator=rng)
-    x_t = backbone.schedule.add_noise(data.latents[rows], eps, t)
-    with torch.autocast(backbone.device.type, torch.bfloat16, enabled=config.bfloat16):
-        eps_hat = backbone.predict_eps(x_t, t, condition(prompts))
-    return (eps_hat - eps.to(eps_hat.device)).square().mean()
+    losses = resume.restore(place.path, place.key, parameters, optimizer)
+    for step in range(len(losses), config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * _rate(step, config)
+        with training_attention(model.backbone.device):
+            loss = lesson.loss(model, step)
+            loss.backward()
+        norm = nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+        if not math.isfinite(loss.item() + norm.item()):
+            raise DivergedError(
+                f"Training the {label} stopped at step {step + 1}: the loss is {loss.item()}. "
+                f"Lower the training's lr (it is {config.lr:g})."
+            )
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append((step, loss.item(), 0.0))
+        if (step + 1) % config.checkpoint_every == 0 and step + 1 < config.steps:
+            resume.save(place.path, place.key, parameters, optimizer, losses)
+        yield Step("train", step + 1, config.steps, label, loss.item())
 
 
 def _rate(step: int, config: TrainConfig) -> float:

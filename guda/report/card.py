@@ -6,7 +6,7 @@ from PIL import Image
 
 from ..scoring.verdict import Attribution, ImageScores
 from . import heatmap, wording
-from .charts import Axis, bar
+from .charts import Axis, Pen, bar
 from .drawing import FAINT, INK, Canvas
 
 WIDTH, PAD, PHOTO = 1280, 40, 380  # pixels
@@ -43,9 +43,10 @@ def _verdict(canvas: Canvas, attribution: Attribution, image: ImageScores, left:
         canvas.text(left, y, line, 30, INK, bold=True)
         y += 38
     said = f"\u201c{wording.plain(image.prompt)}\u201d" if image.prompt.strip() else image.image
-    canvas.text(left, y, tail[:1].upper() + tail[1:], 18, FAINT, room=room)
+    tail = canvas.fit(tail[:1].upper() + tail[1:], 18, room)
+    canvas.text(left, y, tail, 18, FAINT)
     if y < PAD + 80:
-        canvas.text(left, y + 28, said, 18, FAINT, room=room)
+        canvas.text(left, y + 28, canvas.fit(said, 18, room), 18, FAINT)
 
 
 def _bars(
@@ -57,8 +58,9 @@ def _bars(
     for k, score in enumerate(image.scores[:ROWS]):
         y, leads = top + ROW * (k + 0.5), score.group in pointed
         ink = INK if leads else FAINT
-        canvas.text(left, y, score.group, 18, ink, bold=leads, room=names)
-        bar(canvas, axis, score, y, pointed, thick=24, cap=6, width=2)
+        name = canvas.fit(score.group, 18, names, bold=leads)
+        canvas.text(left, y, name, 18, ink, bold=leads)
+        bar(canvas, axis, score, y, pointed, Pen(24, 6, 2))
         number = wording.number(score.delta, decimals, signed=True)
         canvas.text(right - 140, y, number, 20, ink, bold=leads, align="right")
         canvas.text(
@@ -79,7 +81,8 @@ def _maps(canvas: Canvas, attribution: Attribution, image: ImageScores, drawn, t
         canvas.picture(overlay.image, x, top, overlay.image.width, overlay.image.height)
         delta = f"{wording.number(overlay.delta, decimals, signed=True)} {unit}"
         room = tile - canvas.width_of(delta, 16) - 12
-        canvas.text(x, top - 20, overlay.group, 19, INK, bold=True, room=room)
+        name = canvas.fit(overlay.group, 19, room, bold=True)
+        canvas.text(x, top - 20, name, 19, INK, bold=True)
         canvas.text(x + tile, top - 20, delta, 16, FAINT, align="right")
 
 
@@ -96,4 +99,5 @@ def _foot(canvas: Canvas, attribution: Attribution, scale: float, top: float) ->
     canvas.text(PAD, y, f"model {name}, GUDA {attribution.version}{how}", 13, FAINT)
     if attribution.warnings:
         said = f"Warning: {' '.join(attribution.warnings)}"
-        canvas.text(PAD, y + 18, said, 13, INK, bold=True, room=WIDTH - 2 * PAD)
+        said = canvas.fit(said, 13, WIDTH - 2 * PAD, bold=True)
+        canvas.text(PAD, y + 18, said, 13, INK, bold=True)

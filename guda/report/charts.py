@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -75,7 +76,8 @@ def _header(canvas: Canvas, attribution: Attribution, index: int) -> None:
         lines.append((wording.plain(image.image), 12, FAINT, False))
     y = 46 - 19 * (len(lines) - 1) / 2
     for text, points, color, bold in lines:
-        canvas.text(left, y, text, points, color, bold=bold, room=room)
+        text = canvas.fit(text, points, room, bold=bold)
+        canvas.text(left, y, text, points, color, bold=bold)
         y += 19
 
 
@@ -90,30 +92,31 @@ def _rows(canvas: Canvas, attribution: Attribution, image: ImageScores, row: flo
     _grid(canvas, axis, bottom, f"loss without the style ({wording.unit(attribution)}), with "
           f"{wording.interval_name(attribution)}")  # fmt: skip
 
-    pointed = wording.contenders(image)
+    pointed, pen = wording.contenders(image), Pen(min(row * 0.62, 20), 4, 1.4)
     for k, (score, name, text) in enumerate(zip(image.scores, names, values, strict=True)):
         y, leads = HEADER + row * (k + 0.5), score.group in pointed
         canvas.text(PAD + label, y, name, 13, INK if leads else FAINT, bold=leads, align="right")
         canvas.text(WIDTH - PAD, y, text, 13, INK if leads else FAINT, bold=leads, align="right")
-        bar(canvas, axis, score, y, pointed, thick=min(row * 0.62, 20), cap=4, width=1.4)
+        bar(canvas, axis, score, y, pointed, pen)
     canvas.line([axis(0)] * 2, [HEADER - 4, bottom + 2], INK, 1.2)
 
 
+class Pen(NamedTuple):
+    """Of a bar: its height, half the height of its whisker's ends, the width of their lines."""
+
+    thick: float
+    cap: float
+    width: float
+
+
 def bar(
-    canvas: Canvas,
-    axis: Axis,
-    score: Score,
-    y: float,
-    pointed: Collection[str],
-    *,
-    thick: float,
-    cap: float,
-    width: float,
+    canvas: Canvas, axis: Axis, score: Score, y: float, pointed: Collection[str], pen: Pen
 ) -> None:
     """A score's bar around y, and its interval's whisker, where they are finite.
 
-    pointed: the groups that the verdict names. cap: half the height of the whisker's ends.
+    pointed: the groups that the verdict names.
     """
+    thick, cap, width = pen
     color = (BLUE if len(pointed) == 1 else SKY) if score.group in pointed else QUIET
     if math.isfinite(score.delta):
         left, right = sorted((axis(0), axis(score.delta)))
@@ -138,4 +141,5 @@ def _grid(canvas: Canvas, axis: Axis, bottom: float, caption: str) -> None:
         canvas.line([axis(tick)] * 2, [HEADER - 4, bottom + 2], HAIRLINE, 1.0)
         text = wording.number(tick, decimals)
         canvas.text(axis(tick), bottom + 14, text, 11, FAINT, align="center")
-    canvas.text(WIDTH / 2, bottom + 34, caption, 11.5, FAINT, align="center", room=WIDTH - 2 * PAD)
+    caption = canvas.fit(caption, 11.5, WIDTH - 2 * PAD)
+    canvas.text(WIDTH / 2, bottom + 34, caption, 11.5, FAINT, align="center")

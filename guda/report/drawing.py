@@ -104,13 +104,11 @@ class Canvas:
 
     def text(
         self, x: float, y: float, text: str, size: float = 13, color: str = INK,
-        *, bold: bool = False, align: str = "left", room: float | None = None,
+        *, bold: bool = False, align: str = "left",
     ) -> None:  # fmt: skip
-        """One line whose middle is at `y`; shortened with an ellipsis to at most `room`."""
+        """One line whose middle is at `y`; see `fit` for one that may be too long."""
         from matplotlib.text import Text
 
-        if room is not None:
-            text = self.fit(text, size, room, bold=bold)
         left, middle = self._at(x, y)
         self._add(
             Text(

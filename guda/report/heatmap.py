@@ -136,7 +136,8 @@ def legend(canvas: Canvas, x: float, y: float, w: float, scale: float, unit: str
         text = wording.number(value, decimals, signed=True) if value else "0"
         canvas.text(at, y + 20 * u, text, 11 * u, INK, align=align)
     per = f"{unit} per location"
-    canvas.text(x + w / 2, y + 34 * u, per, 10 * u, FAINT, align="center", room=w)
+    per = canvas.fit(per, 10 * u, w)
+    canvas.text(x + w / 2, y + 34 * u, per, 10 * u, FAINT, align="center")
 
 
 def with_legend(image: Image.Image, scale: float, title: str, unit: str = "nats") -> Image.Image:
@@ -144,7 +145,8 @@ def with_legend(image: Image.Image, scale: float, title: str, unit: str = "nats"
     zoom = max(image.width, 256) / 512
     bar = Canvas(image.width / zoom, CAPTION, scale=zoom)
     wide = min(200.0, bar.width * 0.45)
-    bar.text(16, bar.height / 2, title, 17, INK, bold=True, room=bar.width - wide - 48)
+    title = bar.fit(title, 17, bar.width - wide - 48, bold=True)
+    bar.text(16, bar.height / 2, title, 17, INK, bold=True)
     legend(bar, bar.width - wide - 16, 8, wide, scale, unit)
     caption = bar.image()
     joined = Image.new("RGB", (image.width, image.height + caption.height), PAPER)
@@ -222,7 +224,8 @@ def sheet(
         x, y = pad + k % columns * (w + pad), pad + k // columns * (h + name + 8)
         canvas.picture(picture, x, y, w, h)
         room = w - canvas.width_of(value, 17) - 10
-        canvas.text(x, y + h + 20, title, 19, INK if k else FAINT, bold=k > 0, room=room)
+        title = canvas.fit(title, 19, room, bold=k > 0)
+        canvas.text(x, y + h + 20, title, 19, INK if k else FAINT, bold=k > 0)
         canvas.text(x + w, y + h + 20, value, 17, FAINT, align="right")
     left = pad + spare * (w + pad)
     room = min(canvas.width - pad - left, 320)

@@ -93,6 +93,6 @@ def _panel(
         latest = number(averages[-1], digits([averages[-1]]) if averages[-1] < 10 else 1)
         canvas.text(left, y + 24, latest, 11, color)
         left += canvas.width_of(latest, 11) + 10
-    canvas.text(x, y + 9, name, 12, INK, bold=True, room=w)
+    canvas.text(x, y + 9, canvas.fit(name, 12, w, bold=True), 12, INK, bold=True)
     if not curve:
         canvas.text(x + w / 2, (plot + base) / 2, "waiting", 11, FAINT, align="center")

@@ -92,6 +92,18 @@ def test_few_modules_lie_loose():
     assert len(loose) <= 10, loose
 
 
+def test_no_function_asks_for_more_than_seven_things():
+    """Without `self` and what a ** gathers. ComfyUI gives a node's inputs by keyword."""
+    asked = {}
+    for path in (*FILES, *(ROOT / "nodes").glob("*.py")):
+        for f in ast.walk(parsed(path)):
+            if isinstance(f, ast.FunctionDef) and (path in FILES or f.name != "execute"):
+                names = [a.arg for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs)]
+                asked[f"{path.relative_to(ROOT)}: {f.name}"] = set(names) - {"self", "cls"}
+    assert len(asked) > 500
+    assert {name: sorted(them) for name, them in asked.items() if len(them) > 7} == {}
+
+
 def test_the_core_knows_nothing_of_comfyui():
     assert len(FILES) > 30
     outside = {"comfy", "comfy_api", "comfy_extras", "nodes", "server", "folder_paths", "execution"}

@@ -74,7 +74,7 @@ that has more to say returns `Scores`.
 
 
 @dataclass(frozen=True)
-class Baseline(Variant):
+class ScorerRecord(Variant):
     """A record of `SCORERS`: a function settings -> Scorer."""
 
     needs: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class Baseline(Variant):
     """Whether hooks on the UNet see how many pictures go through it."""
 
 
-SCORERS = Table(Baseline, ".bench.baselines")
+SCORERS = Table(ScorerRecord, ".bench.baselines")
 
 
 def need(module: str, package: str) -> Any:
@@ -140,7 +140,7 @@ PARAMETERS: dict[str, str] = {
 }
 
 
-class Model(nn.Module):
+class UnetCopy(nn.Module):
     """A private float32 copy of the UNet; its forward predicts the noise, as the backbone does.
 
     parameters: a name of PARAMETERS; these alone require gradients.
@@ -206,3 +206,15 @@ def stepwise(work: Callable[[Callable[[Step], None]], T]) -> Steps[T]:
         finally:
             answers.put(False)
         return future.result()
+
+
+class Progress:
+    """Reports every batch that a loader puts together."""
+
+    def __init__(self, report: Callable[[Step], None], name: str, total: int):
+        self._report, self._name, self._total, self._done = report, name, total, 0
+
+    def collate(self, items: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        self._done += len(items)
+        self._report(Step("baseline", self._done, self._total, self._name))
+        return tuple(torch.stack(parts) for parts in zip(*items, strict=True))

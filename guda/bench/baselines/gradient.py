@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import SCORERS, Corpus, Model, Scorer, need, noisy, stepwise, timesteps
+from .base import SCORERS, Corpus, Progress, Scorer, UnetCopy, need, noisy, stepwise, timesteps
 from .slopes import Example, Loss, example_gradients, example_loss, gradients, simple_loss
 
 
@@ -46,13 +48,13 @@ def trak(**settings) -> Scorer:
     As Zheng et al. 2024 do for diffusion models, without TRAK's weights (1 - p_i). settings: those
     of `projected`.
     """
-    return projected("trak", simple_loss, one, **settings)
+    return projected(Products("trak", simple_loss, one), **settings)
 
 
 @SCORERS.add(counted=False)
 def dtrak(**settings) -> Scorer:
     """Zheng et al. 2024: TRAK with gradients of ||eps_hat||^2 in place of the loss's, signed."""
-    return projected("dtrak", squared_output, one, **settings)
+    return projected(Products("dtrak", squared_output, one), **settings)
 
 
 @SCORERS.add(counted=False)
@@ -62,15 +64,22 @@ def das(**settings) -> Scorer:
     score_i = (g_q (G^T G + lambda)^-1 g_i r_i)^2. The leave-one-out denominators (1 - leverage) are
     left out, as dattri does not tell them; the paper's score is a norm, so it is squared.
     """
-    return projected("das", mean_output, residual, square=True, **settings)
+    return projected(Products("das", mean_output, residual, square=True), **settings)
+
+
+@dataclass(frozen=True)
+class Products:
+    """Whose gradients are multiplied, and by what weight a training picture's product counts."""
+
+    name: str
+    loss: Loss
+    weight: Loss
+    square: bool = False  # the products
 
 
 def projected(
-    name: str,
-    loss: Loss,
-    weight: Loss,
+    products: Products,
     *,
-    square: bool = False,
     points: int = 4,
     regularization: float = 0.1,
     projection: int = 512,
@@ -88,39 +97,21 @@ def projected(
 
     def score(corpus: Corpus, query: Query) -> Steps[np.ndarray]:
         algorithm = need("dattri.algorithm.trak", "dattri")
-        tasks = need("dattri.task", "dattri")
+        need("dattri.task", "dattri")
 
         def work(report: Callable[[Step], None]) -> np.ndarray:
-            model = Model(corpus.backbone, parameters)
-            device = corpus.backbone.device
-            t = timesteps(points, corpus.backbone.schedule.length).to(device)
-            asked = example_loss(model, t, loss)
-            train = corpus.whole()
-            progress = Progress(report, name, len(train) + len(query))
-            task = tasks.AttributionTask(
-                loss_func=asked,
-                model=model,
-                checkpoints=[{}],
-                checkpoints_load_func=lambda model, _: model,  # the weights are in place
-            )
-            # dattri takes the gradient by one flat vector of all weights, whose many slices make
-            # the backward pass some 50 times slower.
-            slopes = example_gradients(model, asked)
-            task.get_grad_loss_func = task.get_grad_target_func = lambda **_: lambda _, x: slopes(x)
-            weigh = example_loss(model, t, weight)
-            attributor = algorithm.TRAKAttributor(
-                task,
-                lambda params, data: 1 - weigh(params, data),
+            model = UnetCopy(corpus.backbone, parameters)
+            t = timesteps(points, corpus.backbone.schedule.length).to(corpus.backbone.device)
+            asked, train = example_loss(model, t, products.loss), corpus.whole()
+            attributor = _attributor(model, asked, example_loss(model, t, products.weight), {
                 # Every key: what is left out is inherited from the attributor made before.
-                projector_kwargs={
-                    "proj_dim": projection,
-                    "proj_max_batch_size": 32,
-                    "proj_seed": corpus.seed,
-                    "proj_type": "normal",
-                    "device": str(device),
-                },
-                device=str(device),
-            )
+                "proj_dim": projection,
+                "proj_max_batch_size": 32,
+                "proj_seed": corpus.seed,
+                "proj_type": "normal",
+                "device": str(corpus.backbone.device),
+            })  # fmt: skip
+            progress = Progress(report, products.name, len(train) + len(query))
 
             def loader(pictures: Query) -> DataLoader:
                 data = Pictures(pictures, t.cpu(), corpus)
@@ -133,11 +124,33 @@ def projected(
             with _quiet(algorithm):
                 attributor.cache(loader(train))
                 scores = attributor.attribute(loader(query)).T.detach().cpu().double().numpy()
-            return corpus.sums(scores**2 if square else scores)
+            return corpus.sums(scores**2 if products.square else scores)
 
         return (yield from stepwise(work))
 
     return score
+
+
+def _attributor(model: UnetCopy, loss: Any, weight: Any, projector: dict[str, Any]) -> Any:
+    from dattri.algorithm.trak import TRAKAttributor
+    from dattri.task import AttributionTask
+
+    task: Any = AttributionTask(
+        loss_func=loss,
+        model=model,
+        checkpoints=[{}],
+        checkpoints_load_func=lambda model, _: model,  # the weights are in place
+    )
+    # dattri takes the gradient by one flat vector of all weights, whose many slices make the
+    # backward pass some 50 times slower.
+    slopes = example_gradients(model, loss)
+    task.get_grad_loss_func = task.get_grad_target_func = lambda **_: lambda _, x: slopes(x)
+    return TRAKAttributor(
+        task,
+        lambda params, data: 1 - weight(params, data),
+        projector_kwargs=projector,
+        device=projector["device"],
+    )
 
 
 @SCORERS.add(counted=False)
@@ -150,7 +163,7 @@ def grad_dot(
     """
 
     def score(corpus: Corpus, query: Query) -> Steps[np.ndarray]:
-        model = Model(corpus.backbone, parameters)
+        model = UnetCopy(corpus.backbone, parameters)
         t = timesteps(points, corpus.backbone.schedule.length)
         loss = example_loss(model, t.to(corpus.backbone.device), simple_loss)
         total = len(query) + len(corpus.labels())
@@ -173,7 +186,9 @@ def grad_dot(
     return score
 
 
-def mean_square(model: Model, loss, query: Query, t: Tensor, corpus: Corpus, batch: int) -> float:
+def mean_square(
+    model: UnetCopy, loss, query: Query, t: Tensor, corpus: Corpus, batch: int
+) -> float:
     """Mean squared norm of the pictures' gradients."""
     found = gradients(model, loss, query, t.cpu(), corpus, batch)
     return torch.cat([g.double().square().sum(1) for g in found]).mean().item()
@@ -192,18 +207,6 @@ class Pictures(Dataset):
         one = self._query.part(slice(i, i + 1))
         part = noisy(one, self._t, self._corpus.backbone.schedule, self._corpus.seed)
         return part.x_t[0], part.eps[0], part.embeds[0]
-
-
-class Progress:
-    """Reports every batch that a loader puts together."""
-
-    def __init__(self, report: Callable[[Step], None], name: str, total: int):
-        self._report, self._name, self._total, self._done = report, name, total, 0
-
-    def collate(self, items: list[Example]) -> tuple[Tensor, ...]:
-        self._done += len(items)
-        self._report(Step("baseline", self._done, self._total, self._name))
-        return tuple(torch.stack(parts) for parts in zip(*items, strict=True))
 
 
 @contextmanager

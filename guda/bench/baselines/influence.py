@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ...diffusion import Backbone
 from ...diffusion.noise import standard_normal
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import SCORERS, Corpus, Model, Scorer, need, noisy, stepwise, timesteps
+from .base import SCORERS, Corpus, Progress, Scorer, UnetCopy, need, noisy, stepwise, timesteps
 
 
 @SCORERS.add()
@@ -42,49 +43,32 @@ def ekfac(
 
         def work(report: Callable[[Step], None]) -> np.ndarray:
             with tempfile.TemporaryDirectory(prefix="guda-ekfac-") as folder:
-                return _scores(corpus, query, report, folder)
+                return scores(corpus, query, report, folder)
 
         return (yield from stepwise(work))
 
-    def _scores(
+    def scores(
         corpus: Corpus, query: Query, report: Callable[[Step], None], folder: str
     ) -> np.ndarray:
-        from kronfluence.analyzer import Analyzer, prepare_model
         from kronfluence.arguments import FactorArguments, ScoreArguments
-        from kronfluence.utils.dataset import DataLoaderKwargs
 
-        model = Model(corpus.backbone, parameters)
-        task = _task()(tracked(model))
-        # No log level: kronfluence would set the root logger's.
-        analyzer = Analyzer(
-            "ekfac",
-            prepare_model(model, task),
-            task,
-            cpu=corpus.backbone.device.type == "cpu",
-            disable_tqdm=True,
-            output_dir=folder,
-        )
         t = timesteps(points, corpus.backbone.schedule.length)
-        train = Rows(corpus.whole(), t, corpus)
-        asked = Rows(query, t, corpus)
+        train, asked = Rows(corpus.whole(), t, corpus), Rows(query, t, corpus)
         total = 3 * len(train) + len(corpus.groups) * len(asked)
-        done = 0
+        progress = Progress(report, "ekfac", total)
 
         def collate(items: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-            nonlocal done
-            done += len(items)
-            report(Step("baseline", done, total, "ekfac"))
-            return tuple(torch.stack(parts) for parts in zip(*items, strict=True))
+            return progress.collate(items)  # kronfluence copies methods, and would count in copies
 
-        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=collate))
+        analyzer = _analyzer(corpus.backbone, parameters, folder, collate)
         analyzer.fit_all_factors(
             "factors", train, per_device_batch_size=batch, factor_args=FactorArguments("ekfac")
         )
-        scores = []
+        sums = []
         for k, group in enumerate(corpus.groups.values()):
             # F is symmetric: the group's summed gradient takes the query's place and is
             # preconditioned once, so that no more than one such gradient is held.
-            found: Any = analyzer.compute_pairwise_scores(
+            pairs: Any = analyzer.compute_pairwise_scores(
                 f"group {k}",
                 "factors",
                 query_dataset=Rows(group, t, corpus),
@@ -93,15 +77,35 @@ def ekfac(
                 per_device_train_batch_size=batch,
                 score_args=ScoreArguments(damping_factor=damping, aggregate_query_gradients=True),
             )
-            found = found or analyzer.load_pairwise_scores(f"group {k}")
-            rows = found["all_modules"].double().view(len(query), points)
-            scores.append(rows.mean(1) / points)
-        return torch.stack(scores, 1).numpy()
+            pairs = pairs or analyzer.load_pairwise_scores(f"group {k}")
+            rows = pairs["all_modules"].double().view(len(query), points)
+            sums.append(rows.mean(1) / points)
+        return torch.stack(sums, 1).numpy()
 
     return score
 
 
-def tracked(model: Model) -> list[str]:
+def _analyzer(backbone: Backbone, parameters: str, folder: str, collate: Callable) -> Any:
+    """kronfluence's, on a copy of the UNet, with its files in `folder`."""
+    from kronfluence.analyzer import Analyzer, prepare_model
+    from kronfluence.utils.dataset import DataLoaderKwargs
+
+    model = UnetCopy(backbone, parameters)
+    task = _task()(tracked(model))
+    # No log level: kronfluence would set the root logger's.
+    analyzer = Analyzer(
+        "ekfac",
+        prepare_model(model, task),
+        task,
+        cpu=backbone.device.type == "cpu",
+        disable_tqdm=True,
+        output_dir=folder,
+    )
+    analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=collate))
+    return analyzer
+
+
+def tracked(model: UnetCopy) -> list[str]:
     """Names of the Linear and Conv2d modules whose weight is to be trained."""
     chosen = model.trainable()
     return [

@@ -15,7 +15,7 @@ from torch.func import functional_call, grad
 from ...errors import ConfigError
 from ...scoring.elbo import Query
 from ...steps import Step, Steps
-from .base import SCORERS, Corpus, Model, Noisy, Scorer, noisy, timesteps
+from .base import SCORERS, Corpus, Noisy, Scorer, UnetCopy, noisy, timesteps
 from .slopes import example_loss, gradients, simple_loss
 
 Weights = dict[str, Tensor]
@@ -47,7 +47,7 @@ def instance(
         )
 
     def score(corpus: Corpus, query: Query) -> Steps[np.ndarray]:
-        model = Model(corpus.backbone, parameters)
+        model = UnetCopy(corpus.backbone, parameters)
         full = {name: p.detach() for name, p in model.trainable().items()}
         t = timesteps(points, corpus.backbone.schedule.length)
         loss = example_loss(model, t.to(corpus.backbone.device), simple_loss)
@@ -56,13 +56,11 @@ def instance(
         asked = Corpus(corpus.backbone, dict(zip(corpus.groups, some, strict=True)), corpus.seed)
         total, done = len(train) + len(query), 0
 
-        squares: Tensor | None = None
+        squares = torch.zeros(())
         for g in gradients(model, loss, train, t, corpus, batch):
-            found = g.double().square().sum(0)
-            squares = found if squares is None else squares + found
+            squares = squares.to(g.device) + g.double().square().sum(0)
             done += len(g)
             yield Step("baseline", done, total, "instance")
-        assert squares is not None
         fisher = (squares / len(train)).float()
         precision = fisher + damping * fisher.mean()
 
@@ -99,7 +97,7 @@ def ascend(weights: Weights, slope: Weights, precision: Tensor, length: float) -
 
 
 @torch.no_grad()
-def losses(model: Model, weights: Weights, pictures: Noisy, t: Tensor, batch: int) -> Tensor:
+def losses(model: UnetCopy, weights: Weights, pictures: Noisy, t: Tensor, batch: int) -> Tensor:
     """(n,) float64 on the CPU: every picture's loss, averaged over its points."""
     found = []
     device = next(model.parameters()).device

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, vmap
 
 from ...scoring.elbo import Query
-from .base import Corpus, Model, noisy
+from .base import Corpus, UnetCopy, noisy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(eps_hat, eps), both (P, c, h, w) -> a number."""
@@ -24,7 +24,7 @@ def simple_loss(eps_hat: Tensor, eps: Tensor) -> Tensor:
 
 
 def example_loss(
-    model: Model, t: Tensor, loss: Loss
+    model: UnetCopy, t: Tensor, loss: Loss
 ) -> Callable[[dict[str, Tensor], Example], Tensor]:
     """(trained parameters, one picture) -> its loss; for `torch.func`."""
 
@@ -37,7 +37,7 @@ def example_loss(
 
 
 def gradients(
-    model: Model,
+    model: UnetCopy,
     loss: Callable[[dict[str, Tensor], Example], Tensor],
     query: Query,
     t: Tensor,
@@ -54,7 +54,7 @@ def gradients(
 
 
 def example_gradients(
-    model: Model, loss: Callable[[dict[str, Tensor], Example], Tensor]
+    model: UnetCopy, loss: Callable[[dict[str, Tensor], Example], Tensor]
 ) -> Callable[[Example], Tensor]:
     """A batch of examples -> (b, p), parameters in the model's order."""
     parameters = {name: p.detach() for name, p in model.trainable().items()}

@@ -18,11 +18,11 @@ from .base import SCORERS, Corpus, Scorer, Scores
 from .direct import error_ratios
 
 if TYPE_CHECKING:
-    from ..benchmark import Method
+    from ..benchmark import Guda
 
 
 @SCORERS.add(needs=("style_groups", "out"))
-def guda(method: Method, style_groups: StyleGroups, out: Path) -> Scorer:
+def guda(method: Guda, style_groups: StyleGroups, out: Path) -> Scorer:
     """Unlearn every group with one recipe, then score the queries."""
 
     def score(corpus: Corpus, query: Query) -> Steps[Scores]:

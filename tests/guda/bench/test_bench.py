@@ -67,9 +67,7 @@ def weights(model):
 def run_training(bench, encoded, path, stop=None, without=None, seed=0, **changes):
     model = bench.fresh(seed)
     config = bench.train.replace(**changes)
-    steps = train(
-        model.backbone, model.modules, model.condition, encoded, without, config, seed, path
-    )
+    steps = train(model, encoded, without, config, seed, path)
     if stop is not None:
         for _ in range(stop):
             next(steps)
@@ -82,9 +80,9 @@ def run_training(bench, encoded, path, stop=None, without=None, seed=0, **change
 def test_training_learns_and_is_repeatable(bench, encoded, tmp_path):
     losses = []
     model = bench.fresh(0)
-    args = (model.backbone, model.modules, model.condition, encoded, None)
     config = bench.train.replace(steps=40)
-    drain(train(*args, config, 0, tmp_path / "a.safetensors"), lambda s: losses.append(s.loss))
+    steps = train(model, encoded, None, config, 0, tmp_path / "a.safetensors")
+    drain(steps, lambda s: losses.append(s.loss))
     assert np.mean(losses[-8:]) < 0.7 * np.mean(losses[:4])
     again = run_training(bench, encoded, tmp_path / "b.safetensors", steps=40)
     assert all(torch.equal(p, weights(again)[n]) for n, p in weights(model).items())
@@ -212,7 +210,7 @@ def test_compare_ranks_what_it_should():
     seeds = truth + 0.3 * rng.normal(size=(3, 60, 4))
     mean = seeds.mean(0)
     scored = [
-        Scored("perfect", mean, Cost(1.0, 10)),
+        Scored("perfect", mean, Cost(1.0, 10), nats=True),
         Scored("reversed", -mean, Cost(2.0, 20), "a remark"),
         Scored("random", rng.normal(size=(60, 4)), Cost()),
     ]
@@ -226,6 +224,8 @@ def test_compare_ranks_what_it_should():
     assert perfect.ceiling_share[0] > 1 > chance.ceiling_share[0]
     assert perfect.lead == (0, 0, 0) and chance.lead[1] > 0
     assert set(chance.by_kind) == {"a", "b"}
+    assert perfect.truth[0] > ceiling.truth[2] and chance.truth[2] < ceiling.truth[1]
+    assert perfect.size.slope[0] == pytest.approx(1, abs=0.1) and chance.size is None
     for row in rows:
         for mean_, low, high in [*row.figures.values(), *row.by_kind.values(), row.others]:
             assert low <= mean_ <= high
@@ -425,5 +425,6 @@ def test_the_report_names_the_queries(tmp_path):
     text = report.to_markdown(result)
     assert "| method | Top-1 |" in text and "fine" in text and "60 queries" in text
     assert "Spearman over the styles that the prompt does not name" in text
+    assert "| Pearson, truth |" in text and "Deltas in nats" not in text  # the seeds are noise
     path = report.save(result, tmp_path / "out")
     assert (path.parent / "cost.png").stat().st_size > 5000

@@ -255,7 +255,7 @@ def test_similarity_is_scikit_learns_cosine(trained, asked):
 
 
 def test_gradients_are_those_of_ordinary_backpropagation(trained):
-    model, t = base.Model(trained.backbone), base.timesteps(3, 1000)
+    model, t = base.UnetCopy(trained.backbone), base.timesteps(3, 1000)
     loss = slopes.example_loss(model, t, slopes.simple_loss)
     query = trained.groups["b"].part(slice(2, 7))
     found = torch.cat(list(slopes.gradients(model, loss, query, t, trained, 2)))
@@ -290,7 +290,7 @@ def test_ekfac_with_much_damping_is_the_product_of_gradients(trained, asked):
 def test_small_instance_unlearning_is_a_product_of_gradients(trained, asked):
     query, _ = asked
     found = drain(SCORERS["instance"](size=1e-5, points=2)(trained, query))
-    model, t = base.Model(trained.backbone, "key_value"), base.timesteps(2, 1000)
+    model, t = base.UnetCopy(trained.backbone, "key_value"), base.timesteps(2, 1000)
     loss = slopes.example_loss(model, t, slopes.simple_loss)
 
     def of(part):
