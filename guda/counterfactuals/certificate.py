@@ -22,7 +22,7 @@ from ..unlearning.progress import Measure, Progress, Share
 GOAL = 0.6
 """Of the way to the target, from which on a counterfactual is certified."""
 LEAST = 0.05
-"""Below which nothing was forgotten: that much is within the noise of few pictures."""
+"""Of the way, below which nothing was forgotten. A single picture is not held against it."""
 DRIFT = 0.1
 """Of the full model's own squared error, up to which other styles count as kept."""
 
@@ -45,11 +45,11 @@ class Certificate:
         achieved, drift = _overall(self.progress.achieved), _overall(self.progress.drift)
         if drift is not None and drift.value > DRIFT:
             return Verdict.BROKEN
-        if achieved is not None and achieved.value < LEAST:
+        if achieved is None:
+            return Verdict.WEAK
+        if achieved.low is not None and achieved.value < LEAST:
             return Verdict.REFUSED
-        if achieved is not None and achieved.value >= GOAL:
-            return Verdict.CERTIFIED
-        return Verdict.WEAK
+        return Verdict.CERTIFIED if achieved.value >= GOAL else Verdict.WEAK
 
     @property
     def usable(self) -> bool:

@@ -107,6 +107,12 @@ MANIFESTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "gate below zero": (_gate(retain_full=-1.0), "a gate's error is not positive"),
     "gate huge": (_gate(forget_full=10**400), "too large a number"),
     "gate failed": (_gate(forget_without=0.5), "failed its gate"),
+    "certificate list": (_entry(certificate=[]), '"drift" is missing'),
+    "certificate text": (_entry(certificate={"drift": "none"}), "a measure is 'none'"),
+    "certificate true": (
+        _entry(certificate={"drift": {"overall": {"value": True, "low": None, "high": None}}}),
+        '"a share" is True',
+    ),
     "losses text": (_entry(losses="abc"), "\"losses\" is 'abc'"),
     "losses short": (_entry(losses=[[1, 2]]), READ),
     "losses of text": (_entry(losses=[["a", 1, 1]]), "\"losses\" is 'a'"),
