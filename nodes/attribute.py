@@ -106,18 +106,18 @@ class GudaAttribute(io.ComfyNode):
         with on_device(model):
             work = survey(request)
             note = plan(work.price())
-            found = run(work.run(), Scoring(without.names, len(names)), note)
-        numbers = range(len(found.images))
-        charts = to_batch([report.bars(found, i) for i in numbers])
-        sheets = to_batch([heatmap.sheet(found, i) for i in numbers])
-        verdicts = "\n".join(wording.plain(i.verdict) for i in found.images)
+            attribution = run(work.run(), Scoring(without.names, len(names)), note)
+        numbers = range(len(attribution.images))
+        charts = to_batch([report.bars(attribution, i) for i in numbers])
+        sheets = to_batch([heatmap.sheet(attribution, i) for i in numbers])
+        verdicts = "\n".join(wording.plain(i.verdict) for i in attribution.images)
         return io.NodeOutput(
-            found,
-            report.to_markdown(found),
+            attribution,
+            report.to_markdown(attribution),
             charts,
             sheets,
             verdicts,
-            ui={"guda": [payload(found)]},
+            ui={"guda": [payload(attribution)]},
         )
 
 

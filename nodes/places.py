@@ -53,14 +53,14 @@ def model_names() -> list[str]:
     Names are relative. Files that will be refused are listed, too, as the refusal says why; names
     that the page's menus would take for HTML are not.
     """
-    found = {
+    folders = {
         Path(base).relative_to(root).as_posix()
         for root in diffusers_folders()
         for base, files in walk(root)
         if INDEX in files and Path(base) != root
     }
     files = folder_paths.get_filename_list("checkpoints")
-    return [BUILT_IN, *filter(_is_text, sorted(found)), *filter(_is_text, files)]
+    return [BUILT_IN, *filter(_is_text, sorted(folders)), *filter(_is_text, files)]
 
 
 def model_source(name: str) -> str | Path:
@@ -94,15 +94,15 @@ def allowed_folders() -> list[str]:
     The first three are ComfyUI's own, the others of its owner's choice.
     """
     owners = os.environ.get(ALLOWING, "").split(os.pathsep)
-    found = [
+    allowed = [
         folder_paths.get_input_directory(),
         folder_paths.get_output_directory(),
         folder_paths.models_dir,
         *(os.path.expanduser(path) for path in owners if path.strip()),
     ]
     if KIND in folder_paths.folder_names_and_paths:
-        found += folder_paths.get_folder_paths(KIND)
-    return list(dict.fromkeys(map(os.path.abspath, found)))
+        allowed += folder_paths.get_folder_paths(KIND)
+    return list(dict.fromkeys(map(os.path.abspath, allowed)))
 
 
 def group_folder(folder: str) -> Path:
@@ -145,12 +145,12 @@ def new_set_folder(name: str) -> Path:
 
 def set_names() -> list[str]:
     """Counterfactual sets in all lora folders; never empty, as a combo needs an option."""
-    found = {
+    sets = {
         manifest.parent.name
         for root in folder_paths.get_folder_paths("loras")
         for manifest in Path(root, "guda").glob(f"*/{MANIFEST}")
     }
-    return sorted(filter(_is_text, found)) or [NO_SETS]
+    return sorted(filter(_is_text, sets)) or [NO_SETS]
 
 
 def set_folder(name: str) -> Path:
@@ -198,14 +198,14 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
 
 def stamps(paths: Iterable[str | os.PathLike]) -> list[list]:
     """[path, size, time of change] of each file; of a missing one the path alone."""
-    found = []
+    stamped = []
     for path in paths:
         try:
             stat = os.stat(path)
-            found.append([os.fspath(path), stat.st_size, stat.st_mtime_ns])
+            stamped.append([os.fspath(path), stat.st_size, stat.st_mtime_ns])
         except OSError:
-            found.append([os.fspath(path)])
-    return found
+            stamped.append([os.fspath(path)])
+    return stamped
 
 
 def seen(path: Path) -> str:

@@ -72,38 +72,38 @@ def breaking(old: dict[str, Shape], new: dict[str, Shape]) -> list[str]:
 
 def _breaking_node(old: Shape, new: Shape) -> list[str]:
     before, after = old["inputs"], new["inputs"]
-    found = [f"input {name} is gone" for name in before if name not in after]
+    broken = [f"input {name} is gone" for name in before if name not in after]
     for name in before.keys() & after.keys():
-        found += [f"input {name}: {text}" for text in _breaking_input(before[name], after[name])]
+        broken += [f"input {name}: {text}" for text in _breaking_input(before[name], after[name])]
     for name in after.keys() - before.keys():
         if after[name]["part"] == "required":
-            found.append(f"input {name} is new and required: make it optional")
+            broken.append(f"input {name} is new and required: make it optional")
     if widgets(new)[: len(widgets(old))] != widgets(old):
-        found.append(f"widgets moved: {widgets(old)} are now {widgets(new)}; add new ones last")
+        broken.append(f"widgets moved: {widgets(old)} are now {widgets(new)}; add new ones last")
     outputs = new["outputs"][: len(old["outputs"])]
     if outputs != old["outputs"]:
-        found.append(f"outputs changed: {old['outputs']} are now {outputs}; add new ones last")
+        broken.append(f"outputs changed: {old['outputs']} are now {outputs}; add new ones last")
     if old["output_node"] and not new["output_node"]:
-        found.append("it is no output node any more, so graphs that end in it do not run")
-    return found
+        broken.append("it is no output node any more, so graphs that end in it do not run")
+    return broken
 
 
 def _breaking_input(old: Shape, new: Shape) -> list[str]:
-    found = []
+    broken = []
     if old["type"] != new["type"] or old["socket"] != new["socket"]:
-        found.append(f"was {old['type']}, is {new['type']}")
+        broken.append(f"was {old['type']}, is {new['type']}")
     if old["control"] != new["control"]:
-        found.append("its control_after_generate, a widget of its own, came or went")
+        broken.append("its control_after_generate, a widget of its own, came or went")
     if (old["part"], new["part"]) == ("optional", "required"):
-        found.append("was optional, is required")
+        broken.append("was optional, is required")
     lost = [o for o in old.get("options", []) if o not in new.get("options", [])]
     if lost:
-        found.append(f"options are gone: {lost}")
+        broken.append(f"options are gone: {lost}")
     if new.get("min", old.get("min")) != old.get("min") and new["min"] > old.get("min", -1e400):
-        found.append(f"min rose to {new['min']}")
+        broken.append(f"min rose to {new['min']}")
     if new.get("max", old.get("max")) != old.get("max") and new["max"] < old.get("max", 1e400):
-        found.append(f"max fell to {new['max']}")
-    return found
+        broken.append(f"max fell to {new['max']}")
+    return broken
 
 
 def read() -> dict[str, Shape]:

@@ -4,9 +4,10 @@
 
 1. A contact sheet (subjects x styles) and, on 200 generated pictures, how often a small classifier
    trained on the designers' real pictures names the prompted style.
-2. With the demo's recipe: on 60 generated pictures and on 60 real pictures of subjects that the
-   model never saw, how often the prompted (or true) style ranks first. Real pictures are given with
-   what they show, without a style ("fox"), and with no prompt at all.
+2. Directly, and with the demo's recipe: on 60 generated pictures and on 60 real pictures of
+   subjects that the model never saw, how often the prompted (or true) style ranks first. Real
+   pictures are given with what they show, without a style ("fox"), and with no prompt at all.
+   `--directly` leaves the unlearning out.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from guda.backbone.files.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
 from guda.config import ElboConfig, SampleConfig
 from guda.counterfactuals import CounterfactualSet
+from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.demo.run import draw
 from guda.diffusion import Backbone
 from guda.groups import pictures
@@ -136,7 +138,7 @@ def prompted_style(backbone: Backbone, net: Classifier, data: Path, n: int = 200
 
 def ask(
     backbone: Backbone,
-    made: CounterfactualSet,
+    made: CounterfactualSet | DirectCounterfactuals,
     images: list[Tensor],
     prompts: list[str],
     config: ElboConfig,
@@ -187,6 +189,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=here / "data")
     parser.add_argument("--work", type=Path, default=here / "work")
     parser.add_argument("--sheet", type=Path, default=here.parent / "docs/images/styles.png")
+    parser.add_argument("--directly", action="store_true", help="without unlearning")
     args = parser.parse_args()
     if not (args.data / "train").is_dir():
         from emoji import build
@@ -199,22 +202,27 @@ def main() -> None:
     share = prompted_style(backbone, net, args.data)
     print(f"prompted style named on 200 generated pictures: {share:.1%}")
 
-    request = UnlearnRequest(backbone, demo.groups(), args.work / "demo-set")
-    made = drain(unlearn(request))
-    for entry in made.entries:
-        print(f"  without {entry.name}: {entry.gate.reason}")
     config = ElboConfig()
-    images, prompts, truth = generated_questions(backbone, args.data, 60, seed=3)
-    answer = ask(backbone, made, images, prompts, config)
-    print(f"60 generated pictures, full prompt: {first(answer, truth)}")
+    at_once = DirectCounterfactuals.of(demo.groups())
+    ways: dict[str, CounterfactualSet | DirectCounterfactuals] = {"directly": at_once}
+    if not args.directly:
+        request = UnlearnRequest(backbone, demo.groups(), args.work / "demo-set")
+        made = drain(unlearn(request))
+        for entry in made.entries:
+            print(f"  without {entry.name}: {entry.gate.reason}")
+        ways["with LoRAs"] = made
+    drawn, prompts, drawn_in = generated_questions(backbone, args.data, 60, seed=3)
+    real, contents, real_in = real_questions(args.data, slice(60))
     plain = [p.rsplit(", in ", 1)[0] for p in prompts]
-    answer = ask(backbone, made, images, plain, config)
-    print(f"60 generated pictures, prompt without the style: {first(answer, truth)}")
-    images, contents, truth = real_questions(args.data, slice(60))
-    answer = ask(backbone, made, images, contents, config)
-    print(f"60 real held-out pictures, prompt without a style: {first(answer, truth)}")
-    answer = ask(backbone, made, images, [""], config)
-    print(f"60 real held-out pictures, no prompt: {first(answer, truth)}")
+    for kind, images, asked, truth in (
+        ("60 generated pictures, full prompt", drawn, prompts, drawn_in),
+        ("60 generated pictures, prompt without the style", drawn, plain, drawn_in),
+        ("60 real held-out pictures, prompt without a style", real, contents, real_in),
+        ("60 real held-out pictures, no prompt", real, [""], real_in),
+    ):
+        for how, without in ways.items():
+            answer = ask(backbone, without, images, asked, config)
+            print(f"{kind}, {how}: {first(answer, truth)}", flush=True)
 
 
 if __name__ == "__main__":

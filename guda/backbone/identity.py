@@ -94,12 +94,12 @@ def tokenizer(text: Text) -> str:
 
 def layers(text: Text) -> str:
     """Counted from the first, so that encoders saved without their last layer are the same."""
-    found = []
+    told = []
     for part in text.parts:
         config = part.encoder.config
         depth = config.num_hidden_layers + 1 + part.layer
-        found.append(f"{depth}{' normed' if part.norm else ''} {config.hidden_act}")
-    return ", ".join(found)
+        told.append(f"{depth}{' normed' if part.norm else ''} {config.hidden_act}")
+    return ", ".join(told)
 
 
 def unet_settings(config: Any) -> str:

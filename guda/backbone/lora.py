@@ -36,11 +36,11 @@ class PeftLora:
         }
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        found: dict[str, nn.Parameter] = {}
+        named: dict[str, nn.Parameter] = {}
         for name, layer in self._layers.items():
-            found[f"{name}.down"] = layer.lora_A[ADAPTER].weight
-            found[f"{name}.up"] = layer.lora_B[ADAPTER].weight
-        return found
+            named[f"{name}.down"] = layer.lora_A[ADAPTER].weight
+            named[f"{name}.up"] = layer.lora_B[ADAPTER].weight
+        return named
 
     def weights(self) -> LoraWeights:
         def copy(p: Tensor) -> Tensor:

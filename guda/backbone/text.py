@@ -49,11 +49,11 @@ class TextPart:
         name = self.tokenizer.pad_token if self.pad is None else self.pad
         pad = self.tokenizer.convert_tokens_to_ids(name)
         read = iter(self.tokenizer([s for p in parts for s in p], verbose=False).input_ids)
-        found = []
+        chunked = []
         for sections in parts:
             rows = [row for _ in sections for row in self._chunks(next(read), pad, most)]
-            found.append(torch.tensor(rows if most is None else _ends(rows, most)))
-        return found
+            chunked.append(torch.tensor(rows if most is None else _ends(rows, most)))
+        return chunked
 
     def _chunks(self, ids: list[int], pad: int, most: int | None) -> list[list[int]]:
         """Tokens with their start and end, in rows of the encoder's length."""

@@ -61,13 +61,13 @@ def budgets(
             def scores(config=config) -> Steps[tuple[np.ndarray, Cost, str]]:
                 loras, query = loaded()
                 with metered(type(full.backbone.unet)) as cost:
-                    found = yield from score_queries(full.backbone, loras, query, config)
-                return found.contributions.sum(-1), cost, ""
+                    gaps = yield from score_queries(full.backbone, loras, query, config)
+                return gaps.contributions.sum(-1), cost, ""
 
             made_from = digest(key, method.as_key(), config.as_dict(), bench.groups.names)
             path = folder / "budgets" / f"{schedule}-{n}.json"
-            found, *_ = yield from kept(path, made_from, scores())
-            top1 = agreement.top1(found, logo.mean(0)[some])
+            deltas, *_ = yield from kept(path, made_from, scores())
+            top1 = agreement.top1(deltas, logo.mean(0)[some])
             rows.append(Budget(schedule, n, agreement.bootstrap(top1)))
     return rows
 

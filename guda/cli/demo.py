@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from ..files.destination import check_folder
@@ -22,9 +23,23 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..demo.run import run_demo
+    from ..report.tables import to_comparison
+    from ..report.wording import verdict_sentence as sentence
 
     check_folder(args.out, "out")
+    started = time.monotonic()
+
+    def first(answer) -> None:
+        if not args.json:
+            seconds = time.monotonic() - started
+            output.say(f"First answers, after {seconds:.0f} s and without any unlearning:")
+            for image in answer.images:
+                output.say(f"  {image.image}: {sentence(image, 'nats')}")
+            output.say(f"  Report: {args.out / 'direct' / 'report.html'}\n")
+
     with Progress() as progress:
-        result = run_demo(args.out, progress)
+        result = run_demo(args.out, progress, first)
     output.finish(result.attribution, result.report, args.json)
+    if not args.json:
+        output.say(f"\n{to_comparison(result.direct, result.attribution)}")
     return 0

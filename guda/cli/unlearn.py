@@ -35,6 +35,21 @@ def add(commands) -> None:
         help="how a caption is made, e.g. '{content}, by {style}'",
     )
     parser.add_argument("--out", type=arguments.path, required=True, help="folder of the set")
+    parser.add_argument(
+        "--screen",
+        type=int,
+        metavar="N",
+        help="only the N styles that the model's own answers put first for the pictures in --image",
+    )
+    parser.add_argument(
+        "--image", type=arguments.path, nargs="+", help="pictures to be asked about, for --screen"
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        type=arguments.text,
+        help="what they show, for --screen; once for all, or per picture",
+    )
     options.add(parser, UnlearnConfig)
     options.add(parser, SampleConfig, prefix="sample-")
     options.add(parser, MemoryConfig)
@@ -49,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         load_folder,
         parse_contents,
         parse_styles,
+        pictures,
         telling,
     )
     from ..groups.contents import CONTENTS
@@ -60,6 +76,11 @@ def run(args: argparse.Namespace) -> int:
     sampling, told = options.read(args, SampleConfig), ""
     memory = options.read(args, MemoryConfig)
     check_folder(args.out, "out")
+    if (args.screen is None) != (args.image is None):
+        raise ConfigError(
+            f"screen is {args.screen} and image is {args.image}; give both, as styles are screened "
+            "for pictures, or none."
+        )
     if args.groups is not None and args.contents is not None:
         raise ConfigError(
             f"contents is {args.contents}, but the groups of {args.groups} have pictures; leave it "
@@ -77,13 +98,16 @@ def run(args: argparse.Namespace) -> int:
             pictures=sampling.pictures,
             **template,
         )
+    for path in args.image or []:
+        pictures.check(path)
     backbone = model.load(args)
+    names, told = _screened(args, backbone, groups, told)
     request = UnlearnRequest(
         backbone,
         groups,
         args.out,
         options.read(args, UnlearnConfig, recommended(backbone)),
-        args.style,
+        names,
         sampling,
         memory=memory,
     )
@@ -106,3 +130,29 @@ def run(args: argparse.Namespace) -> int:
         state = "passed" if entry.passed else "REFUSED"
         say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))
     return 0
+
+
+def _screened(args: argparse.Namespace, backbone, groups, told: str):
+    """The styles to unlearn (None: all of them), and what is told of how they were chosen."""
+    from ..config import ElboConfig
+    from ..counterfactuals.direct import DirectCounterfactuals
+    from ..groups import pictures
+    from ..jobs.attribute import AttributeRequest
+    from ..jobs.screen import screen
+    from ..steps import drain
+
+    if args.screen is None:
+        return args.style, told
+    loaded = [pictures.load(path, backbone.resolution) for path in args.image]
+    request = AttributeRequest(
+        backbone,
+        DirectCounterfactuals.of(groups),
+        loaded,
+        [p.name for p in args.image],
+        args.prompt or [""],
+        ElboConfig(),
+    )
+    with Progress(told) as progress:
+        names = drain(screen(request, groups, args.screen, args.style), progress)
+    count = len(args.style or groups.names)
+    return names, f"Of {count} styles, those to unlearn for the pictures: {', '.join(names)}."

@@ -20,18 +20,18 @@ def load_set(folder: Path) -> CounterfactualSet:
     """Read a finished set. Raises CounterfactualError that names the folder and the remedy."""
     if os.path.isfile(folder):
         raise CounterfactualError(f"{folder} is a file; give the folder of a counterfactual set.")
-    found = read_manifest(folder)
-    if found is None:
+    made = read_manifest(folder)
+    if made is None:
         raise CounterfactualError(
             f"There is no counterfactual set in {folder} ({MANIFEST} is missing); unlearn the "
             "styles first, or give the folder of a finished set."
         )
-    for entry in found.entries:
-        if not found.path(entry).is_file():
+    for entry in made.entries:
+        if not made.path(entry).is_file():
             raise CounterfactualError(
-                f"The counterfactual {found.path(entry)} is missing; unlearn {entry.name!r} again."
+                f"The counterfactual {made.path(entry)} is missing; unlearn {entry.name!r} again."
             )
-    return found
+    return made
 
 
 def read_manifest(folder: Path) -> CounterfactualSet | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from .. import report
 from ..backbone.files.load import DEMO, load
 from ..config import ElboConfig, SampleConfig
+from ..counterfactuals import CounterfactualSet
+from ..counterfactuals.direct import DirectCounterfactuals
 from ..files.temporary import sweep
 from ..groups.draw import draw
 from ..groups.pictures import save_png
@@ -21,21 +23,38 @@ from . import groups, prompts
 
 @dataclass(frozen=True)
 class DemoResult:
-    attribution: Attribution
+    direct: Attribution  # answered by the model itself, at once
+    attribution: Attribution  # with counterfactuals
     report: report.SavedReport
 
 
-def run_demo(out: Path, on_step: Callable[[Step], None] | None = None) -> DemoResult:
-    """Everything from nothing into `out`; a second run reuses what is there and agrees with it."""
+Counterfactuals = CounterfactualSet | DirectCounterfactuals
+
+
+def run_demo(
+    out: Path,
+    on_step: Callable[[Step], None] | None = None,
+    on_answer: Callable[[Attribution], None] = lambda _: None,
+) -> DemoResult:
+    """Everything from nothing into `out`; a second run reuses what is there and agrees with it.
+
+    on_answer: is given the direct answer, which is there long before the counterfactuals are.
+    """
     backbone = load(DEMO)
-    made = drain(unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")), on_step)
     asked = prompts()
     drawn = drain(draw(backbone, asked, SampleConfig(seed=1)), on_step)
     sweep(out / "pictures")
     for prompt, picture in zip(asked, drawn, strict=True):
         save_png(picture, out / "pictures" / f"{prompt}.png")
-    request = AttributeRequest(
-        backbone, made, list(drawn), [f"{p}.png" for p in asked], asked, ElboConfig()
-    )
-    attribution = drain(attribute(request), on_step)
-    return DemoResult(attribution, report.save(attribution, out))
+
+    def ask(without: Counterfactuals) -> Attribution:
+        names = [f"{p}.png" for p in asked]
+        request = AttributeRequest(backbone, without, list(drawn), names, asked, ElboConfig())
+        return drain(attribute(request), on_step)
+
+    direct = ask(DirectCounterfactuals.of(groups()))
+    report.save(direct, out / "direct")
+    on_answer(direct)
+    made = drain(unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")), on_step)
+    attribution = ask(made)
+    return DemoResult(direct, attribution, report.save(attribution, out))

@@ -79,7 +79,7 @@ def from_file_keys(tensors: Mapping[str, Tensor], unet: nn.Module) -> LoraWeight
 
 def _differences(tensors: Mapping[str, Tensor], paths: Mapping[str, Any]) -> dict[str, Tensor]:
     """Parameter name -> whole difference."""
-    found: dict[str, Tensor] = {}
+    changes: dict[str, Tensor] = {}
     for key, change in sorted(tensors.items()):
         head, _, tail = key.rpartition(".")
         kind = next(k for k, v in _DIFF.items() if v == tail)
@@ -89,5 +89,5 @@ def _differences(tensors: Mapping[str, Tensor], paths: Mapping[str, Any]) -> dic
             raise CounterfactualError(
                 f"its entry {key} of shape {tuple(change.shape)} does not fit this base model"
             )
-        found[f"{name}.{kind}"] = change.float()
-    return found
+        changes[f"{name}.{kind}"] = change.float()
+    return changes

@@ -77,9 +77,9 @@ def _digest(contents: str, metadata: Mapping[str, str]) -> str:
 
 def _of_tensors(tensors: Mapping[str, Tensor]) -> str:
     """Of names, formats, shapes and every byte, in the order of the names."""
-    found = hashlib.blake2b(digest_size=32)
+    h = hashlib.blake2b(digest_size=32)
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
-        found.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        h.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        h.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return h.hexdigest()

@@ -37,11 +37,11 @@ def sweep(folder: Path, *, alone: bool = False) -> int:
     except OSError:
         return 0
     for name in names:
-        found = OURS.fullmatch(name)
-        if not (found or EARLIER.fullmatch(name)):
+        ours = OURS.fullmatch(name)
+        if not (ours or EARLIER.fullmatch(name)):
             continue
         path = folder / name
-        if found and not alone and _in_use(path, found[1], int(found[2])):
+        if ours and not alone and _in_use(path, ours[1], int(ours[2])):
             continue
         with contextlib.suppress(OSError):
             path.unlink()

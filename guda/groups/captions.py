@@ -45,9 +45,9 @@ class Phrases(NamedTuple):
 
 def read_phrases(path: Path, names: list[str]) -> Phrases:
     """`{"template": "...", "groups": {"<Group>": {"style": "...", "descriptors": ["..."]}}}`"""
-    found = Phrases(None, {}, {})
+    phrases = Phrases(None, {}, {})
     if not os.path.lexists(path):
-        return found
+        return phrases
     data = reading.read_json(path)
     _check_keys(data, {"template", "groups"}, str(path))
     groups = data.get("groups", {})
@@ -58,12 +58,12 @@ def read_phrases(path: Path, names: list[str]) -> Phrases:
         where = f'{path}: group "{name}"'
         _check_keys(entry, {"style", "descriptors"}, where)
         if (style := text_of(entry, "style", where)) is not None:
-            found.styles[name] = style
+            phrases.styles[name] = style
         if "descriptors" in entry:
-            found.descriptors[name] = check_descriptors(entry["descriptors"], where)
+            phrases.descriptors[name] = check_descriptors(entry["descriptors"], where)
     if "template" in data:
-        return found._replace(template=check_template(data["template"], f'{path}: "template"'))
-    return found
+        return phrases._replace(template=check_template(data["template"], f'{path}: "template"'))
+    return phrases
 
 
 def phrase_names(path: Path) -> set[str]:

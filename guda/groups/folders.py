@@ -51,12 +51,12 @@ def scan(folder: Path, remarks: Remarks) -> Scan:
     """Raises GroupsError for a picture in a format that is not read, and when there are none."""
     files = _files(folder, remarks)
     kinds = {key: formats.kind(path) for key, path in files.items()}
-    found = {k: p for k, p in files.items() if kinds[k] == "picture"}
-    extra = leftovers.extra_pictures(found)
+    shown = {k: p for k, p in files.items() if kinds[k] == "picture"}
+    extra = leftovers.extra_pictures(shown)
     for key, reason in extra.items():
         remarks.leave(reason, key)
-    left = [found.pop(key) for key in extra]
-    stems = {PurePosixPath(key).with_suffix("") for key in found}
+    left = [shown.pop(key) for key in extra]
+    stems = {PurePosixPath(key).with_suffix("") for key in shown}
     for key in (k for k in files if kinds[k] == "unread"):
         if PurePosixPath(key).with_suffix("") not in stems:
             raise GroupsError(
@@ -64,14 +64,14 @@ def scan(folder: Path, remarks: Remarks) -> Scan:
                 "it out of the group."
             )
         remarks.leave(OTHER_FORMAT, key)
-    if not found:
+    if not shown:
         what = "; ".join(remarks.lines_left_out())
         raise GroupsError(
             f"{folder} holds no pictures{f', but {what}' if what else ''}; add some, or let its "
             'name start with "_" to leave it out.'
         )
     beside = {key.lower(): path for key, path in files.items() if kinds[key] == "other"}
-    return Scan(found, beside, left, _holders(found, remarks))
+    return Scan(shown, beside, left, _holders(shown, remarks))
 
 
 def _holders(found: dict[str, Path], remarks: Remarks) -> frozenset[str]:

@@ -43,14 +43,14 @@ def style_folders(root: Path, pinned: Collection[str], remarks: Remarks) -> list
     if not root.is_dir():
         what = "is a file" if root.exists() else "was not found"
         raise GroupsError(f"{root} {what}; give a folder that holds one folder per style.")
-    found = _below(root, root, pinned, remarks)
-    if not found:
+    below = _below(root, root, pinned, remarks)
+    if not below:
         raise GroupsError(f"{root} holds no folders; make one folder of pictures per style.")
     named: dict[str, list[Path]] = {}
     repeated = []
-    for folder in sorted(found):
+    for folder in sorted(below):
         name = nfc(folder.name)
-        if name not in pinned and (bare := _unrepeated(folder, found)) != folder.name:
+        if name not in pinned and (bare := _unrepeated(folder, below)) != folder.name:
             repeated.append(f'{_relative(folder, root)} is "{bare}"')
             name = nfc(bare)
         named.setdefault(_same(name, folder, named), []).append(folder)
@@ -88,7 +88,7 @@ def _below(root: Path, top: Path, pinned: Collection[str], remarks: Remarks) -> 
 
 
 def _children(root: Path, top: Path, remarks: Remarks) -> list[Path]:
-    found = []
+    kept = []
     for path in _listed(root):
         name = _relative(path, top)
         if _leads_up(path):
@@ -98,7 +98,7 @@ def _children(root: Path, top: Path, remarks: Remarks) -> list[Path]:
             if reason is None and path.name.startswith("_"):
                 reason = SET_ASIDE
             if reason is None:
-                found.append(path)
+                kept.append(path)
             else:
                 remarks.leave(reason, name)
         elif path.name.startswith("."):
@@ -106,7 +106,7 @@ def _children(root: Path, top: Path, remarks: Remarks) -> list[Path]:
         elif path.name.casefold() not in KNOWN_FILES and not leftovers.is_junk(path.name):
             other = formats.kind(path) == "other"
             remarks.leave(unread(path.suffix.lower()) if other else NO_STYLE, name)
-    return found
+    return kept
 
 
 def _listed(folder: Path) -> list[Path]:

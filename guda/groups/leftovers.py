@@ -84,14 +84,14 @@ def extra_pictures(keys: Iterable[str]) -> dict[str, Reason]:
     outside = {paths[key].stem.casefold() for key in paths if key not in in_masks}
     matching = [k for k in in_masks if _original(paths[k].stem).casefold() in outside]
     masks = in_masks if in_masks and 2 * len(matching) >= len(in_masks) else set()
-    found = dict.fromkeys(masks, MASK)
+    extra = dict.fromkeys(masks, MASK)
     for key, path in paths.items():
         mask, thumb = _MASK_OF.fullmatch(path.stem), _THUMB_OF.fullmatch(path.stem)
         if mask and (path.stem.lower().endswith("label") or _beside(path, mask["of"]) in stems):
-            found[key] = MASK
+            extra[key] = MASK
         elif thumb and _beside(path, thumb["of"] or thumb["after"]) in stems:
-            found[key] = THUMBNAIL
-    return found
+            extra[key] = THUMBNAIL
+    return extra
 
 
 def _original(stem: str) -> str:

@@ -46,13 +46,13 @@ def load_folder(root: Path, *, template: str | None = None) -> StyleGroups:
     for style, scanned, said in zip(styles, scans, own, strict=True):
         phrase = phrases.styles.get(style.name) or captions.phrase_of(style.name, style.repeats)
         also = (style.name,) if style.name.casefold() != phrase else ()
-        found = folders.read_group(scanned, tables, (phrase, *also), template, said)
-        if len(found) < MIN_EXAMPLES and (left := said.lines_left_out()):
+        members = folders.read_group(scanned, tables, (phrase, *also), template, said)
+        if len(members) < MIN_EXAMPLES and (left := said.lines_left_out()):
             raise GroupsError(
-                f'group "{style.name}" has {len(found)} pictures; give at least {MIN_EXAMPLES}. '
+                f'group "{style.name}" has {len(members)} pictures; give at least {MIN_EXAMPLES}. '
                 f"Left out: {'; '.join(left)}."
             )
-        examples = tuple(Example(f.key, *f.caption, f.path) for f in found)
+        examples = tuple(Example(f.key, *f.caption, f.path) for f in members)
         described = phrases.descriptors.get(style.name, ())
         groups.append(Group(style.name, slugify(style.name), phrase, described, examples))
     by_name = dict(zip(names, own, strict=True))

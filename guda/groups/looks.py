@@ -77,15 +77,15 @@ def pairs(looks: Sequence[Look]) -> list[tuple[int, int, bool]]:
     bits = torch.stack([looks[i].bits for i in whole])
     shades = torch.stack([looks[i].shades for i in whole])
     shapes = torch.tensor([looks[i].shape for i in whole])
-    found = []
+    twins = []
     for a, i in enumerate(whole[:-1]):
         agree = bits[a + 1 :, 0] @ bits[a].T >= bits.shape[2] - 2 * MOST_BITS  # (others, 2)
         alike = (shapes[a + 1 :] - shapes[a]).abs() < MOST_SHAPE
         for b, mirrored in (agree & alike[:, None]).nonzero().tolist():
             j = whole[a + 1 + b]
             if (shades[a + 1 + b, 0] - shades[a, mirrored]).abs().mean() < MOST_SHADE:
-                found.append((i, j, looks[i].exact == looks[j].exact))
-    return sorted(set(found))
+                twins.append((i, j, looks[i].exact == looks[j].exact))
+    return sorted(set(twins))
 
 
 @dataclass(frozen=True)
@@ -100,21 +100,23 @@ class Seen:
 
 def doubts(seen: Sequence[Seen]) -> list[tuple[tuple[str, ...], str]]:
     """(the styles that it concerns, what is doubtful about their pictures and the remedy)."""
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    concerns: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for one in seen:
         if one.look.flat:
-            found.setdefault(("flat", (one.style,)), []).append(f"{one.id} is {one.look.flat}")
+            concerns.setdefault(("flat", (one.style,)), []).append(f"{one.id} is {one.look.flat}")
     for i, j, exact in pairs([one.look for one in seen]):
         a, b = seen[i], seen[j]
         same = f"{a.id} and {b.id}"
         if a.style != b.style:
-            found.setdefault(("across", (a.style, b.style)), []).append(same)
+            concerns.setdefault(("across", (a.style, b.style)), []).append(same)
             continue
-        found.setdefault(("same" if exact else "near", (a.style,)), []).append(same)
+        concerns.setdefault(("same" if exact else "near", (a.style,)), []).append(same)
         if a.held_out != b.held_out:
             held = a if a.held_out else b
-            found.setdefault(("held", (a.style,)), []).append(held.id)
-    return [(styles, _SENTENCES[kind](some(of), *styles)) for (kind, styles), of in found.items()]
+            concerns.setdefault(("held", (a.style,)), []).append(held.id)
+    return [
+        (styles, _SENTENCES[kind](some(of), *styles)) for (kind, styles), of in concerns.items()
+    ]
 
 
 MARKS = {

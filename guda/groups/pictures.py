@@ -61,12 +61,12 @@ def probe(path: Path) -> tuple[int, int]:
 def marks(path: Path) -> tuple[str, ...]:
     """What of this picture is not as it is stored: "colour profile", "transparency"."""
     with _opened(Path(path)) as picture:
-        found = []
+        said = []
         if profiles.differs(picture):
-            found.append("colour profile")
+            said.append("colour profile")
         if picture.has_transparency_data and not _is_opaque(picture):
-            found.append("transparency")
-        return tuple(found)
+            said.append("transparency")
+        return tuple(said)
 
 
 def _is_opaque(picture: Image.Image) -> bool:

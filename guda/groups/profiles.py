@@ -30,12 +30,12 @@ def _transform(picture: Image.Image) -> tuple[str, Any] | None:
     profile = picture.info.get("icc_profile")
     if not isinstance(profile, bytes) or not profile or picture.mode.startswith(("I", "F")):
         return None
-    found = _read(profile)
-    if found is None:
+    transform = _read(profile)
+    if transform is None:
         return None
     grey, cmyk = picture.mode in ("1", "L", "LA", "La"), picture.mode == "CMYK"
-    fits = {"L": grey, "CMYK": cmyk, "RGB": not grey and not cmyk}[found[0]]
-    return found if fits else None
+    fits = {"L": grey, "CMYK": cmyk, "RGB": not grey and not cmyk}[transform[0]]
+    return transform if fits else None
 
 
 @functools.lru_cache(maxsize=32)

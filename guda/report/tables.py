@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from ..escape import for_cell, for_markdown
-from ..scoring.verdict import Attribution, ImageScores, Score
+from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
 from . import wording
 
 COLUMNS = (
@@ -104,6 +104,26 @@ def _section(attribution: Attribution, image: ImageScores) -> str:
         share = wording.percent(score.share)
         lines.append(f"| {score.rank} | {for_markdown(score.group)} | {delta} | {span} | {share} |")
     return "\n".join([*lines, "", wording.meaning(attribution)])
+
+
+def to_comparison(direct: Attribution, unlearned: Attribution) -> str:
+    """The verdicts on the same pictures side by side: at once, and with counterfactuals."""
+    lines = [
+        "| picture | answered directly | with counterfactuals |",
+        "| :--- | :--- | :--- |",
+    ]
+    for one, two in zip(direct.images, unlearned.images, strict=True):
+        cells = [one.image, _leader(one), _leader(two)]
+        lines.append(f"| {' | '.join(map(for_markdown, cells))} |")
+    return "\n".join(lines)
+
+
+def _leader(image: ImageScores) -> str:
+    """For example "Ink, +13.1", or "undecided (Ink, +2.1)"."""
+    first = image.scores[0]
+    delta = wording.number(first.delta, wording.digits_of(image), signed=True)
+    leads = f"{first.group}, {delta}"
+    return leads if image.outcome is Outcome.STYLE else f"{image.verdict} ({leads})"
 
 
 def to_csv(attribution: Attribution) -> str:

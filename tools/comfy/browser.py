@@ -179,11 +179,11 @@ class ComfyPage:
 
     def place(self, which: str) -> tuple[list[float], list[float]]:
         """[x, y] and [width, height] of the first node for which this JavaScript is true."""
-        found = self.page.evaluate(
+        box = self.page.evaluate(
             f"() => {{ const n = window.app.graph._nodes.find({which});"
             " return [[...n.pos], [...n.size]] }"
         )
-        return found[0], found[1]
+        return box[0], box[1]
 
     @property
     def window(self) -> tuple[int, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..comfy.graphs import Graph
+from ..comfy.graphs import Graph, node
 from ..comfy.server import PACK_ROOT
 
 Box = tuple[str, float, float, float, float]
@@ -29,3 +31,28 @@ class Template:
     @property
     def path(self) -> Path:
         return PACK_ROOT / "example_workflows" / f"{self.name}.json"
+
+
+def one_picture(
+    model: Mapping[str, Any], groups: Any, unlearn: Mapping[str, Any], draw: Mapping[str, Any],
+    attribute: Mapping[str, Any], report: str, preview: Any,
+) -> Graph:  # fmt: skip
+    """Model, groups, unlearning, a picture that is drawn, attribution, results.
+
+    groups and preview are nodes, what the others are given besides their links; report: its prefix.
+    """
+    linked: dict[str, Any] = {"model": ["1", 0]}
+    sets: dict[str, Any] = {"counterfactuals": ["3", 0]}
+    return {
+        "1": node("GudaLoadModel", **model),
+        "2": groups,
+        "3": node("GudaUnlearn", **linked, groups=["2", 0], **unlearn),
+        "4": node("GudaGeneratePictures", **linked, seed=1, **draw),
+        "5": node("GudaAttribute", **linked, **sets, image=["4", 0], prompt=["4", 1], **attribute),
+        "6": node("GudaHeatMap", attribution=["5", 0]),
+        "7": node("GudaSaveReport", attribution=["5", 0], filename_prefix=report),
+        "8": preview,
+        "9": node("PreviewAny", source=["3", 2]),
+        "10": node("PreviewImage", images=["4", 0]),
+        "11": node("PreviewImage", images=["6", 0]),
+    }

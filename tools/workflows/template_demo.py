@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from ..comfy.graphs import node
-from .template import AMBER, BLUE, Template
+from .template import AMBER, BLUE, Template, one_picture
 
 MY_STYLES = Template(
     "my_styles",
-    {
-        "1": node("GudaLoadModel"),
-        "2": node("GudaGroupsFromFolder", folder="built-in example"),
-        "3": node(
-            "GudaUnlearn",
-            model=["1", 0],
-            groups=["2", 0],
-            set_name="my-folder",
-            caption_dropout=0.25,  # more leaves too little of a dozen pictures that name the style
-        ),
-        "4": node("GudaGeneratePictures", model=["1", 0], prompts="fox, in ink style", seed=1),
-        "5": node(
-            "GudaAttribute",
-            model=["1", 0],
-            counterfactuals=["3", 0],
-            image=["4", 0],
-            prompt=["4", 1],
-        ),
-        "6": node("GudaHeatMap", attribution=["5", 0]),
-        "7": node("GudaSaveReport", attribution=["5", 0], filename_prefix="guda/my_styles"),
-        "8": node("PreviewAny", source=["2", 1]),
-        "9": node("PreviewAny", source=["3", 2]),
-        "10": node("PreviewImage", images=["4", 0]),
-        "11": node("PreviewImage", images=["6", 0]),
-    },
+    one_picture(
+        {},
+        node("GudaGroupsFromFolder", folder="built-in example"),
+        # more dropout leaves too little of a dozen pictures that name the style
+        {"set_name": "my-folder", "caption_dropout": 0.25},
+        {"prompts": "fox, in ink style"},
+        {},
+        "guda/my_styles",
+        node("PreviewAny", source=["2", 1]),
+    ),
     {
         1: ("", 0, 510, 400, 170),
         2: ("", 0, 730, 400, 150),

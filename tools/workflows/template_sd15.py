@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..comfy.graphs import node
-from .template import AMBER, BLUE, Template
+from .template import AMBER, BLUE, Template, one_picture
 
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 ARTISTS = (
@@ -25,26 +25,15 @@ QUESTION = "a village street at night under a sky of swirling stars, thick brush
 
 ARTISTS_SD15 = Template(
     "artists_sd15",
-    {
-        "1": node("GudaLoadModel", model=CHECKPOINT),
-        "2": node("GudaGroupsFromPrompts", model=["1", 0], **GROUPS),
-        "3": node("GudaUnlearn", model=["1", 0], groups=["2", 0], set_name=SET),
-        "4": node("GudaGeneratePictures", model=["1", 0], prompts=QUESTION, seed=1, **DRAWING),
-        "5": node(
-            "GudaAttribute",
-            model=["1", 0],
-            counterfactuals=["3", 0],
-            image=["4", 0],
-            prompt=["4", 1],
-            batch_size=8,
-        ),
-        "6": node("GudaHeatMap", attribution=["5", 0]),
-        "7": node("GudaSaveReport", attribution=["5", 0], filename_prefix="guda/artists"),
-        "8": node("PreviewImage", images=["2", 1]),
-        "9": node("PreviewAny", source=["3", 2]),
-        "10": node("PreviewImage", images=["4", 0]),
-        "11": node("PreviewImage", images=["6", 0]),
-    },
+    one_picture(
+        {"model": CHECKPOINT},
+        node("GudaGroupsFromPrompts", model=["1", 0], **GROUPS),
+        {"set_name": SET},
+        {"prompts": QUESTION, **DRAWING},
+        {"batch_size": 8},
+        "guda/artists",
+        node("PreviewImage", images=["2", 1]),
+    ),
     {
         1: ("", 0, 270, 400, 190),
         2: ("", 0, 510, 400, 460),

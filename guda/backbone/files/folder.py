@@ -223,7 +223,7 @@ def _check_vocabulary(folder: Path, where: str) -> None:
 def _weights(path: Path, part: str) -> tuple[Path, ...]:
     """The files of the first whole variant of a part's weights."""
     stem = "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
-    found: dict[str, dict[int, Path]] = {}
+    variants: dict[str, dict[int, Path]] = {}
     counts: dict[str, int] = {}
     for file in sorted((path / part).glob("*.safetensors")):
         match = _WEIGHTS.fullmatch(file.name)
@@ -231,9 +231,9 @@ def _weights(path: Path, part: str) -> tuple[Path, ...]:
             continue
         variant = match["early"] or match["late"] or ""
         variant += " " * bool(match["n"])  # in several files, beside the same in one
-        found.setdefault(variant, {})[int(match["n"] or 1)] = file
+        variants.setdefault(variant, {})[int(match["n"] or 1)] = file
         counts[variant] = int(match["all"] or 1)
-    whole = {v: tuple(f.values()) for v, f in found.items() if len(f) == counts[v]}
+    whole = {v: tuple(f.values()) for v, f in variants.items() if len(f) == counts[v]}
     for variant in _VARIANTS:
         for name in (variant, f"{variant} "):
             if name in whole:
@@ -246,8 +246,8 @@ def _weights(path: Path, part: str) -> tuple[Path, ...]:
             f"{where} has several weights in {part}/ ({', '.join(sorted(whole))}), and none that "
             f"is plain; keep the one that is meant, named {stem}.safetensors."
         )
-    if found:
-        variant, files = next(iter(found.items()))
+    if variants:
+        variant, files = next(iter(variants.items()))
         raise ModelError(
             f"{where} has {len(files)} of the {counts[variant]} files of its weights in {part}/; "
             "download the missing ones."

@@ -148,14 +148,14 @@ def unet_config(found: UnetShape, family: Mapping[str, Any], sample_size: int) -
 
 def unet_names(shapes: Shapes) -> dict[str, str]:
     """File name -> diffusers name, of every tensor of a UNet."""
-    found = unet_shape(shapes)
+    shape = unet_shape(shapes)
     places = dict(_OUTER) | {
         "middle_block.0": "mid_block.resnets.0",
         "middle_block.1": "mid_block.attentions.0",
         "middle_block.2": "mid_block.resnets.1",
     }
     n = 1
-    for b, layers in enumerate(found.layers):
+    for b, layers in enumerate(shape.layers):
         for i in range(layers):
             places[f"input_blocks.{n}.0"] = f"down_blocks.{b}.resnets.{i}"
             places[f"input_blocks.{n}.1"] = f"down_blocks.{b}.attentions.{i}"
@@ -163,7 +163,7 @@ def unet_names(shapes: Shapes) -> dict[str, str]:
         places[f"input_blocks.{n}.0.op"] = f"down_blocks.{b}.downsamplers.0.conv"
         n += 1
     n = 0
-    for b, depths in enumerate(found.up):
+    for b, depths in enumerate(shape.up):
         for i, depth in enumerate(depths):
             places[f"output_blocks.{n}.0"] = f"up_blocks.{b}.resnets.{i}"
             if depth:

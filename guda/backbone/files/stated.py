@@ -30,11 +30,11 @@ _OTHERS = {  # a piece of a tensor's name that only this kind of file has
 
 def kind_of(names: Iterable[str]) -> str | None:
     """What a file with these tensors is, where it is known not to be a model."""
-    found = list(names)
-    if found and set(found) <= {"clip_l", "clip_g"}:
+    held = list(names)
+    if held and set(held) <= {"clip_l", "clip_g"}:
         return "an embedding (textual inversion)"
     for title, marks in _OTHERS.items():
-        if any(mark in name for name in found for mark in marks):
+        if any(mark in name for name in held for mark in marks):
             return title
     return None
 
@@ -45,18 +45,18 @@ def prediction(metadata: Mapping[str, str], marked: str | None, where: str) -> s
         told = metadata.get(key, "").strip().lower()
         if not told:
             continue
-        found = _PREDICTIONS.get(told)
-        if found is None:
+        kind = _PREDICTIONS.get(told)
+        if kind is None:
             raise ModelError(
                 f"{where} predicts {told[:60]!r}, as its metadata say ({key}), which is not "
                 "supported; use a model that predicts epsilon, v or sample."
             )
-        if marked is not None and found != marked:
+        if marked is not None and kind != marked:
             raise ModelError(
                 f"{where} says two things: its metadata {key} = {told}, and a tensor "
                 f"{marked}. Choose one by the option prediction."
             )
-        return found
+        return kind
     if metadata.get("modelspec.architecture", "").startswith("stable-diffusion-v2-768-v"):
         return "v_prediction"
     return None

@@ -19,14 +19,14 @@ def check_values(value: Tensor, name: str, where: str, what: str) -> None:
         return
     low, high = (float(x) for x in torch.aminmax(value.detach()))
     if low != low or high != high:
-        found = "NaN"
+        bad = "NaN"
     elif max(-low, high) == float("inf"):
-        found = "infinite values"
+        bad = "infinite values"
     elif max(-low, high) > LARGEST:
-        found = f"values up to {max(-low, high):.3g}"
+        bad = f"values up to {max(-low, high):.3g}"
     else:
         return
-    raise _broken(where, what, name, found)
+    raise _broken(where, what, name, bad)
 
 
 def check_zeros(parts: Mapping[str, nn.Module], where: str) -> None:

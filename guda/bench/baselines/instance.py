@@ -99,7 +99,7 @@ def ascend(weights: Weights, slope: Weights, precision: Tensor, length: float) -
 @torch.no_grad()
 def losses(model: UnetCopy, weights: Weights, pictures: Noisy, t: Tensor, batch: int) -> Tensor:
     """(n,) float64 on the CPU: every picture's loss, averaged over its points."""
-    found = []
+    parts = []
     device = next(model.parameters()).device
     for rows in torch.arange(len(pictures.x_t)).split(batch):
         part = Noisy(pictures.x_t[rows], pictures.eps[rows], pictures.embeds[rows])
@@ -107,8 +107,8 @@ def losses(model: UnetCopy, weights: Weights, pictures: Noisy, t: Tensor, batch:
         arguments = (x_t.flatten(0, 1), t.repeat(len(rows)).to(device))
         eps_hat = functional_call(model, weights, (*arguments, embeds.repeat_interleave(len(t), 0)))
         error = (eps_hat - eps.flatten(0, 1)).square()
-        found.append(error.flatten(1).double().mean(1).view(len(rows), -1).mean(1).cpu())
-    return torch.cat(found)
+        parts.append(error.flatten(1).double().mean(1).view(len(rows), -1).mean(1).cpu())
+    return torch.cat(parts)
 
 
 def _evenly(query: Query, most: int) -> Query:

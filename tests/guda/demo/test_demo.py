@@ -30,6 +30,10 @@ def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
         for a, b in zip(one["scores"], two["scores"], strict=True):
             assert a["delta"] == pytest.approx(b["delta"], abs=1e-4)
     assert json.loads((tmp_path / "a" / "attribution.json").read_text("utf-8")) == first
+    direct = json.loads((tmp_path / "a" / "direct" / "attribution.json").read_text("utf-8"))
+    assert direct["counterfactuals"] == "direct" and first["counterfactuals"] == "unlearned"
+    at_once = [image["scores"][0]["group"] for image in direct["images"]]
+    assert sum(a == style for a, style in zip(at_once, STYLES, strict=True)) >= 4, at_once
     for name in ("report.html", "attribution.csv", "attribution.md"):
         assert (tmp_path / "a" / name).stat().st_size > 500
     charts = sorted((tmp_path / "a").glob("chart-*.png"))

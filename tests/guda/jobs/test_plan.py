@@ -8,13 +8,11 @@ import time
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 
-from guda.backbone.unconditional import Unconditional
+from guda.backbone import build
 from guda.budget import footprint
 from guda.cli import main
 from guda.config import ElboConfig, MemoryConfig, SampleConfig
-from guda.diffusion.schedule import NoiseSchedule
 from guda.groups import from_prompts, parse_styles
 from guda.groups.pictures import save_png
 from guda.jobs.attribute import AttributeRequest, attribute
@@ -57,13 +55,7 @@ def test_unlearnings_evaluations_are_exact(backbone, groups, quick, tmp_path, op
 
 
 def test_an_unconditional_models_evaluations_are_exact(groups, quick, tmp_path):
-    unet = UNet2DModel(
-        sample_size=8, in_channels=3, out_channels=3, layers_per_block=1,
-        block_out_channels=(8, 16), down_block_types=("DownBlock2D",) * 2,
-        up_block_types=("UpBlock2D",) * 2, norm_num_groups=4,
-    )  # fmt: skip
-    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000).double(), 0)
-    model = Unconditional(unet, NoiseSchedule(alpha_bar))
+    model = build.digits(0)
     request = UnlearnRequest(
         model, groups, tmp_path, quick.replace(steps=2, operator="esd"), ["dots"]
     )

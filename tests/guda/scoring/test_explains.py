@@ -7,10 +7,9 @@ import json
 
 import pytest
 import torch
-from diffusers import UNet2DModel
 
+from guda.backbone import build
 from guda.backbone.files.load import DEMO_FOLDER, load
-from guda.backbone.unconditional import Unconditional
 from guda.cli import main
 from guda.counterfactuals import load_set
 from guda.demo import STYLES
@@ -149,13 +148,8 @@ def test_an_untrained_model_is_warned_of_and_never_refused(
 
 
 def test_unconditional_models_have_one_reading():
-    unet = UNet2DModel(
-        sample_size=8, in_channels=3, out_channels=3, layers_per_block=1,
-        block_out_channels=(8, 16), down_block_types=("DownBlock2D",) * 2,
-        up_block_types=("UpBlock2D",) * 2, norm_num_groups=4,
-    )  # fmt: skip
-    model = Unconditional(unet, Answers.schedule)
-    query = Query(torch.rand(2, 3, 8, 8), model.encode_prompts(["", ""]), ("a", "b"))
+    model = build.digits(0)
+    query = Query(torch.rand(2, 4, 4, 4), model.encode_prompts(["", ""]), ("a", "b"))
     found = measure(model, query)
     assert list(found.errors) == ["epsilon"] and found.evaluations == 2 * len(LEVELS)
     assert found.warning("x") and not found.refusal("x")
