@@ -41,9 +41,9 @@ def test_one_retraining_agrees_with_the_truth_as_the_root_of_its_reliability(noi
 def test_a_method_better_than_one_retraining_shows():
     true, seeds = retrained(1.0)
     better = true + 0.4 * np.random.default_rng(9).normal(size=true.shape)
-    found, one = truth.with_truth(better, seeds), truth.one_with_truth(seeds)
-    assert found[0] == pytest.approx((1 + 0.4**2) ** -0.5, abs=0.03)
-    assert found[1] > one[2]
+    method, one = truth.with_truth(better, seeds), truth.one_with_truth(seeds)
+    assert method[0] == pytest.approx((1 + 0.4**2) ** -0.5, abs=0.03)
+    assert method[1] > one[2]
 
 
 def test_the_size_holds_however_queries_differ():
