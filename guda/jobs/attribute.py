@@ -26,6 +26,7 @@ from ..scoring.elbo import Query
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
+from . import styles
 from .plan import Plan
 
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
@@ -135,10 +136,11 @@ class AttributeWork:
         forward = warmup.scoring(backbone, lora, room, shape)
         memory = footprint.scoring(backbone, lora, room.rows, shape)
         yield Step("plan", 2, 2)
+        asked = {"check": checked, "styles": self._looks(), "score": self.evaluations}
         return Plan(
             0,
-            {"check": checked, "score": self.evaluations},
-            forward * (checked + self.evaluations) + encoding * len(self),
+            asked,
+            forward * sum(asked.values()) + encoding * len(self),
             memory,
             False,
             str(backbone.device),
@@ -157,11 +159,16 @@ class AttributeWork:
         lora = next(iter(self.loras.values()), None)
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
         if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
+            yield from styles.check(backbone, without, query, room)
             asked = without.prompts(self.prompts)
             gaps = yield from score_directly(backbone, asked, query, config, room)
         else:
             gaps = yield from score_queries(backbone, self.loras, query, config, room)
         return self._assemble(shown, gaps, time.monotonic() - started)
+
+    def _looks(self) -> int:
+        """Evaluations that tell whether the model knows the styles, where it answers itself."""
+        return 0 if self.loras else styles.looks(len(self.request.counterfactuals.names))
 
     def _doubts(self) -> Steps[None]:
         yield from about(self.request.backbone, self.request.counterfactuals)
