@@ -8,6 +8,7 @@ from .attribute import GudaAttribute
 from .generate import GudaGeneratePictures
 from .groups import GudaGroupsFromFolder, GudaGroupsFromPrompts
 from .heatmap import GudaHeatMap
+from .known import GudaStylesKnown
 from .model import GudaLoadModel, GudaModelFromGraph
 from .report import GudaSaveReport
 from .unlearn import GudaLoadCounterfactuals, GudaUnlearn
@@ -21,6 +22,7 @@ class GudaExtension(ComfyExtension):
             GudaModelFromGraph,
             GudaGroupsFromFolder,
             GudaGroupsFromPrompts,
+            GudaStylesKnown,
             GudaUnlearn,
             GudaLoadCounterfactuals,
             GudaGeneratePictures,

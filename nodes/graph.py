@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import comfy.lora
-import comfy.model_management as mm
 import torch
 
 from ..guda.errors import CounterfactualError, ModelError, TextEncoderError
-from . import places
+from . import patches, places
 from .runtime import offload_device
 
 WHERE = "The model from the graph"
+UNET = "diffusion_model."
 LAYER = ("lora_up.weight", "lora_down.weight", "alpha")
 PREDICTIONS = {"EPS": "epsilon", "V_PREDICTION": "v_prediction", "X0": "sample"}
 
@@ -25,11 +25,7 @@ def base_model(
     from ..guda.backbone.files.header import entries_of
 
     for part, what in ((model, "model"), (getattr(clip, "patcher", clip), "text encoder")):
-        if "gguf" in type(part).__name__.lower():
-            raise ModelError(
-                f"{WHERE} has a quantized (GGUF) {what}, whose weights cannot be trained; use the "
-                "fp16, bf16 or fp32 .safetensors file."
-            )
+        patches.refuse(part, WHERE, what)
     prediction, alpha_bar = sampling_of(model)
     tensors = tensors_of(model, clip, vae)
     try:
@@ -53,15 +49,25 @@ def base_model(
             f"{WHERE} takes text embeddings of width {wanted}, and its clip makes {width}; link "
             "the clip of the same checkpoint."
         )
+    if names := patches.left_out(model):
+        made.warnings = (
+            *made.warnings,
+            f"{WHERE} carries {', '.join(names)}, which a KSampler uses; only its weights and "
+            "LoRAs count here.",
+        )
     return made
 
 
 def tensors_of(model, clip, vae) -> dict[str, torch.Tensor]:
     """What ComfyUI's own Save Checkpoint would write: every weight, with LoRAs patched in."""
-    clip_patcher = clip.load_model()
-    mm.load_models_gpu([model, clip_patcher], force_patch_weights=True)
-    saver = model if hasattr(model, "state_dict_for_saving") else model.model
-    saved = saver.state_dict_for_saving(clip.get_sd(), vae.get_sd(), None)
+    patches.settle(model)
+    unet = patches.weights_of(model, UNET)
+    names = model.model.model_config
+    saved = names.process_unet_state_dict_for_saving({k[len(UNET) :]: v for k, v in unet.items()})
+    saved |= names.process_clip_state_dict_for_saving(patches.weights_of(clip.patcher))
+    saved |= names.process_vae_state_dict_for_saving(dict(vae.get_sd()))
+    if model.model.model_type.name == "V_PREDICTION":
+        saved["v_pred"] = torch.zeros(0)
     return {k: v for k, v in saved.items() if isinstance(v, torch.Tensor)}
 
 

@@ -174,8 +174,7 @@ def gate_summary(made) -> str:
     from ..guda.report.wording import plain
 
     lines = [
-        f"{plain(e.name)}: {'passed' if e.gate.passed else 'FAILED'}, {e.gate.reason}"
-        for e in made.entries
+        f"{plain(e.name)}: {'passed' if e.passed else 'FAILED'}, {e.standing}" for e in made.entries
     ]
     return "\n".join([*lines, *map(warning, made.warnings)])
 

@@ -36,6 +36,14 @@ def test_only_lower_bounds(bounds):
     assert found and all(re.fullmatch(r">=[\d.]+", bound) for bound in found.values()), found
 
 
+def test_the_tests_can_be_installed_into_any_comfyui():
+    """An exact version would take away the front end that a user's ComfyUI came with."""
+    text = (PACK_ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = re.search(r"^test = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL).group(1)
+    entries = re.findall(r'^ +"([^"]+)"', block, re.MULTILINE)
+    assert len(entries) > 10 and not [e for e in entries if "==" in e or "<" in e]
+
+
 def test_requirements_leave_torch_to_comfyui():
     assert not {"torch", "torchvision", "torchaudio", "numpy"} & set(requirements())
 
@@ -126,7 +134,7 @@ def test_example_workflows_are_described():
     """Templates of ComfyUI's browser: each with a thumbnail, each in the README."""
     readme = (PACK_ROOT / "README.md").read_text("utf-8")
     workflows = sorted((PACK_ROOT / "example_workflows").glob("*.json"))
-    assert len(workflows) == 5
+    assert len(workflows) == 6
     for path in workflows:
         assert path.with_suffix(".jpg").stat().st_size < 60_000, path.stem
         assert f"| *{path.stem}* |" in readme, path.stem

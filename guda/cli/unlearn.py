@@ -97,14 +97,17 @@ def run(args: argparse.Namespace) -> int:
         made = drain(work.run(), progress)
     if args.json:
         rows = [
-            {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries
+            {"group": e.name, "file": str(made.path(e))}
+            | e.gate.as_dict()
+            | {"certificate": e.certificate and e.certificate.as_dict(e.gate)}
+            for e in made.entries
         ]
         told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
         say(json.dumps(told, indent=2))
         return 0
     for entry in made.entries:
-        state = "passed" if entry.gate.passed else "REFUSED"
-        say(one_line(f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}", 10_000))
+        state = "passed" if entry.passed else "REFUSED"
+        say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))
     return 0
 
 

@@ -24,7 +24,7 @@ from ..scoring.differences import Differences, score_queries
 from ..scoring.direct import score_directly
 from ..scoring.elbo import Query
 from ..scoring.verdict import Attribution, ImageScores, score
-from ..steps import Step, Steps, about, keeps_warnings
+from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
 from . import styles
 from .plan import Plan
@@ -172,6 +172,8 @@ class AttributeWork:
 
     def _doubts(self) -> Steps[None]:
         yield from about(self.request.backbone, self.request.counterfactuals)
+        for text in getattr(self.request.counterfactuals, "doubts", ()):
+            yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
 
     def _query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
@@ -207,10 +209,18 @@ class AttributeWork:
             full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
             estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
             direct=not self.loras,
+            certificates=_certificates(self.request.counterfactuals),
             unet_evaluations=gaps.unet_evaluations,
             seconds=seconds,
             version=__version__,
         )
+
+
+def _certificates(without: CounterfactualSet | DirectCounterfactuals) -> dict[str, str]:
+    """By style; empty for direct counterfactuals."""
+    if isinstance(without, DirectCounterfactuals):
+        return {}
+    return {e.name: e.certified for e in without.entries}
 
 
 def _shown(pictures: Sequence[Tensor], decoded: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(Path.cwd()), str(ROOT / "tests")]
+sys.path[:0] = [str(Path.cwd()), str(ROOT / "tests"), str(Path(__file__).parent)]
 sys.path.append(str(ROOT))
 if __name__ == "__main__":
     import comfy.options
@@ -50,6 +50,7 @@ sys.modules["pack"] = pack = importlib.util.module_from_spec(
     )
 )
 graph = importlib.import_module("pack.nodes.graph")
+patchers = importlib.import_module("patchers")
 
 PROMPTS = ("a fox in the snow, in café style!", "")
 TAGS = ", ".join(f"tag number {i} of many" for i in range(40))
@@ -175,6 +176,8 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     result["latents"] = gap(own.encode_images(picture), scaled)
     result["scaled"] = gap(own.scale_latents(raw), scaled)
     result["pixels"] = gap(own.decode(scaled), vae.decode(raw).permute(0, 3, 1, 2))
+    if family == "sd1":
+        result["patched"] = patchers.compare(path, options, LOADED[family], random_lora(own, "all"))
     path.unlink()
     return result
 
@@ -200,7 +203,7 @@ def refusals() -> dict[str, str]:
         "quantized clip": refused(model, quantized, vae),
         "clip of sd2": refused(model, LOADED["sd2"][1], vae),
         "clip of sd1 for sdxl": refused(LOADED["sdxl"][0], clip, vae),
-    }
+    } | patchers.refusals(*LOADED["sd1"])
 
 
 def gap(mine: torch.Tensor, theirs: torch.Tensor) -> list[float]:
@@ -217,7 +220,7 @@ def eps(own, x_t, t, condition):
 @torch.no_grad()
 def native_eps(patcher, own, x_t, t, condition):
     """The noise that ComfyUI's denoised picture implies: its x is x_t / sqrt(alpha_bar)."""
-    mm.load_models_gpu([patcher], force_patch_weights=True)
+    mm.load_models_gpu([patcher], force_patch_weights=True)  # the classic patcher, always
     a_bar = own.schedule.alpha_bar[t].float()[:, None, None, None]
     sigma = ((1 - a_bar) / a_bar).sqrt()
     x = x_t / a_bar.sqrt()

