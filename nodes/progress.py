@@ -10,6 +10,7 @@ VERBS = {
     "pictures": "Drawing pictures",
     "encode": "Reading pictures",
     "check": "Checking the model",
+    "styles": "Asking for the styles",
     "unlearn": "Unlearning",
     "gate": "Checking",
     "score": "Scoring",

@@ -5,13 +5,15 @@ from __future__ import annotations
 from comfy_api.latest import io, ui
 
 from ..guda.config import MemoryConfig, UnlearnConfig
+from ..guda.errors import ConfigError
 from . import places, settings
 from .convert import to_batch
 from .progress import Unlearning
 from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run, warning
-from .types import CATEGORY, Counterfactuals, groups_input, model_input
+from .types import CATEGORY, AttributionType, Counterfactuals, groups_input, model_input
 
 LORAS = Written()
+LINKS = ("model", "groups", "attribution")
 
 
 def _counterfactuals_output():
@@ -40,6 +42,22 @@ class GudaUnlearn(io.ComfyNode):
                     "every model and every selection of styles its own.",
                 ),
                 *settings.inputs(UnlearnConfig, MemoryConfig),
+                AttributionType.Input(
+                    "attribution",
+                    optional=True,
+                    tooltip="From an Attribute to Styles that was answered directly, without "
+                    "counterfactuals: the styles that lead it are unlearned, as many as screen "
+                    "says.",
+                ),
+                io.Int.Input(
+                    "screen",
+                    optional=True,
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="How many of the styles that lead the linked attribution are "
+                    "unlearned; the others are only kept. 0: all styles.",
+                ),
             ],
             outputs=[
                 _counterfactuals_output(),
@@ -72,8 +90,9 @@ class GudaUnlearn(io.ComfyNode):
 
         config = settings.read(UnlearnConfig, values, recommended(model))
         folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
-        request = UnlearnRequest(model, groups, folder, config, memory=memory)
-        watch = Unlearning(groups.names, config.total_steps, config.checkpoint_every)
+        names = screened(groups, values.get("attribution"), values.get("screen") or 0)
+        request = UnlearnRequest(model, groups, folder, config, names, memory=memory)
+        watch = Unlearning(names or groups.names, config.total_steps, config.checkpoint_every)
         with on_device(model, TRAINING):
             work = survey(request)
             note = plan(work.price())
@@ -130,17 +149,36 @@ class GudaLoadCounterfactuals(io.ComfyNode):
         return io.NodeOutput(found.subset(chosen) if chosen else found)
 
 
+def screened(groups, attribution, most: int) -> tuple[str, ...] | None:
+    """The styles to unlearn, None for all. Raises ConfigError on what does not go together."""
+    from ..guda.jobs.screen import leading
+
+    if not most:
+        return None
+    if attribution is None:
+        raise ConfigError(
+            f"screen is {most}, but no attribution is linked that says which styles lead; link one "
+            "from Attribute to Styles, answered by groups or styles, or set screen to 0."
+        )
+    if strange := [name for name in attribution.groups if name not in groups.names]:
+        raise ConfigError(
+            f"The attribution has the style {strange[0]!r}, which is not among the groups: "
+            f"{', '.join(groups.names)}. Link the same groups to both."
+        )
+    names = leading(attribution)[:most]
+    return tuple(name for name in groups.names if name in names)
+
+
 def gate_summary(made) -> str:
     """One line per style, then one per warning."""
     from ..guda.report.wording import plain
 
     lines = [
-        f"{plain(e.name)}: {'passed' if e.gate.passed else 'FAILED'}, {e.gate.reason}"
-        for e in made.entries
+        f"{plain(e.name)}: {'passed' if e.passed else 'FAILED'}, {e.standing}" for e in made.entries
     ]
     return "\n".join([*lines, *map(warning, made.warnings)])
 
 
 def _constants(inputs: dict) -> dict:
     """Without the links, which a fingerprint cannot see."""
-    return {k: v for k, v in inputs.items() if k not in ("model", "groups")}
+    return {k: v for k, v in inputs.items() if k not in LINKS}

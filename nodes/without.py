@@ -76,9 +76,9 @@ def chosen(counterfactuals, style: str, attribution):
             "attribution to take its leading style."
         )
     (entry,) = counterfactuals.subset([style]).entries
-    if not entry.gate.passed:
+    if not entry.passed:
         raise CounterfactualError(
-            f"The counterfactual {entry.name!r} failed its gate ({entry.gate.reason}), so it does "
+            f"The counterfactual {entry.name!r} failed its checks ({entry.standing}), so it does "
             "not stand for the model without the style; unlearn it again with more steps or "
             "another lr."
         )

@@ -57,23 +57,13 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..files.reading import read_text
-    from ..groups import (
-        check_pictures,
-        from_prompts,
-        load_folder,
-        parse_contents,
-        parse_styles,
-        pictures,
-        telling,
-    )
-    from ..groups.contents import CONTENTS
+    from ..groups import pictures
     from ..jobs.unlearn import UnlearnRequest, survey
     from ..steps import drain
     from ..unlearning.recipe import recommended
 
     options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
-    sampling, told = options.read(args, SampleConfig), ""
+    sampling = options.read(args, SampleConfig)
     memory = options.read(args, MemoryConfig)
     check_folder(args.out, "out")
     if (args.screen is None) != (args.image is None):
@@ -86,18 +76,7 @@ def run(args: argparse.Namespace) -> int:
             f"contents is {args.contents}, but the groups of {args.groups} have pictures; leave it "
             "out, or give styles in place of groups."
         )
-    if args.groups is not None:
-        groups = load_folder(args.groups, template=args.template)
-        check_pictures(groups)
-        told = telling.to_text(groups, short=True)
-    else:
-        template = {"template": args.template} if args.template else {}
-        groups = from_prompts(
-            parse_styles(read_text(args.styles)),
-            CONTENTS if args.contents is None else parse_contents(read_text(args.contents)),
-            pictures=sampling.pictures,
-            **template,
-        )
+    groups, told = _groups(args, sampling)
     for path in args.image or []:
         pictures.check(path)
     backbone = model.load(args)
@@ -118,15 +97,41 @@ def run(args: argparse.Namespace) -> int:
         made = drain(work.run(), progress)
     if args.json:
         rows = [
-            {"group": e.name, "file": str(made.path(e))} | e.gate.as_dict() for e in made.entries
+            {"group": e.name, "file": str(made.path(e))}
+            | e.gate.as_dict()
+            | {"certificate": e.certificate and e.certificate.as_dict(e.gate)}
+            for e in made.entries
         ]
         told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
         say(json.dumps(told, indent=2))
         return 0
     for entry in made.entries:
-        state = "passed" if entry.gate.passed else "REFUSED"
-        say(one_line(f"{entry.name}: {state}, {entry.gate.reason}; {made.path(entry)}", 10_000))
+        state = "passed" if entry.passed else "REFUSED"
+        say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))
     return 0
+
+
+def _groups(args: argparse.Namespace, sampling: SampleConfig):
+    """The groups, and what is told of a folder's before anything runs."""
+    from ..files.reading import read_text
+    from ..groups import (
+        check_pictures,
+        from_prompts,
+        load_folder,
+        parse_contents,
+        parse_styles,
+        telling,
+    )
+    from ..groups.contents import CONTENTS
+
+    if args.groups is not None:
+        groups = load_folder(args.groups, template=args.template)
+        check_pictures(groups)
+        return groups, telling.to_text(groups, short=True)
+    template = {"template": args.template} if args.template else {}
+    contents = CONTENTS if args.contents is None else parse_contents(read_text(args.contents))
+    styles = parse_styles(read_text(args.styles))
+    return from_prompts(styles, contents, pictures=sampling.pictures, **template), ""
 
 
 def _screened(args: argparse.Namespace, backbone, groups, told: str):

@@ -21,10 +21,11 @@ from ..scoring.elbo import Query
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
 from ..unlearning.context import check_anchors
-from ..unlearning.gate import MOST
+from ..unlearning.held import MOST
 from ..unlearning.train import Unlearned, check_needs, unlearn_group
 from ..version import __version__
 from . import sameness
+from .certificate import Certificate
 from .held import existing, is_finished, is_read_only, resume_path, state_key
 from .lora_file import save_file, set_damaged_aside
 from .manifest import save_manifest
@@ -216,6 +217,7 @@ class SetWork:
     def _save(self, group: Group, made: Unlearned, warnings: tuple[str, ...]) -> Entry:
         """Write the group's LoRA file; its line for the manifest."""
         backbone, config, key = self.backbone, self.config, self.keys[group.name]
+        gate, certificate = made.gate, Certificate(made.progress)
         metadata = {
             "modelspec.title": f"without {group.name}",
             "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
@@ -232,9 +234,11 @@ class SetWork:
             "guda.key": key,
             "guda.recipe": json.dumps(config.as_dict()),
             "guda.losses": json.dumps(made.losses),
-            "guda.gate": json.dumps(made.gate.as_dict()),
+            "guda.gate": json.dumps(gate.as_dict()),
+            "guda.certificate": json.dumps(certificate.as_dict(gate)),
         }
-        entry = Entry(group.name, group.slug, group.style, key, made.gate, made.losses, warnings)
+        told = (group.name, group.slug, group.style, key, gate, made.losses, warnings)
+        entry = Entry(*told, certificate)
         save_file(self.folder / entry.file, made.lora, metadata)
         return entry
 

@@ -12,6 +12,7 @@ from ..files import reading, slugify, write_text
 from ..files.reading import field, number, shown
 from ..unlearning.gate import Gate
 from ..version import __version__
+from .certificate import Certificate
 from .set import MANIFEST, CounterfactualSet, Entry
 
 
@@ -71,15 +72,11 @@ def _entry(told: Any) -> Entry:
     warnings = field(told, "warnings", list) if "warnings" in told else []
     if not all(isinstance(w, str) for w in warnings):
         raise ValueError(f'"warnings" is {shown(warnings, 40)}, no list of text')
-    return Entry(
-        name,
-        slug,
-        style,
-        key,
-        Gate.from_dict(field(told, "gate", dict)),
-        losses,
-        tuple(warnings),
-    )
+    gate = Gate.from_dict(field(told, "gate", dict))
+    certificate = None
+    if told.get("certificate") is not None:
+        certificate = Certificate.read(told["certificate"])
+    return Entry(name, slug, style, key, gate, losses, tuple(warnings), certificate)
 
 
 def save_manifest(made: CounterfactualSet) -> None:
@@ -98,6 +95,7 @@ def save_manifest(made: CounterfactualSet) -> None:
                 "file": e.file,
                 "key": e.key,
                 "gate": e.gate.as_dict(),
+                "certificate": e.certificate and e.certificate.as_dict(e.gate),
                 "losses": e.losses,
                 "warnings": e.warnings,
             }

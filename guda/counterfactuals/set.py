@@ -1,7 +1,7 @@
 """A counterfactual set: a folder with one LoRA file per group and a `counterfactuals.json`.
 
 <set>/<group slug>.safetensors        applied by ComfyUI's own "Load LoRA"; see `lora_file`
-<set>/counterfactuals.json            what was made from what, and each gate's figures
+<set>/counterfactuals.json            what was made from what, each one's gate and certificate
 <set>/<group slug>.resume             only while a group is being unlearned; see `resume`
 <set>/.guda.lock                      only while a run writes to the folder; see `lock`
 """
@@ -21,6 +21,7 @@ from ..errors import CounterfactualError
 from ..settings import digest
 from ..unlearning.gate import Gate
 from . import sameness
+from .certificate import Certificate, Verdict
 from .lora_file import noted_identity, read_file
 
 MANIFEST = "counterfactuals.json"
@@ -37,6 +38,21 @@ class Entry:
     gate: Gate
     losses: tuple[tuple[int, float, float], ...]
     warnings: tuple[str, ...] = ()  # of the run that made it
+    certificate: Certificate | None = None  # None before 0.2.0
+
+    @property
+    def passed(self) -> bool:
+        return self.gate.passed and (self.certificate is None or self.certificate.usable)
+
+    @property
+    def standing(self) -> str:
+        """Its gate's figures and its certificate, in words."""
+        return f"{self.gate.reason}; {self.certified}" if self.gate.passed else self.gate.reason
+
+    @property
+    def certified(self) -> str:
+        """Its certificate, in words."""
+        return "no certificate" if self.certificate is None else self.certificate.text
 
     @property
     def file(self) -> str:
@@ -65,6 +81,16 @@ class CounterfactualSet:
         return tuple(dict.fromkeys(w for e in self.entries for w in e.warnings))
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """A warning for every counterfactual that is weak."""
+        return tuple(
+            f"The counterfactual {e.name!r} is {e.certificate.text}. Compare its scores with care, "
+            "or unlearn it again with more steps."
+            for e in self.entries
+            if e.certificate is not None and e.certificate.verdict is Verdict.WEAK
+        )
+
+    @property
     def id(self) -> str:
         """Names the contents: changes when any counterfactual does."""
         return digest(self.fingerprint, sorted((e.name, e.key) for e in self.entries))
@@ -88,7 +114,7 @@ class CounterfactualSet:
         return sameness.since(self, backbone)
 
     def verify(self, backbone: Backbone) -> None:
-        """Refuse a set of another base model, and counterfactuals that failed their gate."""
+        """Refuse a set of another base model, and counterfactuals that failed their checks."""
         if self.fingerprint not in sameness.names(backbone):
             raise CounterfactualError(
                 f"The counterfactual set {self.folder} was made from the model "
@@ -108,6 +134,12 @@ class CounterfactualSet:
                     f"The counterfactual {entry.name!r} in {self.folder} failed its gate "
                     f"({entry.gate.reason}), so its scores would mislead. Unlearn it again with "
                     "more steps or another lr, or leave the style out."
+                )
+            if entry.certificate is not None and not entry.certificate.usable:
+                raise CounterfactualError(
+                    f"The counterfactual {entry.name!r} in {self.folder} is "
+                    f"{entry.certificate.text}. Its scores would mislead: unlearn it again with "
+                    f"{entry.certificate.remedy}, or leave the style out."
                 )
 
     def read(self, entry: Entry) -> dict[str, Tensor]:

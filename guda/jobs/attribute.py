@@ -24,8 +24,9 @@ from ..scoring.differences import Differences, score_queries
 from ..scoring.direct import score_directly
 from ..scoring.elbo import Query
 from ..scoring.verdict import Attribution, ImageScores, score
-from ..steps import Step, Steps, about, keeps_warnings
+from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
+from . import styles
 from .plan import Plan
 
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
@@ -135,10 +136,11 @@ class AttributeWork:
         forward = warmup.scoring(backbone, lora, room, shape)
         memory = footprint.scoring(backbone, lora, room.rows, shape)
         yield Step("plan", 2, 2)
+        asked = {"check": checked, "styles": self._looks(), "score": self.evaluations}
         return Plan(
             0,
-            {"check": checked, "score": self.evaluations},
-            forward * (checked + self.evaluations) + encoding * len(self),
+            asked,
+            forward * sum(asked.values()) + encoding * len(self),
             memory,
             False,
             str(backbone.device),
@@ -157,14 +159,21 @@ class AttributeWork:
         lora = next(iter(self.loras.values()), None)
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
         if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
+            yield from styles.check(backbone, without, query, room)
             asked = without.prompts(self.prompts)
             gaps = yield from score_directly(backbone, asked, query, config, room)
         else:
             gaps = yield from score_queries(backbone, self.loras, query, config, room)
         return self._assemble(shown, gaps, time.monotonic() - started)
 
+    def _looks(self) -> int:
+        """Evaluations that tell whether the model knows the styles, where it answers itself."""
+        return 0 if self.loras else styles.looks(len(self.request.counterfactuals.names))
+
     def _doubts(self) -> Steps[None]:
         yield from about(self.request.backbone, self.request.counterfactuals)
+        for text in getattr(self.request.counterfactuals, "doubts", ()):
+            yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
 
     def _query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
@@ -200,10 +209,18 @@ class AttributeWork:
             full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
             estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
             direct=not self.loras,
+            certificates=_certificates(self.request.counterfactuals),
             unet_evaluations=gaps.unet_evaluations,
             seconds=seconds,
             version=__version__,
         )
+
+
+def _certificates(without: CounterfactualSet | DirectCounterfactuals) -> dict[str, str]:
+    """By style; empty for direct counterfactuals."""
+    if isinstance(without, DirectCounterfactuals):
+        return {}
+    return {e.name: e.certified for e in without.entries}
 
 
 def _shown(pictures: Sequence[Tensor], decoded: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ from ..groups import Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing, with_pictures
 from ..scoring import explains
 from ..steps import Step, Steps, about, keeps_warnings
-from ..unlearning.gate import LEVELS, MOST
+from ..unlearning import probe
+from ..unlearning.batches import Batches
+from ..unlearning.context import anchor_context
 from ..unlearning.recipe import recommended
 from ..variants import OPERATORS
 from .plan import Plan
@@ -100,7 +102,7 @@ class UnlearnWork:
         return {
             "pictures": self.undrawn * drawing,
             "unlearn": self.steps * self._per_step,
-            "gate": sum(map(self._of_gate, (group for group, _ in self.left))),
+            "gate": sum(self._of_gate(group) for group, _ in self.left),
         }
 
     @property
@@ -186,7 +188,9 @@ class UnlearnWork:
         return OPERATORS[config.operator].evaluations(n, m, self.request.backbone.conditional)
 
     def _of_gate(self, group: Group) -> int:
-        share = self.request.recipe.heldout
-        held = {g.name: len(split_heldout(g, share)[1]) for g in self.groups}
+        backbone, config = self.request.backbone, self.request.recipe
+        held = {g.name: split_heldout(g, config.heldout)[1] for g in self.groups}
         own = held.pop(group.name)
-        return 2 * len(LEVELS) * (min(MOST, own) + min(MOST, sum(held.values())))
+        anchors = anchor_context(backbone, self.groups, group, config)
+        batches = Batches({}, anchors, backbone.schedule, config)
+        return probe.evaluations(batches, own, sum(map(len, held.values())), backbone.conditional)

@@ -224,6 +224,7 @@ def _details(attribution: Attribution) -> str:
     help_of = {f.name: f.metadata.get("help", "") for f in dataclasses.fields(ElboConfig)}
     rows = [(f"model {key}", value, "") for key, value in attribution.full_model.items()]
     rows += [(key, value, help_of.get(key, "")) for key, value in attribution.estimate.items()]
+    rows += [(f"without {k}", v, "") for k, v in attribution.certificates.items()]
     rows += [
         ("UNet evaluations", f"{attribution.unet_evaluations:,}", "in all, for every model"),
         ("time", f"{attribution.seconds:,.1f} s", ""),

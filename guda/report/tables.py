@@ -32,6 +32,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
 
     "profile" lists a score's parts by noise level, timesteps `from` ... `to`; they sum to delta.
     """
+    certificates = dict(attribution.certificates)
     return finite(
         {
             "images": [_image(attribution, i) for i in range(len(attribution.images))],
@@ -41,6 +42,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
             "seconds": attribution.seconds,
             "version": attribution.version,
             "counterfactuals": "direct" if attribution.direct else "unlearned",
+            **({"certificates": certificates} if certificates else {}),
             "note": wording.meaning(attribution),
             "warnings": attribution.warnings,
         }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -78,6 +78,7 @@ class Attribution:
     version: str
     warnings: tuple[str, ...] = ()  # to be read before the scores
     direct: bool = False  # whether the model itself answered for the styles, without unlearning
+    certificates: Mapping[str, str] = field(default_factory=dict)  # style -> in words; see `direct`
 
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""

@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-import torch
-from torch import Tensor
-
-from ..diffusion import Backbone, Conditioning, LoraWeights
-from ..diffusion.noise import standard_normal
+from ..diffusion import Backbone, LoraWeights
 from ..diffusion.room import Room
 from ..files.reading import number
-from ..groups import prompts
+from ..groups import Group, prompts
 from ..groups.encode import EncodedGroup
-
-LEVELS = (5, 20, 60, 150, 300, 500, 700, 900)
-"""Noise levels of the gate, in thousandths of the schedule's length."""
-
-MOST = 32
-"""Forget pictures, and retain pictures, that are evaluated at every level."""
+from .held import MOST, Held
 
 
 @dataclass(frozen=True)
@@ -79,57 +70,26 @@ def measure(
     margin: float,
     room: Room | None = None,
 ) -> Gate:
-    """Evaluate at most `MOST` forget and `MOST` retain pictures at every level of `LEVELS`."""
-    forget = _rows(encoded, [group])
-    retain = _rows(encoded, [name for name in encoded if name != group])
+    """The gate of a LoRA by itself, on held-out pictures at every one of `LEVELS`."""
     room = room or Room(MOST, backbone.device)
-    asked = [
-        (rows, backbone.encode_prompts([prompt for _, prompt, _ in rows]).to("cpu"))
-        for rows in (forget, retain)
-    ]
-    forget_full, retain_full = (_error(backbone, *x, seed, room) for x in asked)
+    others = [name for name in encoded if name != group]
+    held = [Held.of(backbone, encoded, names, seed) for names in ([group], others)]
+
+    def errors() -> list[float]:
+        return [float(h.distance(h.eps, h.answers(backbone, h.named, room)).mean()) for h in held]
+
+    forget_full, retain_full = errors()
     with backbone.counterfactual(lora):
-        forget_without, retain_without = (_error(backbone, *x, seed, room) for x in asked)
-    gate = Gate(forget_full, forget_without, retain_full, retain_without, margin)
+        forget, retain = errors()
+    figures = (forget_full, forget, retain_full, retain)
+    return gate_of(backbone, encoded[group].group, figures, margin)
+
+
+def gate_of(
+    backbone: Backbone, group: Group, errors: tuple[float, float, float, float], margin: float
+) -> Gate:
+    """errors: on the forget pictures, full model and without the group; then on the rest."""
+    gate = Gate(*errors, margin)
     if gate.passed or not backbone.conditional:
         return gate
-    return replace(gate, cause=prompts.late(backbone, encoded[group].group))
-
-
-def _rows(encoded: Mapping[str, EncodedGroup], names: list[str]):
-    """(id, prompt, latent), taken from the groups in turn."""
-    queues = [
-        [
-            (f"{name}/{e.id}", e.prompt(encoded[name].group.style), x0)
-            for e, x0 in zip(encoded[name].heldout, encoded[name].heldout_latents, strict=True)
-        ]
-        for name in sorted(names)
-    ]
-    longest = max(map(len, queues))
-    return [q[i] for i in range(longest) for q in queues if i < len(q)][:MOST]
-
-
-@torch.no_grad()
-def _error(
-    backbone: Backbone,
-    rows: list[tuple[str, str, Tensor]],
-    condition: Conditioning,
-    seed: int,
-    room: Room,
-) -> float:
-    """Mean over the rows and levels."""
-    x0 = torch.stack([latent for *_, latent in rows])
-    total = 0.0
-    for level in LEVELS:
-        t = max(1, level * backbone.schedule.length // 1000)
-        eps = torch.stack([standard_normal(seed, key, t, 0, x.shape) for key, _, x in rows])
-        times = torch.full((len(rows),), t)
-        x_t = backbone.schedule.add_noise(x0, eps, times)
-
-        def errors(part: slice, x_t=x_t, times=times, eps=eps) -> float:
-            given = condition.take(range(len(rows))[part])
-            eps_hat = backbone.predict_eps(x_t[part], times[part], given).cpu()
-            return (eps[part] - eps_hat).square().mean(dim=(1, 2, 3)).sum().item()
-
-        total += sum(room.over(len(rows), errors))
-    return total / (len(rows) * len(LEVELS))
+    return replace(gate, cause=prompts.late(backbone, group))

@@ -22,18 +22,22 @@ from ..variants import OPERATORS
 from . import resume
 from .batches import Batch, Batches, nearest_retain
 from .context import anchor_context
-from .gate import Gate, measure
+from .gate import Gate, gate_of
 from .gradient import LossScale, Student, backward
+from .held import MOST
+from .probe import Probe
+from .progress import Progress
 from .resume import Loss
 
 
 @dataclass(frozen=True)
 class Unlearned:
-    """The LoRA of one group, how its losses went, and what its gate measured."""
+    """The LoRA of one group, how its losses went, and what its held-out pictures showed."""
 
     lora: LoraWeights
     losses: tuple[Loss, ...]
     gate: Gate
+    progress: Progress
 
 
 def unlearn_group(
@@ -76,17 +80,13 @@ def unlearn_group(
         losses += [(step + i * config.steps, forget, preserve) for step, forget, preserve in curve]
     mean = LoraWeights.mean(parts)
     yield Step("gate", 0, 1, name)
-    gate = measure(
-        backbone,
-        encoded,
-        name,
-        mean,
-        seed=config.seed,
-        margin=config.gate_margin,
-        room=rooms.gate,
-    )
+    room = rooms.gate or Room(MOST, backbone.device)
+    probe = Probe.of(backbone, batches, room)
+    with backbone.counterfactual(mean):
+        student = probe.answers(backbone, room)
+    gate = gate_of(backbone, groups[name], probe.errors(student), config.gate_margin)
     yield Step("gate", 1, 1, name)
-    return Unlearned(mean, tuple(losses), gate)
+    return Unlearned(mean, tuple(losses), gate, probe.progress(student))
 
 
 def check_needs(backbone: Backbone, config: UnlearnConfig) -> None:

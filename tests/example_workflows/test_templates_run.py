@@ -98,6 +98,13 @@ def test_on_the_built_in_model(comfy: Comfy, examples: dict, name: str, prefix: 
     check_report(graph, result, prefix, images)
 
 
+def test_answered_at_once(comfy: Comfy, examples: dict):
+    graph = examples["answered_at_once"][0]
+    payload = check(graph, run(comfy, graph), 5, 1)
+    assert payload["counterfactuals"] == "direct"
+    assert payload["images"][0]["scores"][0]["group"] == "Fluent Ink"
+
+
 @pytest.fixture(scope="module")
 def checkpoint(comfy: Comfy):
     """Of SD 1.5's kind, under the name that the workflows ask for."""

@@ -56,6 +56,7 @@ def let_pass(comfy: Comfy, name: str) -> None:
     manifest = comfy.base / "models" / "loras" / "guda" / name / "counterfactuals.json"
     data = json.loads(manifest.read_text("utf-8"))
     for group in data["groups"]:
+        group["certificate"] = None
         group["gate"]["forget_without"] = 9 * group["gate"]["forget_full"]
         group["gate"]["retain_without"] = group["gate"]["retain_full"]
     manifest.write_text(json.dumps(data), "utf-8")

@@ -51,3 +51,25 @@ def test_styles_are_answered_for_at_once(comfy: Comfy, inputs: dict):
 def test_what_to_ask_for_must_be_said_once(comfy: Comfy, inputs: dict, words: str):
     result = comfy.run(upto(workflow(), "groups") | graph(**inputs))
     assert result.status == "error" and words in result.message
+
+
+def test_only_the_leading_styles_are_unlearned(comfy: Comfy):
+    whole = upto(workflow("screened"), "unlearn") | graph(groups=["groups", 0])
+    whole["unlearn"]["inputs"] |= {"attribution": ["attribute", 0], "screen": 1}
+    result = comfy.run(whole)
+    assert result.ok, (result.error, comfy.log_tail())
+    (payload,) = result.outputs["attribute"]["guda"]
+    leader = max(
+        STYLES,
+        key=lambda name: sum(
+            1 / s["rank"] for i in payload["images"] for s in i["scores"] if s["group"] == name
+        ),
+    )
+    folder = comfy.base / "models" / "loras" / "guda" / "screened"
+    assert [p.stem for p in folder.glob("*.safetensors")] == [leader.lower().replace(" ", "-")]
+
+    whole["unlearn"]["inputs"].pop("attribution")
+    result = comfy.run(whole)
+    assert (
+        result.status == "error" and "screen is 1, but no attribution is linked" in result.message
+    )

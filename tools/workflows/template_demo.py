@@ -2,8 +2,53 @@
 
 from __future__ import annotations
 
+from guda.demo import STYLES
+
 from ..comfy.graphs import node
 from .template import AMBER, BLUE, Template, one_picture
+
+ANSWERED_AT_ONCE = Template(
+    "answered_at_once",
+    {
+        "1": node("GudaLoadModel"),
+        "2": node("GudaGeneratePictures", model=["1", 0], prompts="fox, in ink style", seed=1),
+        "3": node(
+            "GudaAttribute",
+            model=["1", 0],
+            image=["2", 0],
+            prompt=["2", 1],
+            styles="\n".join(f"{name}: {phrase}" for name, phrase in STYLES.items()),
+        ),
+        "4": node("GudaHeatMap", attribution=["3", 0]),
+        "5": node("PreviewImage", images=["2", 0]),
+        "6": node("PreviewImage", images=["4", 0]),
+    },
+    {
+        1: ("", 0, 320, 400, 170),
+        2: ("", 0, 570, 400, 330),
+        5: ("The picture to ask about", 0, 950, 400, 450),
+        3: ("", 460, 50, 620, 1350),
+        4: ("", 1140, 710, 380, 170),
+        6: ("Where the leading style shows", 1140, 940, 380, 460),
+    },
+    {
+        "1  A model and a picture": (-20, 255, 440, 1165, BLUE),
+        "2  Which style did the model lean on?": (440, -30, 660, 1450, AMBER),
+        "3  Where?": (1120, 640, 420, 780, BLUE),
+    },
+    (-40, 640, 1600),
+    """### Which style did the model learn this picture from?
+
+Press **Run**: the answer is there in seconds. The model is asked for the same picture in each of \
+the styles that are written in **styles** of *Attribute to Styles*, one per line; nothing is \
+trained.
+
+Your own question: choose your checkpoint in *Load Base Model*, link *Load Image* to `image`, \
+write what it shows into `prompt`, and the styles or artists that you suspect into **styles**.
+""",
+    note_height=260,
+    runs=True,
+)
 
 MY_STYLES = Template(
     "my_styles",

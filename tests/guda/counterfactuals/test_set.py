@@ -139,6 +139,7 @@ def test_the_files_and_what_they_say(backbone, groups, brief, tmp_path):
             "guda.recipe": json.dumps(brief.as_dict()),
             "guda.losses": json.dumps(entry.losses),
             "guda.gate": json.dumps(entry.gate.as_dict()),
+            "guda.certificate": json.dumps(entry.certificate.as_dict(entry.gate)),
             "guda.digest": metadata["guda.digest"],
         }
     assert load_set(tmp_path / "set") == made

@@ -38,6 +38,10 @@ def _entry(**values: Any) -> Callable[[Path], Any]:
     return _data(lambda data: data["groups"][0].update(values))
 
 
+def _measures(drift: Any) -> dict[str, Any]:
+    return {"achieved": None, "unnamed": None, "scores": None, "drift": drift}
+
+
 def _gate(**values: Any) -> Callable[[Path], Any]:
     return _data(lambda data: data["groups"][0]["gate"].update(values))
 
@@ -107,6 +111,13 @@ MANIFESTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "gate below zero": (_gate(retain_full=-1.0), "a gate's error is not positive"),
     "gate huge": (_gate(forget_full=10**400), "too large a number"),
     "gate failed": (_gate(forget_without=0.5), "failed its gate"),
+    "certificate list": (_entry(certificate=[]), "[] is no object"),
+    "certificate empty": (_entry(certificate={}), '"achieved" is missing'),
+    "certificate text": (_entry(certificate=_measures("none")), "a measure is 'none'"),
+    "certificate true": (
+        _entry(certificate=_measures({"overall": {"value": True}})),
+        '"a share" is True',
+    ),
     "losses text": (_entry(losses="abc"), "\"losses\" is 'abc'"),
     "losses short": (_entry(losses=[[1, 2]]), READ),
     "losses of text": (_entry(losses=[["a", 1, 1]]), "\"losses\" is 'a'"),

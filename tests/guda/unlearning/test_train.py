@@ -24,7 +24,8 @@ from guda.settings import digest
 from guda.steps import Step, drain
 from guda.unlearning.batches import Batches, timesteps
 from guda.unlearning.context import anchor_context
-from guda.unlearning.gate import LEVELS, Gate, measure
+from guda.unlearning.gate import Gate, measure
+from guda.unlearning.progress import LEVELS
 from guda.unlearning.resume import Place
 from guda.unlearning.train import Unlearned, learning_rate, unlearn_group
 
