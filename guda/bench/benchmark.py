@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..config import ElboConfig, UnlearnConfig
 from ..diffusion import Backbone
+from ..errors import ConfigError
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup
 from ..scoring.elbo import Query
@@ -131,6 +132,13 @@ def with_clip(bench: Benchmark, folder: Path) -> Benchmark:
         "similarity, CLIP (10-NN)": ("picture_knn", settings),
     }
     return dataclasses.replace(bench, baselines={**bench.baselines, **more})
+
+
+def with_seeds(bench: Benchmark, count: int) -> Benchmark:
+    """The benchmark with so many retrainings of each group. ConfigError: fewer than two."""
+    if count < 2:
+        raise ConfigError(f"seeds is {count}; give 2 or more, as one is held against the others.")
+    return dataclasses.replace(bench, seeds=tuple(range(1, count + 1)))
 
 
 def corpus(backbone: Backbone, encoded: Mapping[str, EncodedGroup], seed: int) -> Corpus:

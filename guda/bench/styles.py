@@ -106,7 +106,6 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
     recipes = {"GUDA (AWSS, LoRA)": QUICK} if quick else RECIPES
     ways = {name: Guda(recipe, elbo) for name, recipe in recipes.items()}
     if not quick:
-        ways["GUDA (AWSS, LoRA, data-free)"] = Guda(LORA, elbo, generated=64)
         ways["GUDA (AWSS, LoRA, eps weights)"] = Guda(LORA, elbo.replace(weighting="eps"))
         ways["GUDA (AWSS, LoRA, error ratios)"] = Guda(LORA, elbo, ratios=True)
     few = ("direct, posterior", "random", "class label", "similarity, latents (10-NN)")

@@ -53,7 +53,7 @@ def with_truth(scores: np.ndarray, seeds: np.ndarray) -> Figure | None:
 
 def one_with_truth(seeds: np.ndarray) -> Figure | None:
     """The same of one seed, each held against the truth behind the others."""
-    if len(seeds) < 3:
+    if len(seeds) < 2:
         return None
     rest = [np.delete(seeds, s, 0) for s in range(len(seeds))]
     against = [pearson(one, r.mean(0)) for one, r in zip(seeds, rest, strict=True)]
@@ -101,13 +101,19 @@ def size(scores: np.ndarray, seeds: np.ndarray) -> Size | None:
 
 def one_size(seeds: np.ndarray) -> Size | None:
     """The size of one seed beside the truth: its slope is 1, by what the truth is."""
-    if len(seeds) < 3:
+    if len(seeds) < 2:
         return None
-    sizes = [size(one, np.delete(seeds, s, 0)) for s, one in enumerate(seeds)]
-    if None in sizes:
-        return None
-    slopes, correlations = zip(*((x.slope, x.correlation) for x in sizes if x), strict=True)
-    return Size(_mean(slopes), _mean(correlations))
+    first, second = np.triu_indices(len(seeds), 1)
+    pairs = (seeds[first] * seeds[second]).mean((0, 2))
+    values = np.stack([pairs, (seeds**2).mean((0, 2)), *seeds.mean(2)], 1)
+
+    def correlation(mean: np.ndarray) -> np.ndarray:
+        each = mean[..., 2:]
+        shared = mean[..., 0] - (each[..., first] * each[..., second]).mean(-1)
+        return np.sqrt(np.maximum(shared, 0) / (mean[..., 1] - (each**2).mean(-1)))
+
+    figure = _resampled(values, correlation)
+    return None if figure is None else Size((1.0, 1.0, 1.0), figure)
 
 
 def between(seeds: np.ndarray) -> np.ndarray:
@@ -120,11 +126,6 @@ def spearman_brown(one: np.ndarray, n: int) -> np.ndarray:
     """The reliability of the mean of n seeds, from that of one (Spearman 1910, Brown 1910)."""
     one = np.maximum(one, 0)  # seeds that contradict each other have no truth in common
     return n * one / (1 + (n - 1) * one)
-
-
-def _mean(figures: tuple[Figure, ...]) -> Figure:
-    mean, low, high = np.mean(figures, 0).tolist()
-    return mean, low, high
 
 
 def _over_root(value: np.ndarray, square: np.ndarray) -> np.ndarray:

@@ -30,6 +30,11 @@ def add(commands) -> None:
         "--split", choices=["test", "dev"], default="test", help="dev: the queries to tune on"
     )
     parser.add_argument(
+        "--seeds",
+        type=int,
+        help="how often the model is trained again without each group, 2 or more",
+    )
+    parser.add_argument(
         "--only",
         action="append",
         default=[],
@@ -46,7 +51,7 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..bench import digits, report, styles
-    from ..bench.benchmark import with_clip
+    from ..bench.benchmark import with_clip, with_seeds
     from ..bench.run import run
     from ..steps import drain
 
@@ -60,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         bench = digits.benchmark(out, args.quick)
     if args.clip is not None:
         bench = with_clip(bench, args.clip)
+    if args.seeds is not None:
+        bench = with_seeds(bench, args.seeds)
     with Progress() as progress:
         result = drain(run(bench, out, args.split, args.only), progress)
     path = report.save(result, out / args.split)
