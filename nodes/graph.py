@@ -91,11 +91,11 @@ def without(model, counterfactuals, entry, strength: float):
     table = comfy.lora.model_lora_keys_unet(model.model, {})
     weights = {k: tuple(v.shape) for k, v in model.model.state_dict().items()}
     for key, wanted in shapes_of(tensors, path).items():
-        found = weights.get(table.get(key, ""))
-        if found is None or (found[0], found[1:2]) != (wanted[0], wanted[1:2]):
+        there = weights.get(table.get(key, ""))
+        if there is None or (there[0], there[1:2]) != (wanted[0], wanted[1:2]):
             raise CounterfactualError(
                 f"The counterfactual {path} changes {key} of shape {wanted}, and this model's is "
-                f"{found or 'not there'}; link the model that the counterfactuals were made from."
+                f"{there or 'not there'}; link the model that the counterfactuals were made from."
             )
     patched = model.clone()
     patched.add_patches(comfy.lora.load_lora(tensors, table), strength)
@@ -107,18 +107,18 @@ def shapes_of(tensors: dict[str, torch.Tensor], path: Path) -> dict[str, tuple[i
 
     Raises CounterfactualError where an entry is none of a layer's, or a layer is not whole.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, value in tensors.items():
         key, _, kind = name.partition(".")
         parts = [tensors[f"{key}.{part}"] for part in LAYER if f"{key}.{part}" in tensors]
         whole = len(parts) == len(LAYER) and parts[0].dim() == parts[1].dim() > 1
         if kind in LAYER and whole and parts[0].shape[1] == len(parts[1]):
-            found[key] = (len(parts[0]), *parts[1].shape[1:])
+            shapes[key] = (len(parts[0]), *parts[1].shape[1:])
         elif kind == "diff":
-            found[key] = tuple(value.shape)
+            shapes[key] = tuple(value.shape)
         elif kind != "diff_b":
             raise CounterfactualError(
                 f"The counterfactual {path} cannot be used: its entry {name} of shape "
                 f"{tuple(value.shape)} is none of a whole layer's. Unlearn the style again."
             )
-    return found
+    return shapes
