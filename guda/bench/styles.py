@@ -114,7 +114,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
         title="Styles: text-conditional, retraining without one style",
         groups=known,
         fresh=fresh,
-        train=LEARNED.replace(steps=100 if quick else 3000 if base is None else 750),
+        train=LEARNED.replace(steps=100 if quick else 3000 if base is None else 2000),
         base=None if base is None else Base(load_folder(base), LEARNED),
         ask=ask,
         guda=ways,
