@@ -161,9 +161,9 @@ def unknown_text(model: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return (
         f"The model {model} does not seem to know {shown}{more} by name: the phrase moves its "
-        "answers no further than a made-up name does, so a direct score says nothing of that "
-        "style. Try other words for it (guda styles tells which are known), or unlearn it from "
-        "pictures."
+        "answers hardly further than a made-up name does, so a direct score may mean little for "
+        "that style. Try other words for it (guda styles tells which are known), look at a picture "
+        "that the model draws in it, or unlearn it from pictures."
     )
 
 
