@@ -53,7 +53,7 @@ def payload(attribution) -> dict[str, Any]:
 def _shown(value: Any) -> Any:
     """`value` with texts as the page may show them: what a reader would not see is spelled out."""
     if isinstance(value, dict):
-        return {key: _shown(item) for key, item in value.items()}
+        return {visible(key): _shown(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_shown(item) for item in value]
     return visible(value) if isinstance(value, str) else value

@@ -15,6 +15,7 @@ from tools.comfy.client import Comfy, ComfyError
 from tools.comfy.graphs import Graph
 from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy
 
+TOGETHER = "tests/guda/refusals"  # its last test sums up the others
 ONE_AFTER_THE_OTHER = ("nodes", "web", "example_workflows", "tools")
 
 
@@ -28,7 +29,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "comfy" if nodeid.split("/")[1] in ONE_AFTER_THE_OTHER else nodeid
+            if nodeid.split("/")[1] in ONE_AFTER_THE_OTHER:
+                return "comfy"
+            return TOGETHER if nodeid.startswith(TOGETHER) else nodeid
 
     return Scheduling(config, log)
 

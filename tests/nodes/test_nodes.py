@@ -176,7 +176,9 @@ def test_progress_is_in_words_and_pictures(whole: Result):
     assert any("left" in words for words in said) and said[-1].startswith("Done in")
     said = [words for node, words in whole.texts if node == "attribute"]
     style = r"Scoring: style [123] of 3, (Noto Blob|Fluent Ink|Twemoji), \d+ of \d+"
-    assert any(re.fullmatch(style + r".*\nPlanned: .*", words) for words in said), said
+    doubts = r"(\nWarning: .*)*"  # a LoRA of so few steps may be called weak
+    pattern = style + rf".*{doubts}\nPlanned: .*{doubts}"
+    assert any(re.fullmatch(pattern, words) for words in said), said
     curves = [Image.open(io.BytesIO(data)) for data in whole.previews]
     assert curves and all(min(c.size) > 100 and c.format == "JPEG" for c in curves)
 
@@ -184,12 +186,13 @@ def test_progress_is_in_words_and_pictures(whole: Result):
 @pytest.mark.parametrize(
     ("name", "verb", "plan"),
     [
-        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 1736 UNet evaluations "),
+        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 2120 UNet evaluations "),
         ("attribute", "Scoring", "Planned: 68 UNet evaluations (4 check, 64 score); "),
     ],
 )
 def test_the_plan_is_said_before_the_work(whole: Result, name: str, verb: str, plan: str):
     said = [words for node, words in whole.texts if node == name]
+    assert any(words.startswith(plan) for words in said), "\n".join(said)
     first = next(i for i, words in enumerate(said) if words.startswith(plan))
     assert " of memory on cpu " in said[first] and " of disk" in said[first]
     assert not any(words.startswith(verb) for words in said[:first])

@@ -89,7 +89,7 @@ OTHERS: list[Case] = [
     ("both groups", lambda b: b.unlearn(styles="a.txt"), "not allowed with argument"),
     ("no out", lambda b: b.unlearn(out=None), "required: --out"),
     ("no image", lambda b: b.attribute(image=None), "required: --image"),
-    ("no set", lambda b: b.attribute(counterfactuals=None), "required: --counterfactuals"),
+    ("no set", lambda b: b.attribute(counterfactuals=None), "one of the arguments"),
     ("unknown option", lambda b: b.unlearn("--fast"), "unrecognized arguments: --fast"),
     ("stray word", lambda b: b.unlearn("fast"), "unrecognized arguments: fast"),
     ("hostile word", lambda b: b.unlearn("a\nb\x1b[2J"), r"a\nb\x1b[2J"),

@@ -15,8 +15,6 @@ from ...checkpoints import TINY, write, write_tokenizer
 from . import commands, groups, models, pictures, sets
 from .bench import BYTES, Bench, problems
 
-pytestmark = pytest.mark.xdist_group("refusals")  # the last test sums up the others
-
 TABLES = {
     "commands": commands.CASES,
     "models": models.CASES,
