@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from diffusers import DDPMScheduler, StableDiffusionXLPipeline
 
 from guda.backbone.files.load import load
 from guda.config import ElboConfig, SampleConfig
+from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.groups import from_prompts
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.unlearn import UnlearnRequest, unlearn
@@ -147,3 +150,16 @@ def test_groups_without_pictures(sdxl, recipe, tmp_path):
     request = UnlearnRequest(sdxl, groups, tmp_path, recipe, ["Ink"], sampling)
     assert drain(unlearn(request)).names == ("Ink",)
     assert len(list((tmp_path / "pictures").rglob("*.png"))) == 8
+
+
+def test_direct_answers_are_those_of_both_text_encoders(sdxl):
+    """On latents of any shape; the pooled text is asked in the styles as well."""
+    latents = torch.randn(1, 4, 16, 32)
+    without = DirectCounterfactuals.named({"Ink": "ink", "Oil": "oil", "Chalk": "chalk"})
+    request = AttributeRequest(sdxl, without, [], ["x"], ["a fox"], ELBO, latents)
+    (image,) = (answer := drain(attribute(request))).images
+    assert answer.direct and answer.maps.shape == (1, 3, 16, 32)
+    assert len({s.delta for s in image.scores}) == 3 and all(s.stderr > 0 for s in image.scores)
+    some = drain(attribute(dataclasses.replace(request, config=ELBO.replace(batch_size=3))))
+    for score in image.scores:
+        assert some.images[0][score.group].delta == pytest.approx(score.delta, rel=1e-3, abs=1e-3)
