@@ -113,7 +113,9 @@ def one_size(seeds: np.ndarray) -> Size | None:
         return np.sqrt(np.maximum(shared, 0) / (mean[..., 1] - (each**2).mean(-1)))
 
     figure = _resampled(values, correlation)
-    return None if figure is None else Size((1.0, 1.0, 1.0), figure)
+    if figure is None or figure[0] <= 0:  # the seeds share nothing that could be the truth
+        return None
+    return Size((1.0, 1.0, 1.0), figure)
 
 
 def between(seeds: np.ndarray) -> np.ndarray:
