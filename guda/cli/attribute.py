@@ -7,7 +7,7 @@ import argparse
 from ..config import ElboConfig
 from ..errors import ConfigError
 from ..files.destination import check_folder
-from . import arguments, model, options, output
+from . import arguments, model, options, output, styles
 from .output import Progress
 
 
@@ -76,10 +76,6 @@ def run(args: argparse.Namespace) -> int:
 def _without(args: argparse.Namespace):
     """The set, or the styles that the model itself answers for."""
     from ..counterfactuals import load_set
-    from ..counterfactuals.direct import DirectCounterfactuals
-    from ..files.reading import read_text
-    from ..groups import load_folder, parse_styles
-    from ..groups.phrases import TEMPLATE
 
     if args.counterfactuals is not None:
         if args.template is not None:
@@ -88,7 +84,4 @@ def _without(args: argparse.Namespace):
                 "from whole captions; leave template out."
             )
         return load_set(args.counterfactuals)
-    if args.styles is not None:
-        styles = parse_styles(read_text(args.styles))
-        return DirectCounterfactuals.named(styles, args.template or TEMPLATE)
-    return DirectCounterfactuals.of(load_folder(args.groups, template=args.template))
+    return styles.asked_for(args)

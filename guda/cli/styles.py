@@ -36,19 +36,11 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..counterfactuals.direct import DirectCounterfactuals
-    from ..files.reading import read_text
-    from ..groups import load_folder, parse_styles
-    from ..groups.phrases import TEMPLATE
     from ..jobs.styles import CONTENTS, StylesRequest, survey
     from ..report import known
     from ..steps import drain
 
-    if args.styles is not None:
-        named = parse_styles(read_text(args.styles))
-        styles = DirectCounterfactuals.named(named, args.template or TEMPLATE)
-    else:
-        styles = DirectCounterfactuals.of(load_folder(args.groups, template=args.template))
+    styles = asked_for(args)
     if args.style:
         styles = styles.subset(args.style)
     backbone = model.load(args)
@@ -62,3 +54,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         say((known.to_csv(told) if args.csv else known.to_markdown(told)).rstrip("\n"))
     return 0
+
+
+def asked_for(args: argparse.Namespace):
+    """The styles of --styles or --groups, asked for in --template."""
+    from ..counterfactuals.direct import DirectCounterfactuals
+    from ..files.reading import read_text
+    from ..groups import load_folder, parse_styles
+    from ..groups.phrases import TEMPLATE
+
+    if args.styles is not None:
+        named = parse_styles(read_text(args.styles))
+        return DirectCounterfactuals.named(named, args.template or TEMPLATE)
+    return DirectCounterfactuals.of(load_folder(args.groups, template=args.template))
