@@ -14,6 +14,13 @@ from .output import Progress
 def add(commands) -> None:
     """The command and its options."""
     parser = commands.add_parser("attribute", help="score pictures against styles")
+    asks(parser)
+    parser.add_argument("--out", type=arguments.path, required=True, help="where the report goes")
+    parser.set_defaults(run=run)
+
+
+def asks(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that score pictures against styles."""
     model.add(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -41,19 +48,29 @@ def add(commands) -> None:
         type=arguments.text,
         help="what the picture shows; once for all, or per picture",
     )
-    parser.add_argument("--out", type=arguments.path, required=True, help="where the report goes")
     options.add(parser, ElboConfig)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..groups import pictures
-    from ..jobs.attribute import AttributeRequest, survey
     from ..report import save
     from ..steps import drain
 
-    config = options.read(args, ElboConfig)
     check_folder(args.out, "out")
+    work = asked_for(args)
+    if args.plan:
+        return output.tell(work.price(), args.json)
+    with Progress() as progress:
+        attribution = drain(work.run(), progress)
+    output.finish(attribution, save(attribution, args.out), args.json)
+    return 0
+
+
+def asked_for(args: argparse.Namespace):
+    """The work that the options of `asks` describe, surveyed."""
+    from ..groups import pictures
+    from ..jobs.attribute import AttributeRequest, survey
+
+    config = options.read(args, ElboConfig)
     without = _without(args)
     if args.style:
         without = without.subset(args.style)
@@ -64,13 +81,7 @@ def run(args: argparse.Namespace) -> int:
     request = AttributeRequest(
         backbone, without, loaded, [p.name for p in args.image], args.prompt or [""], config
     )
-    work = survey(request)
-    if args.plan:
-        return output.tell(work.price(), args.json)
-    with Progress() as progress:
-        attribution = drain(work.run(), progress)
-    output.finish(attribution, save(attribution, args.out), args.json)
-    return 0
+    return survey(request)
 
 
 def _without(args: argparse.Namespace):
