@@ -11,6 +11,8 @@ import numpy as np
 from scipy.special import stdtrit
 from torch import Tensor
 
+from .origin import Origin
+
 
 class Outcome(Enum):
     """What can be said of a picture; apart from the names of styles, which may be any words."""
@@ -74,11 +76,12 @@ class Attribution:
     full_model: dict  # name, fingerprint
     estimate: dict  # the ElboConfig
     unet_evaluations: int
-    seconds: float
+    seconds: float  # nan: not told
     version: str
     warnings: tuple[str, ...] = ()  # to be read before the scores
     direct: bool = False  # whether the model itself answered for the styles, without unlearning
     certificates: Mapping[str, str] = field(default_factory=dict)  # style -> in words; see `direct`
+    origin: Origin | None = None  # what it was computed from
 
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""
