@@ -73,6 +73,7 @@ def judged(
         {form: _form(pool, those) for form, those in compared.items()},
         min(wrong, float(len(named))),
         kept,
+        pool=pool,
     )
     return dataclasses.replace(answer, images=images, null=summary)
 

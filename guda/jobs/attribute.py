@@ -28,6 +28,7 @@ from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
 from . import against, basis, styles
+from .origin import origin_of
 from .plan import Plan
 
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
@@ -239,6 +240,7 @@ class AttributeWork:
             estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
             direct=not self.loras,
             certificates=_certificates(self.request.counterfactuals),
+            origin=origin_of(request.backbone, request.counterfactuals, request.latents),
             unet_evaluations=gaps.unet_evaluations,
             seconds=seconds,
             version=__version__,

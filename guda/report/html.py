@@ -225,6 +225,10 @@ def _wave(
     )
 
 
+def _time(seconds: float) -> list[tuple[str, str, str]]:
+    return [("time", f"{seconds:,.1f} s", "")] if math.isfinite(seconds) else []
+
+
 def _details(attribution: Attribution) -> str:
     help_of = {f.name: f.metadata.get("help", "") for f in dataclasses.fields(ElboConfig)}
     rows = [(f"model {key}", value, "") for key, value in attribution.full_model.items()]
@@ -232,7 +236,7 @@ def _details(attribution: Attribution) -> str:
     rows += [(f"without {k}", v, "") for k, v in attribution.certificates.items()]
     rows += [
         ("UNet evaluations", f"{attribution.unet_evaluations:,}", "in all, for every model"),
-        ("time", f"{attribution.seconds:,.1f} s", ""),
+        *_time(attribution.seconds),
         ("GUDA version", attribution.version, ""),
     ]
     items = "".join(

@@ -6,12 +6,17 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtrit
 from torch import Tensor
 
 from .conformal import CONFIDENCE, LEVEL, strength
+from .origin import Origin
+
+if TYPE_CHECKING:
+    from .null import NullPool
 
 
 class Outcome(Enum):
@@ -120,6 +125,7 @@ class AgainstNull:
     kept: int  # names that remain when the whole call is held to `LEVEL`
     level: float = LEVEL
     confidence: float = CONFIDENCE
+    pool: NullPool | None = field(default=None, repr=False)  # itself, to be kept as evidence
 
 
 @dataclass(frozen=True)
@@ -147,12 +153,13 @@ class Attribution:
     full_model: dict  # name, fingerprint
     estimate: dict  # the ElboConfig
     unet_evaluations: int
-    seconds: float
+    seconds: float  # nan: not told
     version: str
     warnings: tuple[str, ...] = ()  # to be read before the scores
     direct: bool = False  # whether the model itself answered for the styles, without unlearning
     certificates: Mapping[str, str] = field(default_factory=dict)  # style -> in words; see `direct`
     null: AgainstNull | None = None  # None: verdicts rank the styles, and are no evidence
+    origin: Origin | None = None  # what it was computed from
 
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""
