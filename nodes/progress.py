@@ -17,6 +17,7 @@ VERBS = {
     "gate": "Checking",
     "score": "Scoring",
     "plan": "Measuring",
+    "hash": "Hashing files",
 }
 
 
