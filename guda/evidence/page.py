@@ -29,6 +29,7 @@ LIMITS = (
 HOW = (
     "Open report/report.html in a browser: the answer, with numbers and heat maps.",
     "python -m guda verify BUNDLE.zip: have files been changed, lost or added?",
+    "If it is signed, the same command says by whom; so does any tool for C2PA credentials.",
     "With the same model at hand, the first command below scores the very same pixels again and "
     "tells every difference. Without this program: sha256sum -c SHA256SUMS.",
 )
