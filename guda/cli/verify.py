@@ -111,7 +111,8 @@ def _score(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
         output.tell(again.work.price(), args.json)
         return True
     with Progress() as progress:
-        pairs = drain(again.run(), progress)
+        compared = drain(again.run(), progress)
+    pairs = compared.pairs
     worst = max(pairs, key=lambda p: abs(p.now - p.told) / max(p.tolerance, 1e-12))
     apart = [p for p in pairs if p.differs]
     told["other"] = list(again.other)
@@ -120,6 +121,7 @@ def _score(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
         "draw": draw,
         "largest": vars(worst),
         "differ": [vars(p) for p in apart],
+        "verdicts": [list(v) for v in compared.verdicts],
     }
     if not args.json:
         for what in again.other:
@@ -134,4 +136,6 @@ def _score(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
                 f"{p.told:+.4f}, now {p.now:+.4f}, apart by {abs(p.now - p.told):.2g} where "
                 f"{p.tolerance:.2g} is allowed"
             )
-    return not apart and not again.other
+        for image, was, now in compared.verdicts:
+            say(f"  verdict: {image}, told {was!r}, now {now!r}")
+    return not (apart or again.other or compared.verdicts)

@@ -68,11 +68,12 @@ def sign(path: Path, certificate: Path, key: Path, password: str = "", stamp: st
             f"{path} is not as it was made (see `guda verify {path.name}`), so it should not be "
             "signed; make the bundle again."
         )
-    chain, kind, secret = _read(certificate), *_private(key, password)
+    chain = _read(certificate)
+    kind, secret = _private(key, password)
 
     def write(temporary: Path) -> None:
         try:
-            given = c2pa.C2paSignerInfo(kind.encode(), chain, secret, stamp.encode() or None)
+            given = c2pa.C2paSignerInfo(kind, chain, secret, stamp or None)
             with (
                 c2pa.Signer.from_info(given) as signer,
                 c2pa.Builder(_claim(sums.name)) as builder,
@@ -114,8 +115,8 @@ def read(path: Path, anchors: Path | None = None) -> Credentials:
         state, why = "invalid", "it is of another bundle"
     if state not in ("trusted", "valid"):
         state = "invalid"
-    who = [str(signer.get(k) or "?") for k in ("common_name", "issuer")]
-    return Credentials(state, *who, str(signer.get("time") or ""), why)
+    who, issuer, time = (str(signer.get(k) or "") for k in ("common_name", "issuer", "time"))
+    return Credentials(state, who or "?", issuer or "?", time, why)
 
 
 def _claim(name: str) -> dict[str, Any]:

@@ -21,7 +21,12 @@ from .theme import CSS
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser holds us to it
 )
-UNNAMED = {Outcome.NONE: "None of these", Outcome.UNDECIDED: "Too close to call"}
+UNNAMED = {
+    Outcome.NONE: "None of these",
+    Outcome.UNDECIDED: "Too close to call",
+    Outcome.UNLIKE: "Unlike anything",
+    Outcome.UNTOLD: "Not enough to tell",
+}
 BARS = 16  # most bars in a noise-level profile
 PHOTO = 440  # longer side of a picture, pixels: twice its width on the page
 
