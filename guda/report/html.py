@@ -15,7 +15,7 @@ from PIL import Image
 from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
-from . import heatmap, wording
+from . import heatmap, source, wording
 from .theme import CSS
 
 POLICY = (
@@ -42,6 +42,7 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
         f'<p class="soft">{count} {pictures}, {groups} tested styles, model {model}</p>',
         f'<p class="meaning">{escape(wording.meaning(attribution))}</p>',
         *(f'<p class="meaning warning"><b>Warning:</b> {_text(w)}</p>' for w in warnings),
+        source.to_html(attribution),
         _overview(attribution) if count > 1 else "",
         *(_section(attribution, i, top) for i in range(count)),
         _details(attribution),
