@@ -177,8 +177,7 @@ class AttributeWork:
             answer = against.judged(answer, pool, self.request.null_file, forms, gaps)
         for text in together.doubts(pool, forms) if one else ():
             yield warn(text)
-        delta = gaps.contributions.sum(2)
-        return together.together(answer, delta, pool, forms) if one else answer
+        return together.together(answer, gaps.contributions, pool, forms) if one else answer
 
     def measure(self, look: bool = True) -> Steps[tuple[Tensor, Differences]]:
         """The pictures as they are shown, (n, 3, H, W), and what the models differ by on them.

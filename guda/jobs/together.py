@@ -34,13 +34,13 @@ def doubts(pool: NullPool | None, forms: Sequence[str]) -> Iterator[str]:
 
 
 def together(
-    answer: Attribution, delta: np.ndarray, pool: NullPool | None, forms: Sequence[str]
+    answer: Attribution, contributions: np.ndarray, pool: NullPool | None, forms: Sequence[str]
 ) -> Attribution:
-    """The answer with what its pictures say as one. delta: (n, K) nats, in the answer's order."""
+    """The answer with what its pictures say as one. contributions: (n, K, P) of its groups."""
     null = None
     if pool is not None and len(set(forms)) == 1:
-        null = pool.deltas(pool.null(forms[0]), answer.groups)
+        null = pool.contributions(pool.null(forms[0]), answer.groups)
     confidence, seed = answer.estimate["confidence"], answer.estimate["seed"]
     unlike = sum(image.outcome is Outcome.UNLIKE for image in answer.images)
-    told = of_source(answer.groups, delta, confidence, null, seed, unlike)
+    told = of_source(answer.groups, contributions, confidence, null, seed, unlike)
     return dataclasses.replace(answer, source=told)

@@ -41,7 +41,7 @@ def parts(source: SourceScores, name: Callable[[str], str] = wording.plain) -> t
             f"so {source.unlike} of the {count} pictures are, and the means below say little.",
         )
     if source.outcome is Outcome.NONE:
-        why = "its mean does not clear zero" if first.low <= 0 else "it does not stand out"
+        why = "it does not stand out"
         return "None of these, taken together", f"{leader} comes first, and {why}{_sets(source)}."
     if source.outcome is Outcome.UNDECIDED:
         near = [s for s in source.scores[1:] if s.p > 1 - source.confidence]
@@ -49,16 +49,16 @@ def parts(source: SourceScores, name: Callable[[str], str] = wording.plain) -> t
         listed = f"{', '.join(names[:-1])} and {names[-1]}"
         return (
             f"Undecided between {listed}, taken together",
-            f"no mean is clear of the next one{_sets(source)}; more pictures separate them.",
+            f"the first is not clear of the next{_sets(source)}; more pictures separate them.",
         )
     if source.null is None:
         return (
             f"First of these styles for the {count} pictures together: {leader}",
-            f"{mean}, above every other one; {wording.RANKING}.",
+            f"{mean}, ahead of every other one; {wording.RANKING}.",
         )
     return (
         f"The {count} pictures together lean on {leader}",
-        f"{source.strength} evidence, {mean}, above every other one{_sets(source)}.",
+        f"{source.strength} evidence, {mean}, ahead of every other one{_sets(source)}.",
     )
 
 
@@ -82,12 +82,12 @@ def to_markdown(attribution: Attribution) -> list[str]:
     if source.scores:
         lines += [
             f"| rank | style | mean delta ({wording.unit(attribution)}) | "
-            f"{wording.interval_name(attribution)} | p |",
-            "| ---: | :--- | ---: | :---: | ---: |",
+            f"{wording.interval_name(attribution)} | part of what moves | p |",
+            "| ---: | :--- | ---: | :---: | ---: | ---: |",
         ]
         rows = (" | ".join(map(for_markdown, row)) for row in _rows(source))
         lines += [f"| {row} |" for row in rows]
-        lines += ["", f"{_key(source)} {LOOKS}"]
+        lines += ["", f"{KEY} {LOOKS}"]
     return ["\n".join(lines)]
 
 
@@ -104,11 +104,11 @@ def to_html(attribution: Attribution) -> str:
             for row in _rows(source)
         )
         names = ("rank", "style", f"mean delta ({wording.unit(attribution)})",
-                 wording.interval_name(attribution), "p")  # fmt: skip
+                 wording.interval_name(attribution), "part of what moves", "p")  # fmt: skip
         heads = "".join(f'<th scope="col">{escape(n)}</th>' for n in names)
         table = (
             f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-            f'<p class="soft small">{escape(_key(source))} {escape(LOOKS)}</p>'
+            f'<p class="soft small">{escape(KEY)} {escape(LOOKS)}</p>'
         )
     return (
         '<section class="card" id="together"><h2>All pictures together</h2>'
@@ -127,7 +127,7 @@ def to_dict(source: SourceScores) -> dict[str, Any]:
         "scores": [
             {
                 "group": s.group, "delta": s.delta, "stderr": s.stderr, "low": s.low,
-                "high": s.high, "rank": s.rank, "p": s.p,
+                "high": s.high, "part": s.part, "rank": s.rank, "p": s.p,
             }
             for s in source.scores
         ],
@@ -140,7 +140,7 @@ def _rows(source: SourceScores) -> list[tuple[str, ...]]:
     return [
         (
             str(s.rank), wording.plain(s.group), wording.number(s.delta, decimals, signed=True),
-            wording.span(s.low, s.high, decimals), _p(s.p),
+            wording.span(s.low, s.high, decimals), wording.percent(s.part), _p(s.p),
         )
         for s in source.scores
     ]  # fmt: skip
@@ -150,8 +150,8 @@ def _p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def _key(source: SourceScores) -> str:
-    return (
-        "Means and intervals are over the pictures. p: that the first is not really above this "
-        "style (paired t-tests, for all styles together); beside the first, the largest of them."
-    )
+KEY = (
+    "Means and intervals are over the pictures. Styles are ordered by their part of what moves, in "
+    "which every picture counts the same. p: that the first is not really ahead of this style "
+    "(paired t-tests, for all styles together); beside the first, the largest of them."
+)

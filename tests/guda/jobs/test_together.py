@@ -25,8 +25,8 @@ from ..report.report_sample import GROUPS, sample
 def asked(means, n=20, **changes):
     """The sample's report with the pictures taken together; names in it try to break it."""
     rng = np.random.default_rng(0)
-    delta = rng.normal(0, 2, (n, len(GROUPS))) + np.asarray(means)
-    told = dataclasses.replace(of_source(GROUPS, delta, 0.95), **changes)
+    scored = rng.normal(0, 2, (n, len(GROUPS), 4)) + np.asarray(means)[:, None]
+    told = dataclasses.replace(of_source(GROUPS, scored, 0.95), **changes)
     return dataclasses.replace(sample(), source=told)
 
 
@@ -92,8 +92,8 @@ def test_what_cannot_be_asked_together_is_warned_of():
 
 def test_pictures_that_are_asked_in_several_ways_are_held_against_no_pool():
     answer = dataclasses.replace(sample(), images=sample().images[:1] * 12)
-    delta = np.random.default_rng(0).normal(5, 1, (12, len(GROUPS)))
-    assert together(answer, delta, object(), ["content", "none"] * 6).source.null is None  # type: ignore[arg-type]
+    scored = np.random.default_rng(0).normal(5, 1, (12, len(GROUPS), 4))
+    assert together(answer, scored, object(), ["content", "none"] * 6).source.null is None  # type: ignore[arg-type]
 
 
 def test_on_the_command_line(model_folder, tmp_path, capsys):
