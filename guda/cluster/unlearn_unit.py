@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..budget.rows import Rooms, for_scoring, for_training
@@ -43,21 +44,19 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
     rooms = Rooms(
         for_training(work.backbone, config, work.memory), for_scoring(work.backbone, None, MOST)
     )
-    place = resume.Place(kept, state)
+    place = resume.Place(kept, state, None if part == LORA else part)
+    told = (work.backbone, work.groups, encoded, group.name, config, place, rooms)
     if part != LORA:
-        own = config.replace(repeats=1, seed=(config.seed + part) % (2**53 + 1))
-        place = place.of_repetition(part)
-        training = unlearn_group(work.backbone, work.groups, encoded, group.name, own, place, rooms)
+        training = unlearn_group(*told)
         for step in training:
             if step.stage == "gate":  # the repetition is done, and its last state on disk
                 break
-            yield step
+            yield replace(step, done=step.done - part * config.steps)
         training.close()
-        return {} if desk.shared else {"files": {place.path.name: place.path.read_bytes()}}
+        state = place.of_repetition(part).path
+        return {} if desk.shared else {"files": {state.name: state.read_bytes()}}
     mine = Heard()
-    made = yield from mine(
-        unlearn_group(work.backbone, work.groups, encoded, group.name, config, place, rooms)
-    )
+    made = yield from mine(unlearn_group(*told))
     texts = tuple(dict.fromkeys((*heard.texts, *mine.texts)))
     entry = work.save(group, made, texts)
     if desk.shared:

@@ -20,6 +20,8 @@ from .pulse import Pulse
 
 HUNG = 75
 """Exit code of a worker whose unit made no step."""
+COUNTED = ("unlearn", "score")
+"""Stages whose steps are those that a unit has."""
 REPORTED = 0.5
 """Seconds between two reports of a unit's progress."""
 KINDS: Mapping[str, Callable[[Desk, Told], Steps[Told]]] = {"unlearn": unlearn_unit.perform}
@@ -75,7 +77,7 @@ def _do(desk: Desk, unit: Told, pulse: Pulse) -> Told:
                 reported = now
                 if not _is_wanted():
                     raise StoppedError
-                _say(desk.job, unit=unit["key"], stage=step.stage, done=step.done)
+                _say(desk.job, unit=unit["key"], done=step.done * (step.stage in COUNTED))
     finally:
         steps.close()
 
