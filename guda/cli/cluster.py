@@ -69,7 +69,8 @@ def unlearn(
     from ..steps import drain
 
     making = drain(work.drawn(), progress)
-    work.request.backbone.move("cpu", rest="cpu")  # the device is the workers'
+    backbone: Any = work.request.backbone
+    backbone.move("cpu", rest="cpu")  # the device is the workers'
     with reached(args) as client:
         made = drain(clustered.run(making, client, source(args), args.patience), progress)
     return made.set, made.failures

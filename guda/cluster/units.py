@@ -121,7 +121,8 @@ class Units:
     def _workers(self) -> list[str]:
         """Their addresses. Raises ClusterError where all of them have refused."""
         if (now := time.monotonic()) - self._asked > TICK:
-            self._known, self._asked = list(self._client.nthreads()), now
+            there: Any = self._client.nthreads()
+            self._known, self._asked = list(there), now
         workers = self._known
         if workers and self._given == {} and all(w in self._refused for w in workers):
             why = "; ".join(dict.fromkeys(self._refused.values()))
