@@ -58,7 +58,7 @@ def test_an_untrained_model_does_not_work(told, tmp_path, model_folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--style", "ink"], "there is only "ink": unlearning one group needs other groups"),
+        (["--style", "ink"], 'there is only "ink": unlearning one group needs other groups'),
         (["--steps", "0"], "steps is 0; the least allowed is 1"),
         (["--contents", "{}"], "which lists 2; list 3 at least"),
     ],
