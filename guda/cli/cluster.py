@@ -118,3 +118,15 @@ def told(missing: Sequence[Failure]) -> dict[str, Any]:
     """For JSON; nothing where nothing is missing."""
     rows = [{"unit": f.unit.name, "tries": f.tries, "error": f.error} for f in missing]
     return {"missing": rows} if rows else {}
+
+
+def count(args: argparse.Namespace) -> int:
+    """Workers of the cluster that the options name; 1 without one."""
+    from ..cluster.connect import LOCAL, workers
+
+    if not args.cluster:
+        return 1
+    if args.cluster.partition(":")[0] == LOCAL:
+        return workers(args.cluster)
+    with reached(args) as client:
+        return max(1, len(client.nthreads()))
