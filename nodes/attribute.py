@@ -79,6 +79,13 @@ class GudaAttribute(io.ComfyNode):
                     "says what they lean on together, from 10 pictures on. Many pictures tell more "
                     "than one.",
                 ),
+                io.Boolean.Input(
+                    "credit",
+                    default=False,
+                    optional=True,
+                    tooltip="A column of credit in the table and the report, which adds up to at "
+                    "most 1 a picture and leaves the rest to none of these. No share of money.",
+                ),
             ],
             outputs=[
                 AttributionType.Output(
@@ -112,7 +119,7 @@ class GudaAttribute(io.ComfyNode):
         config = settings.read(ElboConfig, values)
         request = AttributeRequest(
             model, without, pictures, names, lines(prompt), config, latents,
-            one_source=bool(values.get("one_source")),
+            one_source=bool(values.get("one_source")), credit=bool(values.get("credit")),
         )  # fmt: skip
         with on_device(model):
             work = survey(request)
