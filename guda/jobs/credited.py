@@ -34,8 +34,8 @@ def credited(
         null = pool and pool.contributions(pool.null(form), answer.groups)
         given[rows] = credits(contributions[rows], null)
     images = []
-    for image, row in zip(answer.images, given.tolist(), strict=True):
-        by_group = dict(zip(answer.groups, row, strict=True))
+    for image, row in zip(answer.images, given, strict=True):
+        by_group = dict(zip(answer.groups, map(float, row), strict=True))
         scores = (dataclasses.replace(s, credit=by_group[s.group]) for s in image.scores)
         images.append(dataclasses.replace(image, scores=tuple(scores)))
     return dataclasses.replace(answer, images=tuple(images))
