@@ -115,6 +115,8 @@ export class Panel {
     const warnings = this.payloads.flatMap((p) => p?.warnings ?? [])
     parts.unshift(...warnings.map((text) => make("p", "guda-warning", text)))
     parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
+    const notes = this.payloads.flatMap((p) => p?.notes ?? [])
+    parts.push(...notes.map((text) => make("p", "guda-note", text)))
     this.body.replaceChildren(...parts)
     this.choose(image, chosen)
   }
