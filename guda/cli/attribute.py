@@ -113,13 +113,17 @@ def asked_for(args: argparse.Namespace):
 
 def null_of(args: argparse.Namespace, backbone, without, config: ElboConfig):
     """The null pool and its file's name: the one given, or that of the set; (None, "") without."""
+    from ..jobs import basis
     from ..jobs.against import of_set
+    from ..scoring.null import GENERATED, REAL
     from ..scoring.pool_file import read_pool
     from .null import place
 
     if args.null is None:
         return of_set(without, backbone, config)
-    path = place(args.null, None, backbone, without, config)
+    now = basis.of(backbone, without, config)
+    drawn, real = (place(args.null, None, now, origin) for origin in (GENERATED, REAL))
+    path = drawn if drawn.is_file() or not real.is_file() else real
     return read_pool(path), path.name
 
 
