@@ -69,11 +69,15 @@ def unlearn(
     from ..steps import drain
 
     making = drain(work.drawn(), progress)
-    backbone: Any = work.request.backbone
-    backbone.move("cpu", rest="cpu")  # the device is the workers'
+    make_room(work.request.backbone)
     with reached(args) as client:
         made = drain(clustered.run(making, client, source(args), args.patience), progress)
     return made.set, made.failures
+
+
+def make_room(backbone: Any) -> None:
+    """The device is the workers'."""
+    backbone.move("cpu", rest="cpu")
 
 
 @contextmanager
@@ -129,4 +133,5 @@ def count(args: argparse.Namespace) -> int:
     if args.cluster.partition(":")[0] == LOCAL:
         return workers(args.cluster)
     with reached(args) as client:
-        return max(1, len(client.nthreads()))
+        there: Any = client.nthreads()
+        return max(1, len(there))

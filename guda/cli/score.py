@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.plan:
         return _tell(args, work)
     if args.cluster:
-        backbone.move("cpu", rest="cpu")  # the device is the workers'
+        cluster.make_room(backbone)
     with Progress() as progress, cluster.reached(args) if args.cluster else nullcontext() as client:
         made = drain(scored(work, client, args.patience), progress)
     told = {"scores": str(made.file), "pictures": made.rows, "unread": made.unread}

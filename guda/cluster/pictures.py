@@ -117,7 +117,7 @@ def _of_tar(path: Path, prompt: str) -> Iterator[Where]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                tar.members = []  # it keeps every header otherwise
+                vars(tar)["members"] = []  # it keeps every header otherwise
                 if not member.isfile() or not member.size:
                     continue
                 if waiting and _stem(waiting[-1].name) != _stem(member.name):
