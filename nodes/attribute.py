@@ -87,6 +87,13 @@ class GudaAttribute(io.ComfyNode):
                     "nothing to do with the styles. The pool in the counterfactuals' folder is "
                     "found by itself.",
                 ),
+                io.Boolean.Input(
+                    "credit",
+                    default=False,
+                    optional=True,
+                    tooltip="A column of credit in the table and the report, which adds up to at "
+                    "most 1 a picture and leaves the rest to none of these. No share of money.",
+                ),
             ],
             outputs=[
                 AttributionType.Output(
@@ -125,7 +132,7 @@ class GudaAttribute(io.ComfyNode):
             pool, file = of_set(without, model, config)
         request = AttributeRequest(
             model, without, pictures, names, lines(prompt), config, latents, pool, file,
-            one_source=bool(values.get("one_source")),
+            one_source=bool(values.get("one_source")), credit=bool(values.get("credit")),
         )  # fmt: skip
         with on_device(model):
             work = survey(request)

@@ -44,6 +44,11 @@ def asks(parser: argparse.ArgumentParser) -> None:
         help="the pictures are of one source (a workflow, an artist): say what they lean on "
         "together, from 10 pictures on",
     )
+    parser.add_argument(
+        "--credit",
+        action="store_true",
+        help="a column of credit, which adds up to at most 1 and leaves the rest to none of these",
+    )
     options.add(parser, ElboConfig)
 
 
@@ -103,7 +108,7 @@ def asked_for(args: argparse.Namespace):
     request = AttributeRequest(
         backbone, without, loaded, names, prompts, config, null=pool, null_file=file
     )
-    return survey(dataclasses.replace(request, one_source=args.one_source))
+    return survey(dataclasses.replace(request, one_source=args.one_source, credit=args.credit))
 
 
 def null_of(args: argparse.Namespace, backbone, without, config: ElboConfig):
