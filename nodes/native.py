@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import comfy.model_management as mm
@@ -22,8 +21,6 @@ from ..guda.scoring.denoiser import predicted_eps
 from ..guda.settings import digest
 from . import kinds
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
-
 
 class Texts(tuple):
     """Conditionings of ComfyUI, one a prompt."""
@@ -31,22 +28,36 @@ class Texts(tuple):
     def take(self, index: Any) -> Texts:
         return Texts(self[int(i)] for i in index)
 
+    def then(self, other: Texts) -> Texts:
+        """Row by row the tokens of both; what stands beside the first's text stays."""
+        return Texts(
+            [_behind(a, b) for a, b in zip(mine, theirs, strict=True)]
+            for mine, theirs in zip(self, other, strict=True)
+        )
+
+    @staticmethod
+    def cat(parts: Sequence[Texts]) -> Texts:
+        return Texts(row for part in parts for row in part)
+
+
+def _behind(mine: Sequence, theirs: Sequence) -> list:
+    """As Conditioning (Concat), and the marks of tokens likewise."""
+    (cond, beside), (more, others) = mine, theirs
+    masks = [d.get("attention_mask") for d in (beside, others)]
+    if all(isinstance(m, Tensor) for m in masks):
+        beside = {**beside, "attention_mask": torch.cat(masks, -1)}
+    return [torch.cat([cond, more.to(cond)], 1), beside]
+
 
 class NativeModel:
-    """The part of `guda.diffusion.Backbone` that scoring asks for. Raises ModelError.
-
-    carried: what stands beside the text in the graph's conditioning (Flux' guidance, SDXL's sizes)
-    and goes along with every prompt.
-    """
+    """The part of `guda.diffusion.Backbone` that scoring asks for. Raises ModelError."""
 
     conditional = True
     weighs_prompts = True
     rows = 8
     aliases: Sequence[str] = ()
 
-    def __init__(
-        self, model, clip, vae, name: str, resolution: int = 0, carried: Mapping = NOTHING
-    ):
+    def __init__(self, model, clip, vae, name: str, resolution: int = 0):
         self.name, self._model, self._clip, self._vae = name, model, clip, vae
         self.warnings = kinds.check(model, name)
         self.levels = kinds.levels_of(model, name)
@@ -56,7 +67,7 @@ class NativeModel:
         self.overrides = {"resolution": resolution} if resolution else {}
         self.fingerprint = fingerprint(model)
         self.identity = self.former = {"unet": self.fingerprint}
-        self._carried, self._known = dict(carried), {}
+        self._carried, self._known = {}, {}
         self._deep = model.model.latent_format.latent_dimensions == 3
 
     def ready(self) -> None:
@@ -80,6 +91,11 @@ class NativeModel:
                     made = self._clip.encode_from_tokens_scheduled(self._clip.tokenize(text))
                 self._known[text] = [[cond, {**more, **self._carried}] for cond, more in made]
         return Texts(self._known[text] for text in prompts)
+
+    def carry(self, beside: Mapping[str, Any]) -> None:
+        """What stands beside the text in the graph's conditioning (Flux' guidance, SDXL's sizes)
+        goes along with every prompt from now on."""
+        self._carried, self._known = dict(beside), {}
 
     def chunks(self, prompts: Sequence[str]) -> list[int]:
         return [1] * len(prompts)

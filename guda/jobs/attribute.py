@@ -13,7 +13,7 @@ from ..budget import footprint, rows, warmup
 from ..config import DIRECT_EVALUATIONS, EVALUATIONS, ElboConfig
 from ..counterfactuals import CounterfactualSet
 from ..counterfactuals.direct import DirectCounterfactuals
-from ..diffusion import Backbone, LoraWeights
+from ..diffusion import Backbone, Conditioning, LoraWeights
 from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
@@ -39,6 +39,8 @@ class AttributeRequest:
     counterfactuals: a set that was unlearned, or styles for which the model itself answers.
     latents: (n, c, h, w), scaled as the UNet expects them, scored in place of the pictures, which
     then need not be given: they are only shown.
+    conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
+    doubts: warnings by whoever asks.
     """
 
     backbone: Backbone
@@ -48,6 +50,8 @@ class AttributeRequest:
     prompts: Sequence[str]
     config: ElboConfig = field(default_factory=ElboConfig)
     latents: Tensor | None = None
+    conditions: Conditioning | None = None
+    doubts: Sequence[str] = ()
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -70,6 +74,11 @@ def survey(request: AttributeRequest) -> AttributeWork:
     if len(request.names) != count:
         raise ImageError(
             f"{len(request.names)} names were given for {count} pictures; give one per picture."
+        )
+    if request.conditions is not None and len(request.conditions) != count:
+        raise ImageError(
+            f"{len(request.conditions)} conditionings were given for {count} pictures; give one "
+            "per picture."
         )
     for name, prompt in zip(request.names, prompts, strict=True):
         check_text(name, "the picture's name")
@@ -150,7 +159,7 @@ class AttributeWork:
     @keeps_warnings
     def run(self) -> Steps[Attribution]:
         """The scores of every picture."""
-        backbone, config = self.request.backbone, self.config
+        request, backbone, config = self.request, self.request.backbone, self.config
         yield from self._doubts()
         started = time.monotonic()
         yield Step("encode", 0, len(self))
@@ -158,9 +167,9 @@ class AttributeWork:
         yield from explains.check(backbone, lambda: query, self.look)
         lora = next(iter(self.loras.values()), None)
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
-        if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
+        if isinstance(without := request.counterfactuals, DirectCounterfactuals):
             yield from styles.check(backbone, without, query, room)
-            asked = without.prompts(self.prompts)
+            asked = without.prompts(self.prompts, request.conditions is not None)
             gaps = yield from score_directly(backbone, asked, query, config, room)
         else:
             gaps = yield from score_queries(backbone, self.loras, query, config, room)
@@ -172,14 +181,17 @@ class AttributeWork:
 
     def _doubts(self) -> Steps[None]:
         yield from about(self.request.backbone, self.request.counterfactuals)
-        for text in getattr(self.request.counterfactuals, "doubts", ()):
+        for text in (*getattr(self.request.counterfactuals, "doubts", ()), *self.request.doubts):
             yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
 
     def _query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
         """The chosen pictures, encoded, and as they are shown (n, 3, H, W)."""
         request, backbone = self.request, self.request.backbone
-        condition = backbone.encode_prompts([self.prompts[i] for i in chosen])
+        if request.conditions is None:
+            condition = backbone.encode_prompts([self.prompts[i] for i in chosen])
+        else:
+            condition = request.conditions.take(list(chosen))
         if request.latents is None:
             shown = torch.stack(
                 [fit(request.pictures[i], backbone.resolution, checked=True) for i in chosen]

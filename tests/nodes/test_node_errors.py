@@ -130,8 +130,9 @@ def test_odd_evaluations(comfy: Comfy, quick: Path):
 
 
 def test_prompts_and_pictures_do_not_match(comfy: Comfy, quick: Path):
-    graph = changed(upto(workflow(), "attribute"), "attribute", prompt="one\ntwo\nthree")
-    assert "3 prompts were given for 2 pictures" in failure(comfy, graph, "attribute")
+    graph = changed(upto(workflow(), "attribute"), "attribute", image=["three", 0])
+    graph["three"] = node("EmptyImage", width=64, height=64, batch_size=3, color=0)
+    assert "2 prompts were given for 3 pictures" in failure(comfy, graph, "attribute")
 
 
 def test_unknown_group_lists_the_known(comfy: Comfy, quick: Path):
