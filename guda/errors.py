@@ -55,6 +55,10 @@ class SaveError(GudaError):
     """A file could not be written."""
 
 
+class EvidenceError(GudaError):
+    """A file that is no evidence bundle, or one that cannot be made or signed."""
+
+
 class BusyError(SaveError):
     """Another run works in the folder, and waiting for it would have no end."""
 

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 class Step:
     """One unit of work is done: `done` of `total` in the stage `stage`."""
 
-    stage: str  # "wait", "pictures", "encode", "check", "unlearn", "gate", "score", "warning"
+    stage: str  # "wait", "pictures", "encode", "check", "unlearn", "gate", "score", "hash", ...
     done: int
     total: int
     group: str = ""

@@ -54,6 +54,7 @@ class NativeModel:
 
     conditional = True
     weighs_prompts = True
+    unrepeatable = "The scores come from the model of a ComfyUI graph, which is not in here."
     rows = 8
     aliases: Sequence[str] = ()
 

@@ -15,6 +15,7 @@ VERBS = {
     "gate": "Checking",
     "score": "Scoring",
     "plan": "Measuring",
+    "hash": "Hashing files",
 }
 
 

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from . import places
 from .convert import to_batch
+from .runtime import run
 from .types import CATEGORY, attribution_input
 
 
@@ -30,6 +31,14 @@ class GudaSaveReport(io.ComfyNode):
                     "nothing is overwritten. %year%, %month%, %day%, %hour%, %minute% and %second% "
                     "are filled in.",
                 ),
+                io.Boolean.Input(
+                    "evidence",
+                    default=False,
+                    optional=True,
+                    tooltip="Also writes evidence.zip: the report and all that its scores stand "
+                    "on, for others to check with 'guda verify'. Its first page says what it does "
+                    "not prove. It holds your pictures and prompts, but no graph and no folders.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="path", tooltip="Full path of report.html."),
@@ -42,19 +51,25 @@ class GudaSaveReport(io.ComfyNode):
                     display_name="json",
                     tooltip="Everything as JSON, the scores by noise level among it.",
                 ),
+                io.String.Output(
+                    display_name="bundle",
+                    tooltip="Full path of evidence.zip; empty without it.",
+                ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, attribution, filename_prefix="guda/report"):
+    def execute(cls, attribution, filename_prefix="guda/report", evidence=False):
         from PIL import Image
 
+        from ..guda.evidence import bundle
         from ..guda.report import save
 
         folder, name = places.new_report_folder(filename_prefix)
         saved = save(attribution, folder, metadata=png_text(cls.hidden))
+        made = run(bundle.make(attribution, folder / "evidence.zip")).path if evidence else ""
         path, cards = str(saved.html), [Image.open(p).convert("RGB") for p in saved.cards]
         link = {"filename": "report.html", "subfolder": name, "type": "output"}
         shown = [{**link, "filename": p.name} for p in saved.cards]
@@ -63,6 +78,7 @@ class GudaSaveReport(io.ComfyNode):
             path,
             to_batch(cards),
             *texts,
+            str(made),
             ui={"text": [path], "guda_report": [link], "images": shown},
         )
 

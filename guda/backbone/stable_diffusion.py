@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,6 +34,8 @@ class StableDiffusion:
 
     conditional = True
     warnings: Sequence[str] = ()
+    files: Sequence[Path] = ()
+    """What it was read from; none where another program loaded it."""
 
     def __init__(
         self,
@@ -75,6 +78,11 @@ class StableDiffusion:
         dtype = precision.choose(name, device)
         for module in (self.text_encoder, self.unet):
             precision.cast(module, dtype)
+
+    @property
+    def precision(self) -> str:
+        """The number format of the UNet's weights, such as "float32"."""
+        return str(self.unet.dtype).removeprefix("torch.")
 
     def refresh(self) -> None:
         parts = {"unet": self.unet, "text_encoder": self.text_encoder}

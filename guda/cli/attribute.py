@@ -14,7 +14,34 @@ from .output import Progress
 def add(commands) -> None:
     """The command and its options."""
     parser = commands.add_parser("attribute", help="score pictures against styles")
+    asks(parser)
+    parser.add_argument("--out", type=arguments.path, required=True, help="where the report goes")
+    parser.set_defaults(run=run)
+
+
+def asks(parser: argparse.ArgumentParser) -> None:
+    """The options of commands that score pictures against styles."""
     model.add(parser)
+    styles_asked(parser)
+    parser.add_argument("--image", type=arguments.path, required=True, nargs="+", help="pictures")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        type=arguments.text,
+        help="what the picture shows; once for all, or per picture",
+    )
+    parser.add_argument(
+        "--null",
+        type=arguments.path,
+        metavar="FILE",
+        help="pictures that have nothing to do with the styles, from guda null, for a verdict with "
+        "a known share of errors; found by itself in the folder of the counterfactuals",
+    )
+    options.add(parser, ElboConfig)
+
+
+def styles_asked(parser: argparse.ArgumentParser) -> None:
+    """The options that say which styles are asked for."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--counterfactuals", type=arguments.path, help="folder of a set that unlearn made"
@@ -34,37 +61,14 @@ def add(commands) -> None:
         help="how a prompt is asked in a style, e.g. '{content}, by {style}'; for --styles and "
         "--groups",
     )
-    parser.add_argument("--image", type=arguments.path, required=True, nargs="+", help="pictures")
-    parser.add_argument(
-        "--prompt",
-        action="append",
-        type=arguments.text,
-        help="what the picture shows; once for all, or per picture",
-    )
-    parser.add_argument("--out", type=arguments.path, required=True, help="where the report goes")
-    options.add(parser, ElboConfig)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..groups import pictures
-    from ..jobs.attribute import AttributeRequest, survey
     from ..report import save
     from ..steps import drain
 
-    config = options.read(args, ElboConfig)
     check_folder(args.out, "out")
-    without = _without(args)
-    if args.style:
-        without = without.subset(args.style)
-    for path in args.image:
-        pictures.check(path)
-    backbone = model.load(args)
-    loaded = [pictures.load(path, backbone.resolution) for path in args.image]
-    request = AttributeRequest(
-        backbone, without, loaded, [p.name for p in args.image], args.prompt or [""], config
-    )
-    work = survey(request)
+    work = asked_for(args)
     if args.plan:
         return output.tell(work.price(), args.json)
     with Progress() as progress:
@@ -73,7 +77,41 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _without(args: argparse.Namespace):
+def asked_for(args: argparse.Namespace):
+    """The work that the options of `asks` describe, surveyed."""
+    from ..groups import pictures
+    from ..jobs.attribute import AttributeRequest, survey
+
+    config = options.read(args, ElboConfig)
+    without = without_of(args)
+    if args.style:
+        without = without.subset(args.style)
+    for path in args.image:
+        pictures.check(path)
+    backbone = model.load(args)
+    loaded = [pictures.load(path, backbone.resolution) for path in args.image]
+    pool, file = null_of(args, backbone, without, config)
+    names = [p.name for p in args.image]
+    prompts = args.prompt or [""]
+    request = AttributeRequest(
+        backbone, without, loaded, names, prompts, config, null=pool, null_file=file
+    )
+    return survey(request)
+
+
+def null_of(args: argparse.Namespace, backbone, without, config: ElboConfig):
+    """The null pool and its file's name: the one given, or that of the set; (None, "") without."""
+    from ..jobs.against import of_set
+    from ..scoring.pool_file import read_pool
+    from .null import place
+
+    if args.null is None:
+        return of_set(without, backbone, config)
+    path = place(args.null, None, backbone, without, config)
+    return read_pool(path), path.name
+
+
+def without_of(args: argparse.Namespace):
     """The set, or the styles that the model itself answers for."""
     from ..counterfactuals import load_set
 

@@ -11,10 +11,18 @@ from . import arguments
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The options, and those of style, plan and output that such commands share."""
+    """The options of `asks`, of a model that is needed, and that of style."""
+    asks(parser, needed=True)
+    parser.add_argument(
+        "--style", action="append", type=arguments.text, help="only this style; may be repeated"
+    )
+
+
+def asks(parser: argparse.ArgumentParser, *, needed: bool) -> None:
+    """The options, and those of plan and output that such commands share."""
     parser.add_argument(
         "--model",
-        required=True,
+        required=needed,
         type=arguments.text,
         help="a .safetensors checkpoint, a diffusers folder, or 'demo' for the built-in model",
     )
@@ -43,9 +51,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=arguments.text,
         default="auto",
         help="auto, cpu, cuda, cuda:1, mps, xpu ...",
-    )
-    parser.add_argument(
-        "--style", action="append", type=arguments.text, help="only this style; may be repeated"
     )
     parser.add_argument(
         "--precision",

@@ -53,7 +53,7 @@ def generate_pictures(
             some = len(part) * min(rounds, config.steps) // config.steps
             return Step("pictures", done + some, len(absent), part[0][0].name)
 
-        drawn = yield from _reported(sampling, share)
+        drawn = yield from reported(sampling, share)
         for picture, (_, _, path) in zip(drawn, part, strict=True):
             save_png(picture, path)
         done += len(part)
@@ -100,10 +100,10 @@ def draw(backbone: Backbone, prompts: Sequence[str], config: SampleConfig) -> St
         seen[prompt] += 1
     sampling = backbone.sample(prompts, keys, config)
     total = -(-len(prompts) // config.batch_size) * config.steps
-    return (yield from _reported(sampling, lambda done: Step("pictures", min(done, total), total)))
+    return (yield from reported(sampling, lambda done: Step("pictures", min(done, total), total)))
 
 
-def _reported(
+def reported(
     sampling: Generator[int, None, Tensor], report: Callable[[int], Step]
 ) -> Steps[Tensor]:
     """A backbone's sampling with its counts turned into steps."""

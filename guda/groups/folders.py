@@ -110,7 +110,7 @@ def read_group(
             pictures.probe(path)
             row, source = tables.of(path)
             text = row.text if row else None
-            if text is None and (file := _sidecar(key, beside)) is not None:
+            if text is None and (file := sidecar(key, beside)) is not None:
                 text, source = captions.read_sidecar(file), file.suffix.lower()
                 used.add(file)
             content = content_of_path(PurePosixPath(key), names, holders)
@@ -139,7 +139,7 @@ def read_group(
     return result
 
 
-def _sidecar(key: str, beside: dict[str, Path]) -> Path | None:
+def sidecar(key: str, beside: dict[str, Path]) -> Path | None:
     """`fox.txt` or `fox.caption`, or `fox.png.txt` as downloaders write."""
     stem = PurePosixPath(key).with_suffix("").as_posix().lower()
     names = [f"{name}{ending}" for name in (stem, key.lower()) for ending in SIDECARS]

@@ -23,10 +23,12 @@ from ..scoring import allocation, explains
 from ..scoring.differences import Differences, score_queries
 from ..scoring.direct import score_directly
 from ..scoring.elbo import Query
+from ..scoring.null import Basis, NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import styles
+from . import against, basis, styles
+from .origin import origin_of
 from .plan import Plan
 
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
@@ -39,6 +41,8 @@ class AttributeRequest:
     counterfactuals: a set that was unlearned, or styles for which the model itself answers.
     latents: (n, c, h, w), scaled as the UNet expects them, scored in place of the pictures, which
     then need not be given: they are only shown.
+    null: pictures that have nothing to do with the styles, from which verdicts get their p-values;
+    null_file: where it lies, for the report.
     conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
     doubts: warnings by whoever asks.
     """
@@ -50,6 +54,8 @@ class AttributeRequest:
     prompts: Sequence[str]
     config: ElboConfig = field(default_factory=ElboConfig)
     latents: Tensor | None = None
+    null: NullPool | None = None
+    null_file: str = ""
     conditions: Conditioning | None = None
     doubts: Sequence[str] = ()
 
@@ -85,7 +91,14 @@ def survey(request: AttributeRequest) -> AttributeWork:
         check_text(prompt, f"the prompt of {name}")
     for picture in request.pictures if request.latents is None else ():
         check_tensor(picture)
-    return AttributeWork(request, prompts, _loras(request.counterfactuals, request.backbone))
+    loras = _loras(request.counterfactuals, request.backbone)
+    if request.null is not None:
+        against.check(request.null, request.null_file, _basis(request))
+    return AttributeWork(request, prompts, loras)
+
+
+def _basis(request: AttributeRequest) -> Basis:
+    return basis.of(request.backbone, request.counterfactuals, request.config)
 
 
 def _loras(
@@ -159,21 +172,38 @@ class AttributeWork:
     @keeps_warnings
     def run(self) -> Steps[Attribution]:
         """The scores of every picture."""
-        request, backbone, config = self.request, self.request.backbone, self.config
         yield from self._doubts()
         started = time.monotonic()
+        shown, gaps = yield from self.measure()
+        answer = self._assemble(shown, gaps, time.monotonic() - started)
+        pool = self.request.null
+        if pool is None:
+            return answer
+        forms = basis.forms(self.request.counterfactuals, self.prompts)
+        for text in against.doubts(pool, forms):
+            yield warn(text)
+        return against.judged(answer, pool, self.request.null_file, forms, gaps)
+
+    def measure(self, look: bool = True) -> Steps[tuple[Tensor, Differences]]:
+        """The pictures as they are shown, (n, 3, H, W), and what the models differ by on them.
+
+        look: whether to ask first if the model explains the pictures and knows the styles.
+        """
+        backbone, config = self.request.backbone, self.config
         yield Step("encode", 0, len(self))
         query, shown = self._query(range(len(self)))
-        yield from explains.check(backbone, lambda: query, self.look)
+        if look:
+            yield from explains.check(backbone, lambda: query, self.look)
         lora = next(iter(self.loras.values()), None)
         room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
-        if isinstance(without := request.counterfactuals, DirectCounterfactuals):
-            yield from styles.check(backbone, without, query, room)
-            asked = without.prompts(self.prompts, request.conditions is not None)
+        if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
+            if look:
+                yield from styles.check(backbone, without, query, room)
+            asked = without.prompts(self.prompts, self.request.conditions is not None)
             gaps = yield from score_directly(backbone, asked, query, config, room)
         else:
             gaps = yield from score_queries(backbone, self.loras, query, config, room)
-        return self._assemble(shown, gaps, time.monotonic() - started)
+        return shown, gaps
 
     def _looks(self) -> int:
         """Evaluations that tell whether the model knows the styles, where it answers itself."""
@@ -222,6 +252,12 @@ class AttributeWork:
             estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
             direct=not self.loras,
             certificates=_certificates(self.request.counterfactuals),
+            origin=origin_of(
+                request.backbone,
+                request.counterfactuals,
+                request.latents,
+                request.conditions is not None,
+            ),
             unet_evaluations=gaps.unet_evaluations,
             seconds=seconds,
             version=__version__,

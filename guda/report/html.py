@@ -21,7 +21,12 @@ from .theme import CSS
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'"  # the browser holds us to it
 )
-UNNAMED = {Outcome.NONE: "None of these", Outcome.UNDECIDED: "Too close to call"}
+UNNAMED = {
+    Outcome.NONE: "None of these",
+    Outcome.UNDECIDED: "Too close to call",
+    Outcome.UNLIKE: "Unlike anything",
+    Outcome.UNTOLD: "Not enough to tell",
+}
 BARS = 16  # most bars in a noise-level profile
 PHOTO = 440  # longer side of a picture, pixels: twice its width on the page
 
@@ -220,6 +225,10 @@ def _wave(
     )
 
 
+def _time(seconds: float) -> list[tuple[str, str, str]]:
+    return [("time", f"{seconds:,.1f} s", "")] if math.isfinite(seconds) else []
+
+
 def _details(attribution: Attribution) -> str:
     help_of = {f.name: f.metadata.get("help", "") for f in dataclasses.fields(ElboConfig)}
     rows = [(f"model {key}", value, "") for key, value in attribution.full_model.items()]
@@ -227,7 +236,7 @@ def _details(attribution: Attribution) -> str:
     rows += [(f"without {k}", v, "") for k, v in attribution.certificates.items()]
     rows += [
         ("UNet evaluations", f"{attribution.unet_evaluations:,}", "in all, for every model"),
-        ("time", f"{attribution.seconds:,.1f} s", ""),
+        *_time(attribution.seconds),
         ("GUDA version", attribution.version, ""),
     ]
     items = "".join(

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from ..escape import for_cell, for_markdown
-from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
+from ..scoring.verdict import AgainstNull, Attribution, Evidence, ImageScores, Outcome, Score
 from . import wording
 
 COLUMNS = (
@@ -43,6 +43,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
             "version": attribution.version,
             "counterfactuals": "direct" if attribution.direct else "unlearned",
             **({"certificates": certificates} if certificates else {}),
+            **({"null": _null(attribution.null)} if attribution.null else {}),
             "note": wording.meaning(attribution),
             "warnings": attribution.warnings,
         }
@@ -57,7 +58,47 @@ def _image(attribution: Attribution, index: int) -> dict[str, Any]:
         "verdict": image.verdict,
         "outcome": image.outcome.value,
         "elbo": image.elbo,
+        **({"evidence": _evidence(image.evidence)} if image.evidence else {}),
         "scores": [_score(attribution, index, score) for score in image.scores],
+    }
+
+
+def _evidence(told: Evidence) -> dict[str, Any]:
+    """`p`: of a picture that has nothing to do with any of the styles; `q`: for the whole call."""
+    return {
+        "prompt": told.form,
+        "null_pictures": told.pool,
+        "lower": told.lower,
+        "statistic": told.statistic,
+        "p": told.p,
+        "q": told.q,
+        "strength": told.strength,
+        "unlike_p": told.unlike,
+        "text": wording.standing(told),
+    }
+
+
+def _null(null: AgainstNull) -> dict[str, Any]:
+    """The pool: with each form of prompt its statistics, and the cut that a name has to exceed."""
+    return {
+        "file": null.file,
+        "digest": null.digest,
+        "origin": null.origin,
+        "level": null.level,
+        "confidence": null.confidence,
+        "expected_wrong": null.expected_wrong,
+        "kept": null.kept,
+        "prompts": {
+            form: {
+                "pictures": told.pictures,
+                "sources": dict(told.sources),
+                "rank": told.rank,
+                "cut": told.cut,
+                "named_share": told.named_share,
+                "statistics": told.statistics,
+            }
+            for form, told in null.forms.items()
+        },
     }
 
 
@@ -71,6 +112,7 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
         "high": score.high,
         "rank": score.rank,
         "share": score.share,
+        **({} if score.p is None else {"p": score.p}),
         "profile": [
             {"from": first, "to": last, "delta": delta}
             for (first, last), delta in zip(attribution.strata, profile, strict=True)
@@ -81,6 +123,7 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
 def to_markdown(attribution: Attribution) -> str:
     """One section per picture: verdict, table, and what the score means."""
     warnings = [f"> **Warning:** {for_markdown(text)}" for text in attribution.warnings]
+    warnings += [f"> {for_markdown(text)}" for text in wording.null_notes(attribution)]
     sections = [_section(attribution, image) for image in attribution.images]
     return "\n\n".join(["# Style attribution", *warnings, *sections]) + "\n"
 
@@ -130,10 +173,11 @@ def to_csv(attribution: Attribution) -> str:
     """One row per picture and group, at full precision; an unknown number is an empty cell."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    more = ("p",) if attribution.null else ()  # among null pictures
+    writer.writerow((*COLUMNS, *more))
     for image in attribution.images:
         shared = [for_cell(text) for text in (image.image, image.prompt, image.verdict)]
         for s in image.scores:
-            numbers = finite([s.delta, s.stderr, s.low, s.high, s.rank, s.share])
-            writer.writerow([*shared, for_cell(s.group), *numbers])
+            numbers = [s.delta, s.stderr, s.low, s.high, s.rank, s.share, *([s.p] if more else [])]
+            writer.writerow([*shared, for_cell(s.group), *finite(numbers)])
     return out.getvalue()

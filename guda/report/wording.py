@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 
 from ..escape import visible
-from ..scoring.verdict import Attribution, ImageScores, Outcome
+from ..scoring import conformal
+from ..scoring.verdict import Attribution, Evidence, ImageScores, Outcome
 
 MEANING = (
     "The score estimates what this model's fit to the picture would lose had it been trained "
@@ -17,6 +18,13 @@ DIRECTLY = (
     "Direct answer: nothing was unlearned; the model's own answers in the other styles stand for a "
     "model without the style."
 )
+RANKING = "a ranking of these styles, no evidence of origin"
+FORMS = {
+    "content": "asked with what they show",
+    "none": "asked with no prompt",
+    "named": "asked with a style's name",
+}
+ORIGINS = {"generated": "drawn by this model", "real": "from a folder of pictures"}
 MINUS = "\N{MINUS SIGN}"
 NAMED = 3  # contenders that an undecided verdict spells out
 
@@ -73,36 +81,118 @@ def percent(share: float) -> str:
 
 def contenders(image: ImageScores) -> tuple[str, ...]:
     """The groups that a verdict points at: one, several that overlap the leader, or none."""
-    if image.outcome == Outcome.NONE:
-        return ()
     leader = image.scores[0]
-    if image.outcome == Outcome.UNDECIDED:
-        return tuple(s.group for s in image.scores if s.high >= leader.low)
-    return (leader.group,)
+    if image.outcome is Outcome.STYLE:
+        return (leader.group,)
+    if image.outcome is not Outcome.UNDECIDED:
+        return ()
+    if image.evidence is not None:
+        return tuple(s.group for s in image.scores[:2])
+    return tuple(s.group for s in image.scores if s.high >= leader.low)
 
 
 def verdict_parts(
     image: ImageScores, unit: str, name: Callable[[str], str] = plain
 ) -> tuple[str, str]:
     """The verdict as a headline and its explanation; `name` marks up a group's name."""
+    if image.evidence is not None:
+        return _with_evidence(image, image.evidence, name)
     if image.outcome == Outcome.NONE:
         return (
             "None of the tested styles made a measurable difference",
             "even the leader's interval does not clear zero.",
         )
     if image.outcome == Outcome.UNDECIDED:
-        names = [name(group) for group in contenders(image)]
-        if len(names) > NAMED:
-            names[NAMED - 1 :] = [f"{len(names) - NAMED + 1} more"]
-        listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-        return f"Too close to call between {listed}", "raise the evaluations to separate them."
+        return (
+            f"Too close to call between {_listed(contenders(image), name)}",
+            f"{RANKING}; raise the evaluations to separate them.",
+        )
     leader = image.scores[0]
     lost = number(leader.delta, digits_of(image))
     lost = f"{lost} nats" if unit == "nats" else f"{lost} in {unit}"
     return (
-        f"Leaning on {name(leader.group)}",
-        f"without it the model would fit this picture worse by {lost}.",
+        f"First of these styles: {name(leader.group)}",
+        f"without it the model would fit this picture worse by {lost}; {RANKING}.",
     )
+
+
+def _with_evidence(
+    image: ImageScores, told: Evidence, name: Callable[[str], str]
+) -> tuple[str, str]:
+    """The same from null pictures, with how often such a verdict is wrong."""
+    leader = name(image.scores[0].group)
+    if image.outcome is Outcome.UNTOLD:
+        return (
+            "Not enough to tell",
+            f"the null pool has {told.pool} pictures {FORMS[told.form]}, and a verdict needs "
+            f"{conformal.smallest_pool()} at least. What follows is {RANKING}.",
+        )
+    if image.outcome is Outcome.UNLIKE:
+        return (
+            "Unlike anything that the styles or the model explain",
+            "the model is wrong about it in other ways than about its own pictures and those in "
+            "the styles, so the scores below mean little.",
+        )
+    if image.outcome is Outcome.STYLE:
+        return (
+            f"Leaning on {leader}",
+            f"{told.strength} evidence, {standing(told)}. {error_rate()}",
+        )
+    if image.outcome is Outcome.UNDECIDED:
+        return (
+            f"Undecided between {_listed(contenders(image), name)}",
+            f"they stand out from the other styles, but neither from the other. {error_rate()}",
+        )
+    return (
+        "None of these",
+        f"weak evidence: {leader} comes first, {standing(told)}. {error_rate()}",
+    )
+
+
+def standing(told: Evidence) -> str:
+    """For example "higher than 197 of 200 pictures that have nothing to do with these styles"."""
+    return f"higher than {told.lower} of {told.pool} pictures that have nothing to do with any"
+
+
+def error_rate() -> str:
+    """How often a name is wrong, in one sentence."""
+    return (
+        f"Of pictures that have nothing to do with these styles, at most {percent(conformal.LEVEL)}"
+        f" get a name ({percent(conformal.CONFIDENCE)} confidence)."
+    )
+
+
+def _listed(groups: Iterable[str], name: Callable[[str], str]) -> str:
+    names = [name(group) for group in groups]
+    if len(names) > NAMED:
+        names[NAMED - 1 :] = [f"{len(names) - NAMED + 1} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def null_notes(attribution: Attribution) -> list[str]:
+    """What the null pool is, how often it names true pictures, and what its names are worth."""
+    null = attribution.null
+    if null is None:
+        return []
+    notes = []
+    for form, told in null.forms.items():
+        sources = " and ".join(f"{n} {source}" for source, n in told.sources.items())
+        said = f"Null pool: {told.pictures} pictures {ORIGINS[null.origin]} ({sources}), "
+        said += f"{FORMS[form]}. The verdict holds for pictures of that kind."
+        if told.named_share is not None:
+            said += (
+                f" Of the pool's pictures in these styles {percent(told.named_share)} would get a "
+                "name, so none is no proof of absence."
+            )
+        notes.append(said)
+    named = sum(i.outcome is Outcome.STYLE for i in attribution.images)
+    if len(attribution.images) > 1:
+        notes.append(
+            f"{named} of {len(attribution.images)} pictures got a name; at most about "
+            f"{null.expected_wrong:.1f} of the names are expected to be wrong. {null.kept} remain "
+            f"when wrong names are held to {percent(null.level)} of all (Benjamini-Hochberg)."
+        )
+    return notes
 
 
 def verdict_sentence(image: ImageScores, unit: str, name: Callable[[str], str] = plain) -> str:

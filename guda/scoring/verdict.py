@@ -4,23 +4,65 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtrit
 from torch import Tensor
 
+from .conformal import CONFIDENCE, LEVEL, strength
+from .origin import Origin
+
+if TYPE_CHECKING:
+    from .null import NullPool
+
 
 class Outcome(Enum):
-    """What can be said of a picture; apart from the names of styles, which may be any words."""
+    """What can be said of a picture; apart from the names of styles, which may be any words.
+
+    Without a null pool this is a ranking of the styles that were asked for, and no evidence that
+    the picture leans on any of them; with one, a verdict whose errors are counted (see `null`).
+    """
 
     STYLE = "style"  # the first score's
-    NONE = "none"  # no interval lies above zero
-    UNDECIDED = "undecided"  # the leader's interval overlaps that of the next
+    NONE = "none"  # no interval lies above zero, or nothing stands out as far as chance has it
+    UNDECIDED = "undecided"  # between the leader and those next to it
+    UNLIKE = "unlike"  # anything that the styles or the model explain
+    UNTOLD = "not enough"  # null pictures, to tell
 
 
-SAID = {Outcome.NONE: "none of these", Outcome.UNDECIDED: "undecided"}
+SAID = {
+    Outcome.NONE: "none of these",
+    Outcome.UNDECIDED: "undecided",
+    Outcome.UNLIKE: "unlike anything that the styles or the model explain",
+    Outcome.UNTOLD: "not enough to tell",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How one picture stands among null pictures of its kind."""
+
+    form: str  # of its prompt
+    pool: int  # null pictures that were asked so
+    rank: int  # a name needs a place before this one among them; 0: they are too few
+    lower: int  # null pictures whose leader stands out less
+    statistic: float  # how far the leader stands out, see `standing`
+    p: float  # of a picture that has nothing to do with any of the styles
+    by_style: tuple[float, ...]  # (K,) the same if another style had led, in the groups' order
+    unlike: float | None  # p of a picture that the model explains; None where it was not asked
+    outcome: Outcome
+    q: float = 1.0  # p, adjusted for all pictures of the call
+
+    def adjusted(self, q: float) -> Evidence:
+        return replace(self, q=q)
+
+    @property
+    def strength(self) -> str:
+        """strong, moderate or weak."""
+        return strength(self.p)
 
 
 @dataclass(frozen=True)
@@ -34,6 +76,7 @@ class Score:
     high: float
     rank: int  # 1 is the largest delta
     share: float  # of the sum of the positive deltas, 0 ... 1
+    p: float | None = None  # among null pictures, adjusted for the number of styles
 
 
 @dataclass(frozen=True)
@@ -45,13 +88,16 @@ class ImageScores:
     outcome: Outcome
     scores: tuple[Score, ...]
     elbo: float  # the full model's ELBO without its constant terms, nats
+    evidence: Evidence | None = None  # None without a null pool
 
     @property
     def verdict(self) -> str:
-        """The leader's name, "none of these" or "undecided".
+        """The leader's name, or what `SAID` has.
 
         A style that is called one of the latter is told apart: 'the style "undecided"'.
         """
+        if self.outcome is Outcome.UNDECIDED and self.evidence is not None:
+            return f"undecided between {self.scores[0].group} and {self.scores[1].group}"
         if self.outcome in SAID:
             return SAID[self.outcome]
         name = self.scores[0].group
@@ -59,6 +105,39 @@ class ImageScores:
 
     def __getitem__(self, group: str) -> Score:
         return next(s for s in self.scores if s.group == group)
+
+    def judged(self, evidence: Evidence, groups: Sequence[str]) -> ImageScores:
+        """The same with a verdict from null pictures. groups: in the order of `by_style`."""
+        p = dict(zip(groups, evidence.by_style, strict=True))
+        scores = tuple(replace(s, p=p[s.group]) for s in self.scores)
+        return replace(self, outcome=evidence.outcome, scores=scores, evidence=evidence)
+
+
+@dataclass(frozen=True)
+class AgainstNull:
+    """The pool behind an attribution's verdicts, and what its names are worth together."""
+
+    origin: str  # "generated" by the model, or "real"
+    file: str  # its name; empty where it has none
+    digest: str  # names its contents
+    forms: Mapping[str, NullForm]
+    expected_wrong: float  # of the names, at most about
+    kept: int  # names that remain when the whole call is held to `LEVEL`
+    level: float = LEVEL
+    confidence: float = CONFIDENCE
+    pool: NullPool | None = field(default=None, repr=False)  # itself, to be kept as evidence
+
+
+@dataclass(frozen=True)
+class NullForm:
+    """The null pictures with one form of prompt."""
+
+    pictures: int
+    sources: Mapping[str, int]
+    statistics: tuple[float, ...]  # of the null pictures, the smallest first
+    rank: int
+    cut: float | None  # what a statistic has to exceed for a name; None where they are too few
+    named_share: float | None  # of pictures in the styles, those that would get a name
 
 
 @dataclass(frozen=True)
@@ -74,11 +153,13 @@ class Attribution:
     full_model: dict  # name, fingerprint
     estimate: dict  # the ElboConfig
     unet_evaluations: int
-    seconds: float
+    seconds: float  # nan: not told
     version: str
     warnings: tuple[str, ...] = ()  # to be read before the scores
     direct: bool = False  # whether the model itself answered for the styles, without unlearning
     certificates: Mapping[str, str] = field(default_factory=dict)  # style -> in words; see `direct`
+    null: AgainstNull | None = None  # None: verdicts rank the styles, and are no evidence
+    origin: Origin | None = None  # what it was computed from
 
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""

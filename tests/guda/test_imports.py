@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {"errors", "escape", "files", "steps", "version", "settings", "variants", "config"}
 STAGES = GROUND | {"diffusion", "groups", "scoring", "budget"}
 METHOD = STAGES | {"unlearning", "counterfactuals"}
-FACES = METHOD | {"jobs", "report", "backbone"}
+FACES = METHOD | {"jobs", "report", "evidence", "backbone"}
 LAW: dict[str, set[str]] = {
     # What the files of a folder may import of guda, beside the folder itself.
     **{name: GROUND for name in GROUND},
@@ -29,6 +29,7 @@ LAW: dict[str, set[str]] = {
     "counterfactuals": STAGES | {"unlearning"},
     "jobs": METHOD,
     "report": GROUND | {"scoring"},
+    "evidence": METHOD | {"jobs", "report"},
     "demo": FACES,
     "bench": FACES | {"demo"},
     "api": FACES,

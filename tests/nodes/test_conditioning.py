@@ -1,4 +1,4 @@
-"""The graph's own model, prompts and conditioning in the nodes that attribute, in a real ComfyUI."""
+"""The graph's own model, prompts and conditioning, in a real ComfyUI."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_all_lines_are_one_prompt_and_a_list_is_one_for_each(comfy: Comfy, small
 
 BESIDE = {
     "an area (area)": node(
-        "ConditioningSetArea", conditioning=["text", 0], width=16, height=16, x=0, y=0, strength=1.0
+        "ConditioningSetArea", conditioning=["text", 0], width=64, height=64, x=0, y=0, strength=1.0
     ),
     "a range of timesteps (start_percent)": node(
         "ConditioningSetTimestepRange", conditioning=["text", 0], start=0.2, end=1.0

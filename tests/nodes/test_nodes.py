@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from guda.config import UnlearnConfig
+from guda.evidence.archive import Archive
+from guda.evidence.sums import check_sums
 from tools.comfy.client import Comfy, Result
 from tools.comfy.graphs import PROMPTS, STYLES, changed, workflow
 
@@ -122,6 +124,18 @@ def test_report_is_on_disk(comfy: Comfy, whole: Result):
         assert len(list(csv.DictReader(file))) == 2 * len(STYLES)
     (link,) = whole.outputs["report"]["guda_report"]
     assert comfy.view(**link) == html.read_bytes()
+
+
+def test_evidence_lies_beside_the_report(comfy: Comfy, whole: Result):
+    path = comfy.base / "output" / "guda" / "test_00001_" / "evidence.zip"
+    with Archive(path) as bundle:
+        assert check_sums(bundle).good
+        told = json.loads(bundle.read("evidence.json"))
+        held = [bundle.read(name) for name in bundle.names]
+    assert told["counterfactuals"]["kind"] == "unlearned" and told["model"]["files"]
+    assert all(len(style["sha256"]) == 64 for style in told["counterfactuals"]["styles"])
+    assert not any(str(comfy.base).encode() in data for data in held)
+    assert not any(b"class_type" in data for data in held)  # nothing of the graph
 
 
 def test_report_without_the_front_end(comfy: Comfy, whole: Result):

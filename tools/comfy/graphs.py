@@ -72,7 +72,10 @@ def workflow(set_name: str = "quick") -> Graph:
                 "GudaHeatMap", attribution=["attribute", 0], group="", picture=0, opacity=0.65
             ),
             "report": node(
-                "GudaSaveReport", attribution=["attribute", 0], filename_prefix="guda/test"
+                "GudaSaveReport",
+                attribution=["attribute", 0],
+                filename_prefix="guda/test",
+                evidence=True,
             ),
             "maskimage": node("MaskToImage", mask=["heatmap", 1]),
         }

@@ -23,6 +23,7 @@ from .stated import few_steps
 DEMO = "demo"
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "demo" / "model"
 CHECKPOINTS = {".safetensors", ".sft"}
+_OF_A_MODEL = {".safetensors", ".json", ".txt"}
 _PICKLES = {".ckpt", ".pt", ".pt2", ".pth", ".bin", ".pkl"}
 
 
@@ -58,7 +59,9 @@ def load(
     with FileTensors(path) as tensors, _quiet():
         where = f"The model {path}"
         checkpoint = Checkpoint(tensors, tensors.entries, where, tensors.metadata)
-        return assemble(checkpoint, path.stem, choices)
+        made = assemble(checkpoint, path.stem, choices)
+    made.files = (path,)
+    return made
 
 
 def check(source: str | Path) -> None:
@@ -139,6 +142,7 @@ def _load_folder(
     made = StableDiffusion(parts, name, device, resolution=resolution)
     made.overrides |= {"prediction": made.prediction} if made.prediction != own else {}
     made.warnings = (*made.warnings, *few_steps(name, {}))
+    made.files = tuple(p for p in sorted(path.rglob("*")) if p.suffix in _OF_A_MODEL)
     return made
 
 

@@ -124,6 +124,6 @@ def test_a_style_called_like_a_verdict_is_told_apart():
     rows = list(csv.DictReader(io.StringIO(to_csv(attribution))))
     said = list(dict.fromkeys(row["verdict"] for row in rows))
     assert said == ['the style "Undecided"', "undecided", "none of these"]
-    assert "Leaning on **Undecided**" in to_markdown(attribution)
+    assert "First of these styles: **Undecided**" in to_markdown(attribution)
     page = to_html(attribution)
     assert "<b><q>Undecided</q></b>" in page and "<b>Too close to call</b>" in page

@@ -79,7 +79,7 @@ def test_dict_has_the_documented_keys_and_the_very_numbers(attribution):
             image.verdict,
         )
         for row, score in zip(entry["scores"], image.scores, strict=True):
-            assert {key: row[key] for key in KEYS} == dataclasses.asdict(score)
+            assert {key: row[key] for key in KEYS} | {"p": None} == dataclasses.asdict(score)
             assert row.keys() == KEYS | {"profile"}
             assert [(part["from"], part["to"]) for part in row["profile"]] == list(STRATA)
             total = sum(part["delta"] for part in row["profile"])
@@ -120,7 +120,8 @@ def test_markdown_has_a_section_and_a_row_for_everything(attribution):
     text = to_markdown(attribution)
     assert text.count("\n## ") == 3 == text.count(wording.MEANING)
     assert (
-        "Leaning on **Twemoji**: without it the model would fit this picture worse by 12.3" in text
+        "First of these styles: **Twemoji**: without it the model would fit this picture worse by "
+        "12.3" in text
     )
     assert "Too close to call between **Twemoji** and **Noto blob**" in text
     assert "None of the tested styles made a measurable difference" in text
@@ -291,7 +292,8 @@ def test_page_escapes_what_users_name(attribution):
 
 def test_page_says_everything(attribution):
     words = " ".join("".join(Page(to_html(attribution)).words).split())
-    for said in (*GROUPS, wording.MEANING, "Leaning on Twemoji", "Too close to call", "1,248",
+    for said in (*GROUPS, wording.MEANING, "First of these styles: Twemoji",
+                     wording.RANKING, "Too close to call", "1,248",
                  "emoji-demo <v1>", "b2a1c0ffee", "21.4 s", "0.1.0", "structure", "texture",
                  "nats per location", " ".join(PROMPTS[2].split())):  # fmt: skip
         assert said in words, said

@@ -1,0 +1,90 @@
+"""An attribution set against a null pool: whether it may be, and what that makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from ..config import ElboConfig
+from ..counterfactuals.direct import DirectCounterfactuals
+from ..diffusion import Backbone
+from ..errors import CounterfactualError
+from ..scoring import conformal, null
+from ..scoring.differences import Differences
+from ..scoring.null import FORMS, Basis, Compared, NullPool
+from ..scoring.pool_file import FILE, pool_digest, read_pool
+from ..scoring.verdict import AgainstNull, Attribution, NullForm, Outcome
+from . import basis
+from .basis import Without
+
+
+def check(pool: NullPool, file: str, now: Basis) -> None:
+    """Raises CounterfactualError where the pool was scored otherwise than the pictures will be."""
+    if changed := pool.basis.against(now):
+        raise CounterfactualError(
+            f"The null pool {file or 'that was given'} was made with another "
+            f"{' and '.join(changed)}, so its scores are not comparable with these. Ask as it was "
+            "made, or make one for this with guda null."
+        )
+
+
+def of_set(without: Without, backbone: Backbone, config: ElboConfig) -> tuple[NullPool | None, str]:
+    """The pool in a set's folder and its file's name; (None, "") where there is none that fits.
+
+    Raises CounterfactualError where it is damaged.
+    """
+    if isinstance(without, DirectCounterfactuals) or not (without.folder / FILE).is_file():
+        return None, ""
+    pool = read_pool(without.folder / FILE)
+    fits = not pool.basis.against(basis.of(backbone, without, config))
+    return (pool, FILE) if fits else (None, "")
+
+
+def doubts(pool: NullPool, forms: Sequence[str]) -> Iterator[str]:
+    """Warnings of prompts for which the pool has too few pictures."""
+    least = conformal.smallest_pool()
+    for form in dict.fromkeys(forms):
+        have = len(pool.null(form))
+        if have < least:
+            yield (
+                f"{forms.count(form)} of the {len(forms)} pictures are asked {FORMS[form]}, and "
+                f"the null pool has {have} that were asked so; a verdict needs {least} at least. "
+                f"Add some: guda null --prompts {form}."
+            )
+
+
+def judged(
+    answer: Attribution, pool: NullPool, file: str, forms: Sequence[str], gaps: Differences
+) -> Attribution:
+    """The answer with evidence from the pool."""
+    told, compared = null.judge(pool, answer.groups, forms, gaps.contributions, gaps.full)
+    images = tuple(
+        image.judged(evidence, answer.groups)
+        for image, evidence in zip(answer.images, told, strict=True)
+    )
+    named = [i for i in images if i.outcome is Outcome.STYLE]
+    # Of pictures without a style, this share lies beyond the cut on average.
+    wrong = sum(e.rank / (e.pool + 1) for e in told)
+    kept = sum(i.evidence is not None and i.evidence.q <= conformal.LEVEL for i in named)
+    summary = AgainstNull(
+        pool.origin,
+        file,
+        pool_digest(pool),
+        {form: _form(pool, those) for form, those in compared.items()},
+        min(wrong, float(len(named))),
+        kept,
+        pool=pool,
+    )
+    return dataclasses.replace(answer, images=images, null=summary)
+
+
+def _form(pool: NullPool, those: Compared) -> NullForm:
+    statistics = tuple(sorted(map(float, those.leaders)))
+    return NullForm(
+        len(statistics),
+        pool.counts().get(those.form, {}),
+        statistics,
+        those.rank,
+        those.cut if those.rank else None,
+        those.named_share() if those.rank else None,
+    )
