@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
@@ -107,11 +109,11 @@ class GudaAttributeAny(io.ComfyNode):
         given = singled(values)
         without = asked_for(None, given.get("groups"), styles[0])
         name = given.get("name", "").strip() or "my-model"
-        made = NativeModel(model[0], clip[0], vae[0], name, given.get("resolution", 0))
+        made: Any = NativeModel(model[0], clip[0], vae[0], name, given.get("resolution", 0))
         pictures, latents = asked(made, given.get("image", []), given.get("latent", []))
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
-        prompts, doubts = prompts_of(given.get("prompt", [""]), len(names))
-        positive = conditioning.of_native(made, given.get("positive", []), len(names))
+        prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=False)
+        positive: Any = conditioning.of_native(made, given.get("positive", []), len(names))
         config = settings.read(ElboConfig, given)
         work = survey(
             AttributeRequest(
@@ -123,8 +125,7 @@ class GudaAttributeAny(io.ComfyNode):
                 config,
                 latents,
                 conditions=positive,
-                doubts=doubts,
             )
         )
-        note = plan(work.price())
+        note = f"{plan(work.price())}\n{said}".strip()
         return answer(run(work.run(), Scoring(without.names, len(names)), note))

@@ -104,7 +104,7 @@ class GudaAttribute(io.ComfyNode):
         without = asked_for(*(given.get(n) for n in ("counterfactuals", "groups", "styles")))
         pictures, latents = asked(model, given.get("image", []), given.get("latent", []))
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
-        prompts, doubts = prompts_of(given.get("prompt", [""]), len(names))
+        prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=True)
         config = settings.read(ElboConfig, given)
         with on_device(model):
             positive = conditioning.of_backbone(model, given.get("positive", []), len(names))
@@ -118,10 +118,9 @@ class GudaAttribute(io.ComfyNode):
                     config,
                     latents,
                     conditions=positive,
-                    doubts=doubts,
                 )
             )
-            note = plan(work.price())
+            note = f"{plan(work.price())}\n{said}".strip()
             attribution = run(work.run(), Scoring(without.names, len(names)), note)
         return answer(attribution)
 

@@ -99,12 +99,13 @@ def of_backbone(model, positives: Sequence, count: int):
     for cond, beside in (one(p, ()) for p in given):
         pooled = beside.get("pooled_output")
         width = plain.embeds.shape[-1]
-        if cond.shape[-1] != width or (plain.added and pooled is None):
+        if cond.shape[-1] != width or (plain.added and not isinstance(pooled, Tensor)):
             raise ConfigError(
                 f"positive has text embeddings of width {cond.shape[-1]}, and the model "
                 f"{model.name} takes {width}; encode it by the clip of the same checkpoint."
             )
-        added = {"text_embeds": pooled.clone().float()} if plain.added else {}
+        both = plain.added and isinstance(pooled, Tensor)
+        added = {"text_embeds": pooled.clone().float()} if both else {}
         rows.append(Conditioning(cond.clone().float(), added))
     return Conditioning.cat(rows)
 

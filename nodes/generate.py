@@ -39,9 +39,8 @@ class GudaGeneratePictures(io.ComfyNode):
                 io.Image.Output(display_name="images", tooltip="One picture per prompt."),
                 io.String.Output(
                     display_name="prompts",
-                    is_output_list=True,
-                    tooltip="The prompts, a list of one per picture: link it to the prompt of "
-                    "Attribute to Styles.",
+                    tooltip="The prompts, one per line: link it to the prompt of Attribute to "
+                    "Styles.",
                 ),
             ],
         )
@@ -58,4 +57,4 @@ class GudaGeneratePictures(io.ComfyNode):
             pictures = run(
                 draw(model, wanted, settings.read(SampleConfig, values)), Drawing(lasting=False)
             )
-        return io.NodeOutput(pictures.permute(0, 2, 3, 1).contiguous(), wanted)
+        return io.NodeOutput(pictures.permute(0, 2, 3, 1).contiguous(), "\n".join(wanted))

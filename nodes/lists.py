@@ -38,17 +38,22 @@ def asked(model, images, latents):
     return pictures, torch.cat(scaled)
 
 
-def prompts_of(given: list[str], pictures: int) -> tuple[list[str], tuple[str, ...]]:
+def prompts_of(given: list[str], pictures: int, *, by_line: bool) -> tuple[list[str], str]:
     """The prompts, of however many lines each, and what is to be said of them.
 
-    Earlier versions read every line as the prompt of a picture.
+    by_line: whether the lines of one text are prompts where there are as many as pictures, as
+    earlier versions read them, so that workflows of then give what they gave.
     """
     prompts = [(text or "").strip() for text in given] or [""]
-    doubts = ()
-    if len(prompts) == 1 and pictures > 1 and len(prompts[0].splitlines()) == pictures:
-        doubts = (
-            f"The prompt has {pictures} lines, as many as there are pictures: all of it is the "
-            "prompt of every picture, where earlier versions read a line for each. To give each "
-            "its own, link a list of texts to prompt.",
+    lines = prompts[0].splitlines()
+    if len(prompts) > 1 or pictures < 2 or len(lines) != pictures:
+        return prompts, ""
+    if by_line:
+        return [line.strip() for line in lines], (
+            f"The prompt has {pictures} lines, as many as there are pictures: each line is read as "
+            "the prompt of one picture. A list of texts says so for certain."
         )
-    return prompts, doubts
+    return prompts, (
+        f"The prompt has {pictures} lines, as many as there are pictures: all of it is the prompt "
+        "of every picture. To give each its own, link a list of texts to prompt."
+    )

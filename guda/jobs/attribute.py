@@ -44,7 +44,6 @@ class AttributeRequest:
     null: pictures that have nothing to do with the styles, from which verdicts get their p-values;
     null_file: where it lies, for the report.
     conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
-    doubts: warnings by whoever asks.
     """
 
     backbone: Backbone
@@ -57,7 +56,6 @@ class AttributeRequest:
     null: NullPool | None = None
     null_file: str = ""
     conditions: Conditioning | None = None
-    doubts: Sequence[str] = ()
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -211,7 +209,7 @@ class AttributeWork:
 
     def _doubts(self) -> Steps[None]:
         yield from about(self.request.backbone, self.request.counterfactuals)
-        for text in (*getattr(self.request.counterfactuals, "doubts", ()), *self.request.doubts):
+        for text in getattr(self.request.counterfactuals, "doubts", ()):
             yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
 

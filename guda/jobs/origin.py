@@ -12,7 +12,6 @@ from ..counterfactuals.direct import DirectCounterfactuals
 from ..diffusion import Backbone
 from ..scoring.origin import Origin
 
-
 GIVEN = "The prompts were given as a graph's conditioning, which is not in here."
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+from types import SimpleNamespace
 
 import comfy.model_patcher
 import comfy.sd
@@ -195,8 +196,8 @@ class Kind:
 
     def __init__(self, kind: str):
         config = getattr(comfy.supported_models, kind)
-        self.model = type("Core", (), {"model_config": config({"dim": 1})})()
-        self.model.latent_format = config.latent_format()
+        told = {"model_config": config({"dim": 1}), "latent_format": config.latent_format()}
+        self.model = SimpleNamespace(**told)
 
 
 def said(work) -> str:

@@ -94,12 +94,22 @@ def test_weights_count_as_in_a_ksampler(comfy: Comfy, plain: dict):
     assert own["elbo"] == pytest.approx(weighed["elbo"], rel=1e-3)
 
 
-def test_all_lines_are_one_prompt_and_a_list_is_one_for_each(comfy: Comfy, small: str):
-    graph = changed(asking(ANY, prompt="a fox\nin the snow"), "picture", batch_size=2)
+@pytest.mark.parametrize(("kind", "prompts"), [(ANY, 1), (OWN, 2)])
+def test_as_many_lines_as_pictures_are_spoken_of(comfy: Comfy, small: str, kind: str, prompts: int):
+    """To the node that was there before, each is a prompt; else all lines are one."""
+    graph = changed(asking(kind, prompt="a fox\nin the snow"), "picture", batch_size=2)
     result = answered(comfy, graph)
-    assert [i["prompt"] for i in images(result)] == ["a fox\nin the snow"] * 2
-    said = [w["text"] for w in result.of("guda.warning")]
-    assert any(w.startswith("The prompt has 2 lines, as many as there are pictures") for w in said)
+    whole = ["a fox\nin the snow"] * 2
+    assert [i["prompt"] for i in images(result)] == (
+        whole if prompts == 1 else ["a fox", "in the snow"]
+    )
+    under = [text for where, text in result.texts if where == "attribute"]
+    assert "The prompt has 2 lines, as many as there are pictures" in under[-1]
+
+
+def test_more_lines_are_one_prompt(comfy: Comfy, small: str):
+    (image,) = images(answered(comfy, asking(OWN, prompt="a fox\nin the snow")))
+    assert image["prompt"] == "a fox\nin the snow"
 
 
 BESIDE = {

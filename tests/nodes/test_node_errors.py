@@ -129,12 +129,6 @@ def test_odd_evaluations(comfy: Comfy, quick: Path):
     assert "give an even number" in failure(comfy, graph, "attribute")
 
 
-def test_prompts_and_pictures_do_not_match(comfy: Comfy, quick: Path):
-    graph = changed(upto(workflow(), "attribute"), "attribute", image=["three", 0])
-    graph["three"] = node("EmptyImage", width=64, height=64, batch_size=3, color=0)
-    assert "2 prompts were given for 3 pictures" in failure(comfy, graph, "attribute")
-
-
 def test_unknown_group_lists_the_known(comfy: Comfy, quick: Path):
     graph = changed(upto(workflow(), "see_overlays"), "heatmap", group="Cubism")
     message = failure(comfy, graph, "heatmap")

@@ -73,8 +73,3 @@ def test_there_is_one_for_every_picture(backbone):
     conditions = backbone.encode_prompts(["a"])
     with pytest.raises(ImageError, match="1 conditionings were given for 2 pictures"):
         survey(request(backbone, PROMPTS, conditions=conditions))
-
-
-def test_doubts_of_whoever_asks_are_said(backbone):
-    found = drain(attribute(request(backbone, PROMPTS, doubts=("Mind this.",))))
-    assert "Mind this." in found.warnings
