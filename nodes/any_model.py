@@ -34,7 +34,8 @@ class GudaAttributeAny(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="One picture, a batch or a list. Not needed where latents are linked.",
+                    tooltip="One picture, a batch or a list, of any shapes. Not needed where "
+                    "latents are linked.",
                 ),
                 io.String.Input(
                     "styles",

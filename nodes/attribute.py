@@ -42,8 +42,8 @@ class GudaAttribute(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="One picture, a batch or a list. Each is cut to a centred square of "
-                    "the model's size. Not needed where latents are linked.",
+                    tooltip="One picture, a batch or a list, of any shapes. Not needed where "
+                    "latents are linked.",
                 ),
                 io.String.Input(
                     "prompt",
@@ -54,7 +54,7 @@ class GudaAttribute(io.ComfyNode):
                     tooltip="The prompt of the picture, or a description, however many lines it "
                     "has. It may be empty. One prompt per picture comes as a list.",
                 ),
-                *settings.inputs(ElboConfig),
+                *(i for i in settings.inputs(ElboConfig) if i.id != "shape"),
                 io.Latent.Input(
                     "latent",
                     optional=True,
@@ -87,6 +87,7 @@ class GudaAttribute(io.ComfyNode):
                     "the styles are put into the prompt's text, or behind the conditioning where "
                     "that is empty. Areas, masks, timestep ranges and ControlNets are refused.",
                 ),
+                *(i for i in settings.inputs(ElboConfig) if i.id == "shape"),
             ],
             outputs=outputs(),
             is_output_node=True,

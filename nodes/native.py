@@ -75,6 +75,12 @@ class NativeModel:
         """ComfyUI itself brings the model to the device."""
 
     @property
+    def multiple(self) -> int:
+        """Sides that survive a UNet's halvings, or a transformer's patches."""
+        cells = 8 if type(self._model.model.diffusion_model).__name__ == "UNetModel" else 2
+        return max(16, cells * self._vae.spacial_compression_encode())
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         side = self.resolution // self._vae.spacial_compression_encode()
         return self._model.model.latent_format.latent_channels, side, side

@@ -190,6 +190,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def multiple(self) -> int:
+        """Of which a picture's sides have to be multiples; 0 where only the model's square fits."""
+        ...
+
+    @property
     def latent_shape(self) -> Shape:
         """(c, h, w) of the latents of a picture of `resolution` pixels."""
         ...

@@ -22,6 +22,7 @@ from guda.diffusion.lora_keys import to_file_keys
 pack = sys.modules["pack"]
 native = importlib.import_module("pack.nodes.native")
 kinds = importlib.import_module("pack.nodes.kinds")
+lists = importlib.import_module("pack.nodes.lists")
 errors = importlib.import_module("pack.guda.errors")
 direct = importlib.import_module("pack.guda.scoring.direct")
 elbo = importlib.import_module("pack.guda.scoring.elbo")
@@ -219,6 +220,12 @@ def refusals() -> dict:
     nan = native.NativeModel(broken, words, Picture(), "nan")
     latents = torch.zeros(1, 16, 6, 8)
     return {
+        "lists": {
+            "lines": [lists.prompts_of(["a\nb"], 2, by_line=by_line) for by_line in (True, False)],
+            "list": lists.prompts_of(["a\nb", " c "], 2, by_line=True),
+            "twice": said(lambda: lists.singled({"seed": [0, 1], "prompt": ["a", "b"]})),
+            "single": lists.singled({"seed": [3], "prompt": ["a", "b"], "image": None}),
+        },
         "refused": {k: said(lambda k=k: kinds.check(Kind(k), "mine")) for k in videos},
         "nan": said(lambda: contributions(nan, latents)),
         "latents": {

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from PIL import Image
 
 from tools.comfy.client import Comfy, Result
-from tools.comfy.graphs import Graph, changed, node
+from tools.comfy.graphs import STYLES as PHRASES
+from tools.comfy.graphs import Graph, node
 
 from .. import checkpoints
+from .test_nodes import pictures
 
 FILE = "sub/small.safetensors"
 SIDE = 32
-STYLES = "Ink: ink\nOil: oil\nWax: wax"
+STYLES = "Ink: ink\nOil: oil"
 ASKED = {"styles": STYLES, "evaluations": 4, "schedule": "log", "seed": 0}
 ANY, OWN = "GudaAttributeAny", "GudaAttribute"
 
@@ -69,47 +74,41 @@ def plain(comfy: Comfy, small: str) -> dict:
     return image
 
 
+def close(a: dict, b: dict) -> bool:
+    """Whether the styles' deltas are the same."""
+    size = max(map(abs, deltas(b).values()))
+    return deltas(a) == pytest.approx(deltas(b), rel=1e-3, abs=1e-3 * size)
+
+
 def test_both_nodes_say_the_same(comfy: Comfy, plain: dict):
+    """The graph's own model, and the pack's copy of the same file."""
     (own,) = images(answered(comfy, asking(OWN)))
     assert own["elbo"] == pytest.approx(plain["elbo"], rel=1e-3)
-    size = max(map(abs, deltas(own).values()))
-    assert deltas(plain) == pytest.approx(deltas(own), rel=1e-3, abs=1e-3 * size)
-    assert [len(i["heatmaps"]) for i in (own, plain)] == [3, 3]
+    assert close(plain, own)
+    assert [len(i["heatmaps"]) for i in (own, plain)] == [2, 2]
 
 
-@pytest.mark.parametrize("kind", [ANY, OWN])
-def test_the_conditioning_of_a_text_is_the_text(comfy: Comfy, plain: dict, kind: str):
-    (same,) = images(answered(comfy, asking(kind, positive=["text", 0])))
-    assert same["elbo"] == pytest.approx(plain["elbo"], rel=1e-3)
-    size = max(map(abs, deltas(same).values()))
-    assert deltas(same) == pytest.approx(deltas(plain), rel=1e-3, abs=1e-3 * size)
+def test_a_conditioning_is_the_prompt_that_was_given(comfy: Comfy, plain: dict):
+    """Its weights count in both nodes; the styles stand in the prompt's text. What is beside the
+    text, Flux' guidance here, goes along where the model is the graph's own."""
+    weighed = {"text": node("CLIPTextEncode", clip=["native", 1], text="a (fox:1.6) in the snow")}
+    more = {"more": node("FluxGuidance", conditioning=["text", 0], guidance=2.0)}
+    (own,) = images(answered(comfy, asking(OWN, positive=["text", 0]) | weighed))
+    (any_,) = images(answered(comfy, asking(ANY, positive=["more", 0]) | weighed | more))
+    assert own["elbo"] == pytest.approx(any_["elbo"], rel=1e-3)
+    assert abs(own["elbo"] - plain["elbo"]) > 1e-4 * abs(plain["elbo"])
+    assert close(own, plain) and close(any_, plain)
+    refused = comfy.run(asking(OWN, positive=["more", 0]) | more, timeout=560.0)
+    assert "positive carries guidance, of which it is not known" in refused.message
 
 
-def test_weights_count_as_in_a_ksampler(comfy: Comfy, plain: dict):
-    """In the graph's own text encoder, and in a conditioning for the pack's."""
-    (weighed,) = images(answered(comfy, asking(ANY, prompt="a (fox:1.6) in the snow")))
-    assert abs(weighed["elbo"] - plain["elbo"]) > 1e-4 * abs(plain["elbo"])
-    graph = changed(asking(OWN, positive=["text", 0]), "text", text="a (fox:1.6) in the snow")
-    (own,) = images(answered(comfy, graph))
-    assert own["elbo"] == pytest.approx(weighed["elbo"], rel=1e-3)
-
-
-@pytest.mark.parametrize(("kind", "prompts"), [(ANY, 1), (OWN, 2)])
-def test_as_many_lines_as_pictures_are_spoken_of(comfy: Comfy, small: str, kind: str, prompts: int):
-    """To the node that was there before, each is a prompt; else all lines are one."""
-    graph = changed(asking(kind, prompt="a fox\nin the snow"), "picture", batch_size=2)
-    result = answered(comfy, graph)
-    whole = ["a fox\nin the snow"] * 2
-    assert [i["prompt"] for i in images(result)] == (
-        whole if prompts == 1 else ["a fox", "in the snow"]
-    )
-    under = [text for where, text in result.texts if where == "attribute"]
-    assert "The prompt has 2 lines, as many as there are pictures" in under[-1]
-
-
-def test_more_lines_are_one_prompt(comfy: Comfy, small: str):
-    (image,) = images(answered(comfy, asking(OWN, prompt="a fox\nin the snow")))
-    assert image["prompt"] == "a fox\nin the snow"
+def test_styles_stand_behind_a_conditioning_without_a_text(comfy: Comfy, plain: dict):
+    found = [
+        images(answered(comfy, asking(kind, prompt="", positive=["text", 0])))[0]
+        for kind in (ANY, OWN)
+    ]
+    assert close(found[0], found[1]) and not close(found[0], plain)
+    assert found[0]["elbo"] == pytest.approx(plain["elbo"], rel=1e-3)
 
 
 BESIDE = {
@@ -134,20 +133,41 @@ def test_what_cannot_be_honoured_is_refused_by_name(comfy: Comfy, small: str, ki
     assert "link a plain CLIP Text Encode" in result.message.replace("Link", "link")
 
 
-def test_what_only_the_graph_s_own_model_takes(comfy: Comfy, small: str):
-    """Flux' guidance goes along with every style there, and is refused by the pack's own."""
-    more = {"more": node("FluxGuidance", conditioning=["text", 0], guidance=2.0)}
-    answered(comfy, asking(ANY, positive=["more", 0]) | more)
-    refused = comfy.run(asking(OWN, positive=["more", 0]) | more, timeout=560.0)
-    assert "positive carries guidance, of which it is not known" in refused.message
+def built_in(**inputs) -> Graph:
+    """Asked of the built-in model, which is quick."""
+    styles = "\n".join(f"{name}: {phrase}" for name, phrase in PHRASES.items())
+    asked = ASKED | {"styles": styles, "image": ["picture", 0]} | inputs
+    return {
+        "model": node("GudaLoadModel", model="built-in demo"),
+        "attribute": node(OWN, model=["model", 0], **asked),
+        "picture": node("EmptyImage", width=64, height=64, batch_size=2, color=0x884422),
+    }
 
 
-def test_styles_stand_behind_a_conditioning_without_a_text(comfy: Comfy, plain: dict):
-    found = [
-        images(answered(comfy, asking(kind, prompt="", positive=["text", 0])))[0]
-        for kind in (ANY, OWN)
-    ]
-    assert deltas(found[0]) != deltas(plain)
-    size = max(map(abs, deltas(found[1]).values()))
-    assert deltas(found[0]) == pytest.approx(deltas(found[1]), rel=1e-3, abs=1e-3 * size)
-    assert found[0]["elbo"] == pytest.approx(plain["elbo"], rel=1e-3)
+@pytest.mark.parametrize(
+    ("prompt", "read"), [("a fox\nsnow", ["a fox", "snow"]), ("a\nb\nc", ["a\nb\nc"] * 2)]
+)
+def test_lines_are_prompts_only_where_they_are_as_many_as_pictures(
+    comfy: Comfy, prompt: str, read: list[str]
+):
+    """And the node says so."""
+    result = answered(comfy, built_in(prompt=prompt))
+    assert [i["prompt"] for i in images(result)] == read
+    under = [text for where, text in result.texts if where == "attribute"][-1]
+    assert ("each line is read as the prompt of one picture" in under) == (read[0] == "a fox")
+
+
+def test_a_picture_keeps_its_shape(comfy: Comfy):
+    """And the mask lies over the picture as it was given."""
+    graph = built_in(image=["wide", 0], prompt="a fox")
+    graph["wide"] = node("EmptyImage", width=150, height=70, batch_size=1, color=0x884422)
+    graph["heat"] = node("GudaHeatMap", attribution=["attribute", 0])
+    graph["mask"] = node("MaskToImage", mask=["heat", 1])
+    graph["see"] = node("PreviewImage", images=["mask", 0])
+    graph.pop("picture")
+    result = answered(comfy, graph)
+    (mask,) = pictures(comfy, result, "see")
+    assert mask.size == (150, 70)
+    (shown,) = [comfy.view(**images(result)[0]["picture"])]
+    with Image.open(io.BytesIO(shown)) as seen:
+        assert seen.width / seen.height == pytest.approx(150 / 70, rel=0.1)
