@@ -108,6 +108,7 @@ def commands(attribution: Attribution, origin: Origin) -> Iterator[str]:
         asked += ["--template", origin.counterfactuals["template"]]
     for name in attribution.groups if not direct else ():
         asked += ["--style", name]
+    asked += ["--null", "null.json"] if attribution.null else []
     prompts = [image.prompt for image in attribution.images]
     for prompt in prompts if len(set(prompts)) > 1 else prompts[:1]:
         asked += ["--prompt", prompt]
