@@ -154,10 +154,11 @@ def attribute(
         raise ImageError(f"pictures is a {type(pictures).__name__}; give a list, even of one.")
     asked = _with(config or ElboConfig(), settings)
     size = sizes(model, asked)
+    loaded = [_picture(p, size) for p in pictures]
     request = AttributeRequest(
         model,
         _without(counterfactuals),
-        [_picture(p, size) for p in pictures],
+        loaded,
         names or [_name(p, i) for i, p in enumerate(pictures, 1)],
         [prompts] if isinstance(prompts, str) else list(prompts),
         asked,

@@ -104,8 +104,9 @@ def of_backbone(model, positives: Sequence, count: int):
                 f"positive has text embeddings of width {cond.shape[-1]}, and the model "
                 f"{model.name} takes {width}; encode it by the clip of the same checkpoint."
             )
-        both = plain.added and isinstance(pooled, Tensor)
-        added = {"text_embeds": pooled.clone().float()} if both else {}
+        added = {}
+        if plain.added and isinstance(pooled, Tensor):
+            added["text_embeds"] = pooled.clone().float()
         rows.append(Conditioning(cond.clone().float(), added))
     return Conditioning.cat(rows)
 

@@ -40,16 +40,14 @@ def load(path: Path, size: int | Callable[[int, int], Size] | None = None, most:
     animation gives its first frame. Raises ImageError for anything that does not decode fully.
     """
     with _decoded(Path(path)) as picture:
-        if callable(size):
-            size = size(picture.height, picture.width)
-        elif size is not None:
-            size = (size, size)
-        if (size or most) and picture.width * picture.height > (most or LARGE):
-            pixels = _shrunk(picture, size, most)
+        wanted = size(picture.height, picture.width) if callable(size) else size
+        shape = (wanted, wanted) if isinstance(wanted, int) else wanted
+        if (shape or most) and picture.width * picture.height > (most or LARGE):
+            pixels = _shrunk(picture, shape, most)
         else:
             plain = _plain(picture)
             pixels = _floats(plain, _white(plain))
-        return pixels if size is None else fit(pixels, size)
+        return pixels if shape is None else fit(pixels, shape)
 
 
 def check(path: Path) -> None:
@@ -98,7 +96,9 @@ def fit(image: Tensor, size: int | Size, *, checked: bool = False) -> Tensor:
     part = box(h, w, size)
     scaled = np.empty((rgb.shape[:-2].numel(), *size), np.float32)
     for i, channel in enumerate(rgb.reshape(-1, h, w).numpy()):
-        resized = Image.fromarray(channel).resize(size[::-1], Image.Resampling.LANCZOS, part)
+        resized = Image.fromarray(channel).resize(
+            (size[1], size[0]), Image.Resampling.LANCZOS, part
+        )
         scaled[i] = np.asarray(resized)
     return torch.from_numpy(scaled).reshape(*rgb.shape[:-2], *size).clamp_(0, 1)
 

@@ -32,7 +32,7 @@ def overlay(original: Tensor, seen: Tensor, heat: Tensor, scale: float, opacity:
 
 def mask(original: Tensor, seen: Tensor, heat: Tensor, scale: float) -> Tensor:
     """(H, W) in [0, 1], 1 where the style explains the picture, 0 where it was not seen."""
-    left, top, right, bottom = box(*original.shape[-2:], seen)
+    left, top, right, bottom = box(original.shape[-2], original.shape[-1], seen)
     whole = torch.zeros(original.shape[-2:])
     large = heatmap.upsample(heat, bottom - top, right - left, smooth=heatmap.SMOOTH)
     whole[top:bottom, left:right] = heatmap.mask(large, scale)

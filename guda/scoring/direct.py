@@ -120,9 +120,9 @@ class Answers:
     place: Tensor  # (I, K + 1) rows of `condition`; the prompt as given comes last
 
     @classmethod
-    def of(cls, backbone: Backbone, prompts: Prompts, given: Conditioning) -> Answers:
+    def of(cls, backbone: Backbone, prompts: Prompts, given: Conditioning | None = None) -> Answers:
         """given: the pictures' own prompts, where `prompts` says that they are encoded."""
-        if prompts.encoded:
+        if prompts.encoded and given is not None:
             return cls._beside(backbone, prompts, given)
         texts = [(*s, p) for s, p in zip(prompts.in_styles, prompts.given, strict=True)]
         unique = {t: i for i, t in enumerate(dict.fromkeys(t for row in texts for t in row))}

@@ -161,7 +161,9 @@ def test_a_picture_keeps_its_shape(comfy: Comfy):
     """And the mask lies over the picture as it was given."""
     graph = built_in(image=["wide", 0], prompt="a fox")
     graph["wide"] = node("EmptyImage", width=150, height=70, batch_size=1, color=0x884422)
-    graph["heat"] = node("GudaHeatMap", attribution=["attribute", 0])
+    graph["heat"] = node(
+        "GudaHeatMap", attribution=["attribute", 0], group="", picture=0, opacity=0.65
+    )
     graph["mask"] = node("MaskToImage", mask=["heat", 1])
     graph["see"] = node("PreviewImage", images=["mask", 0])
     graph.pop("picture")
