@@ -11,7 +11,7 @@ from . import settings
 from .attribute import answer, asked_for, outputs
 from .lists import asked, prompts_of, singled
 from .progress import Scoring
-from .runtime import normal_mode, plan, run
+from .runtime import normal_mode, plan, run, warning
 from .types import CATEGORY, Groups, aliases
 
 
@@ -128,5 +128,5 @@ class GudaAttributeAny(io.ComfyNode):
                 conditions=positive,
             )
         )
-        note = f"{plan(work.price())}\n{said}".strip()
+        note = "\n".join([plan(work.price()), *map(warning, said)])
         return answer(run(work.run(), Scoring(without.names, len(names)), note))

@@ -11,7 +11,7 @@ from .convert import to_batch
 from .lists import asked, prompts_of, singled
 from .payload import payload
 from .progress import Scoring
-from .runtime import normal_mode, on_device, plan, run
+from .runtime import normal_mode, on_device, plan, run, warning
 from .types import (
     CATEGORY,
     AttributionType,
@@ -121,7 +121,7 @@ class GudaAttribute(io.ComfyNode):
                     conditions=positive,
                 )
             )
-            note = f"{plan(work.price())}\n{said}".strip()
+            note = "\n".join([plan(work.price()), *map(warning, said)])
             attribution = run(work.run(), Scoring(without.names, len(names)), note)
         return answer(attribution)
 

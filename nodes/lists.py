@@ -38,7 +38,9 @@ def asked(model, images, latents):
     return pictures, torch.cat(scaled)
 
 
-def prompts_of(given: list[str], pictures: int, *, by_line: bool) -> tuple[list[str], str]:
+def prompts_of(
+    given: list[str], pictures: int, *, by_line: bool
+) -> tuple[list[str], tuple[str, ...]]:
     """The prompts, of however many lines each, and what is to be said of them.
 
     by_line: whether the lines of one text are prompts where there are as many as pictures, as
@@ -47,13 +49,13 @@ def prompts_of(given: list[str], pictures: int, *, by_line: bool) -> tuple[list[
     prompts = [(text or "").strip() for text in given] or [""]
     lines = prompts[0].splitlines()
     if len(prompts) > 1 or pictures < 2 or len(lines) != pictures:
-        return prompts, ""
+        return prompts, ()
     if by_line:
         return [line.strip() for line in lines], (
             f"The prompt has {pictures} lines, as many as there are pictures: each line is read as "
-            "the prompt of one picture. A list of texts says so for certain."
+            "the prompt of one picture. A list of texts says so for certain.",
         )
     return prompts, (
         f"The prompt has {pictures} lines, as many as there are pictures: all of it is the prompt "
-        "of every picture. To give each its own, link a list of texts to prompt."
+        "of every picture. To give each its own, link a list of texts to prompt.",
     )

@@ -66,10 +66,10 @@ def test_latents_of_another_model_are_refused(found):
 
 def test_lists_are_one_for_each_and_lines_are_spoken_of(found):
     lists = found["flows"]["lists"]
-    (old, before), (new, now) = lists["lines"]
+    (old, (before,)), (new, (now,)) = lists["lines"]
     assert (old, new) == (["a", "b"], ["a\nb"])
     assert "each line is read as the prompt of one picture" in before
     assert "all of it is the prompt of every picture" in now
-    assert lists["list"] == [["a\nb", "c"], ""]
+    assert lists["list"] == [["a\nb", "c"], []]
     assert lists["single"] == {"prompt": ["a", "b"], "seed": 3}
     assert lists["twice"].startswith("seed was given 2 times; only image, latent, prompt, positive")
