@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from . import settings
-from .attribute import answer, asked_for, outputs
+from .attribute import answer, asked_for, one_source_input, outputs
 from .lists import asked, prompts_of, singled
 from .progress import Scoring
 from .runtime import normal_mode, plan, run, warning
@@ -93,6 +93,7 @@ class GudaAttributeAny(io.ComfyNode):
                     "the styles' words come behind it. Areas, masks, timestep ranges and "
                     "ControlNets are refused.",
                 ),
+                one_source_input(),
             ],
             outputs=outputs(),
             is_output_node=True,

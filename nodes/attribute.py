@@ -79,6 +79,7 @@ class GudaAttribute(io.ComfyNode):
                     "'Name: phrase', or just the phrase that prompts use. The model itself answers "
                     "for them at once.",
                 ),
+                one_source_input(),
                 io.Conditioning.Input(
                     "positive",
                     optional=True,
@@ -118,12 +119,24 @@ class GudaAttribute(io.ComfyNode):
                     prompts,
                     config,
                     latents,
+                    one_source=bool(given.get("one_source")),
                     conditions=positive,
                 )
             )
             note = "\n".join([plan(work.price()), *map(warning, said)])
             attribution = run(work.run(), Scoring(without.names, len(names)), note)
         return answer(attribution)
+
+
+def one_source_input():
+    return io.Boolean.Input(
+        "one_source",
+        default=False,
+        optional=True,
+        tooltip="The pictures are of one source, such as a workflow or an artist: also "
+        "says what they lean on together, from 10 pictures on. Many pictures tell more "
+        "than one.",
+    )
 
 
 def outputs():

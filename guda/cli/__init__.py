@@ -15,6 +15,7 @@ from . import (
     arguments,
     attribute,
     bench,
+    check,
     demo,
     evidence,
     groups,
@@ -30,7 +31,7 @@ from .stopping import Terminated, terminable
 __all__ = ["Progress", "main"]
 
 COMMANDS = (
-    demo, groups, styles, unlearn, null, attribute, evidence, sign, verify, bench
+    demo, groups, styles, unlearn, null, attribute, evidence, sign, verify, check, bench
 )  # fmt: skip
 
 

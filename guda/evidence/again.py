@@ -18,6 +18,7 @@ from ..diffusion.noise import picture_key
 from ..errors import EvidenceError, GudaError, first_line
 from ..files.reading import MIB, field
 from ..jobs.attribute import AttributeRequest, AttributeWork, survey
+from ..report import source
 from ..scoring.null import NullPool
 from ..scoring.pool_file import FILE, LIMIT, read_pool
 from ..scoring.verdict import Attribution
@@ -96,6 +97,8 @@ class Again:
             told = str(self.told.images[index].get("verdict"))
             if told != image.verdict:
                 yield image.image, told, image.verdict
+        if now.source is not None and self.told.together != source.verdict(now.source):
+            yield "all pictures together", self.told.together, source.verdict(now.source)
 
     def _pairs(self, now: Attribution) -> Iterator[Pair]:
         precision = now.origin.model.get("precision", "") if now.origin else ""
@@ -146,6 +149,7 @@ def survey_again(
         latents,
         null=_pool(bundle),
         null_file=FILE,
+        one_source=bool(told.together) and len(sample.pictures) == len(told.images),
     )
     changed = [
         f"the model's {x}" for x in differences(told.facts["model"]["identity"], backbone.identity)

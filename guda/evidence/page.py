@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ..escape import visible
-from ..report import wording
+from ..report import source, wording
 from ..report.html import POLICY
 from ..report.theme import CSS
 from ..scoring.verdict import Attribution
@@ -70,8 +70,11 @@ class Page:
     def answers(self) -> list[tuple[str, str]]:
         """(picture, verdict) in words."""
         unit = wording.unit(self.attribution)
+        told = self.attribution.source
+        first = [] if told is None else [("All pictures together", ": ".join(source.parts(told)))]
         images = self.attribution.images
-        return [(wording.plain(i.image), wording.verdict_sentence(i, unit)) for i in images]
+        each = [(wording.plain(i.image), wording.verdict_sentence(i, unit)) for i in images]
+        return first + each
 
     @property
     def limits(self) -> list[str]:

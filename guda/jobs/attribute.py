@@ -26,7 +26,7 @@ from ..scoring.null import Basis, NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, measuring, shapes, styles
+from . import against, basis, measuring, shapes, styles, together
 from .measuring import Shown
 from .origin import origin_of
 from .plan import Plan
@@ -43,6 +43,7 @@ class AttributeRequest:
     then need not be given: they are only shown.
     null: pictures that have nothing to do with the styles, from which verdicts get their p-values;
     null_file: where it lies, for the report.
+    one_source: whether the pictures are of one source, and asked together, too.
     conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
     """
 
@@ -55,6 +56,7 @@ class AttributeRequest:
     latents: Tensor | None = None
     null: NullPool | None = None
     null_file: str = ""
+    one_source: bool = False
     conditions: Conditioning | None = None
 
 
@@ -174,13 +176,15 @@ class AttributeWork:
         started = time.monotonic()
         shown, gaps = yield from self.measure()
         answer = self._assemble(shown, gaps, time.monotonic() - started)
-        pool = self.request.null
-        if pool is None:
-            return answer
+        pool, one = self.request.null, self.request.one_source
         forms = basis.forms(self.request.counterfactuals, self.prompts)
-        for text in against.doubts(pool, forms):
+        if pool is not None:
+            for text in against.doubts(pool, forms):
+                yield warn(text)
+            answer = against.judged(answer, pool, self.request.null_file, forms, gaps)
+        for text in together.doubts(pool, forms) if one else ():
             yield warn(text)
-        return against.judged(answer, pool, self.request.null_file, forms, gaps)
+        return together.together(answer, gaps.contributions, pool, forms) if one else answer
 
     def measure(self, look: bool = True) -> Steps[tuple[Shown, Differences]]:
         """See `measuring.measure`."""

@@ -15,7 +15,7 @@ from PIL import Image
 from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
-from . import distribution, heatmap, wording
+from . import distribution, heatmap, source, wording
 from .theme import CSS
 
 POLICY = (
@@ -41,6 +41,7 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
         "<h1>Style attribution</h1>",
         f'<p class="soft">{count} {pictures}, {groups} tested styles, model {model}</p>',
         *(f'<p class="meaning warning"><b>Warning:</b> {_text(w)}</p>' for w in warnings),
+        source.to_html(attribution),
         _overview(attribution) if count > 1 else _section(attribution, 0, top),
         *(f'<p class="meaning">{text}</p>' for text in _notes(attribution)),
         *(_section(attribution, i, top) for i in range(count) if count > 1),

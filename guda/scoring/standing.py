@@ -16,11 +16,18 @@ RIDGE = 0.1  # of the mean variance, added to each
 TINY = 1e-12
 
 
-def share(contributions: np.ndarray) -> np.ndarray:
-    """The style's part of all that moves at a noise level, averaged over the levels, in -1 ... 1,
-    minus the largest of the others'. No level counts more than another, whatever its nats."""
+def parts(contributions: np.ndarray) -> np.ndarray:
+    """The style's part of all that moves at a noise level, averaged over the levels, in -1 ... 1.
+
+    No level counts more than another, whatever its nats.
+    """
     moved = np.abs(contributions).sum(1, keepdims=True) + TINY
-    return _ahead((contributions / moved).mean(2))
+    return (contributions / moved).mean(2)
+
+
+def share(contributions: np.ndarray) -> np.ndarray:
+    """The style's part of what moves minus the largest of the others'; see `parts`."""
+    return _ahead(parts(contributions))
 
 
 def margin(contributions: np.ndarray) -> np.ndarray:

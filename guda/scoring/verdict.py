@@ -17,6 +17,7 @@ from .origin import Origin
 
 if TYPE_CHECKING:
     from .null import NullPool
+    from .source import SourceScores
 
 
 class Outcome(Enum):
@@ -162,6 +163,7 @@ class Attribution:
     """The pictures as they were given, (3, H, W) uint8, where they lie here; see `original_of`."""
     null: AgainstNull | None = None  # None: verdicts rank the styles, and are no evidence
     origin: Origin | None = None  # what it was computed from
+    source: SourceScores | None = None  # of all pictures together, where they are of one source
 
     def original_of(self, image: int) -> Tensor:
         """(3, H, W) uint8, the picture as it was given: of it `pictures` are the middle, scaled."""

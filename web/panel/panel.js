@@ -114,6 +114,8 @@ export class Panel {
     if (this.images.length > 1) parts.unshift(this.pictures())
     const warnings = this.payloads.flatMap((p) => p?.warnings ?? [])
     parts.unshift(...warnings.map((text) => make("p", "guda-warning", text)))
+    const together = this.payloads.flatMap((p) => p?.source?.text ?? [])
+    parts.unshift(...together.map((text) => make("p", "guda-together", text)))
     parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
     this.body.replaceChildren(...parts)
     this.choose(image, chosen)
