@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from . import settings
-from .attribute import answer, asked_for, one_source_input, outputs
+from .attribute import answer, asked_for, credit_input, one_source_input, outputs
 from .lists import asked, prompts_of, singled
 from .progress import Scoring
 from .runtime import normal_mode, plan, run, warning
@@ -94,6 +94,7 @@ class GudaAttributeAny(io.ComfyNode):
                     "ControlNets are refused.",
                 ),
                 one_source_input(),
+                credit_input(),
             ],
             outputs=outputs(),
             is_output_node=True,

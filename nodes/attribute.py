@@ -17,6 +17,7 @@ from .types import (
     AttributionType,
     Counterfactuals,
     Groups,
+    Null,
     aliases,
     model_input,
 )
@@ -80,6 +81,15 @@ class GudaAttribute(io.ComfyNode):
                     "for them at once.",
                 ),
                 one_source_input(),
+                Null.Input(
+                    "null_pool",
+                    optional=True,
+                    tooltip="From Null Pool, asked with the same settings: a style is then named "
+                    "only where the picture stands out further than all but a few that have "
+                    "nothing to do with the styles. The pool in the counterfactuals' folder is "
+                    "found by itself.",
+                ),
+                credit_input(),
                 io.Conditioning.Input(
                     "positive",
                     optional=True,
@@ -99,6 +109,7 @@ class GudaAttribute(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, **values):
+        from ..guda.jobs.against import of_set
         from ..guda.jobs.attribute import AttributeRequest, survey
         from . import conditioning
 
@@ -108,6 +119,9 @@ class GudaAttribute(io.ComfyNode):
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
         prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=True)
         config = settings.read(ElboConfig, given)
+        pool, file = given.get("null_pool"), ""
+        if pool is None:
+            pool, file = of_set(without, model, config)
         with on_device(model):
             positive = conditioning.of_backbone(model, given.get("positive", []), len(names))
             work = survey(
@@ -119,7 +133,10 @@ class GudaAttribute(io.ComfyNode):
                     prompts,
                     config,
                     latents,
+                    pool,
+                    file,
                     one_source=bool(given.get("one_source")),
+                    credit=bool(given.get("credit")),
                     conditions=positive,
                 )
             )
@@ -139,6 +156,16 @@ def one_source_input():
     )
 
 
+def credit_input():
+    return io.Boolean.Input(
+        "credit",
+        default=False,
+        optional=True,
+        tooltip="A column of credit in the table and the report, which adds up to at most 1 a "
+        "picture and leaves the rest to none of these. No share of money.",
+    )
+
+
 def outputs():
     """Of every node that attributes."""
     return [
@@ -154,7 +181,8 @@ def outputs():
         ),
         io.String.Output(
             display_name="verdict",
-            tooltip="One line per picture: a style's name, 'none of these' or 'undecided'.",
+            tooltip="One line per picture: a style's name, 'none of these' or 'undecided'; "
+            "with a null pool also what cannot be told.",
         ),
     ]
 
