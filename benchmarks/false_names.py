@@ -181,7 +181,8 @@ def compared(title: str, null: Scored, asked: Scored) -> None:
         print(f"| {title} | {name} | {auc:.2f} | {named.mean():.1%} | {sure} |")
 
 
-def generated(bench: Bench, contents: Sequence[str]) -> None:
+def generated(bench: Bench, contents: Sequence[str]) -> Scored:
+    """The choice on drawn pictures; returns those in the styles."""
     named, turns = in_turn(contents[400:520])
     null = bench.drawn("choice, no style", contents[:300], 11)
     inside = bench.drawn("choice, in a style", named, 12)
@@ -189,6 +190,7 @@ def generated(bench: Bench, contents: Sequence[str]) -> None:
     inside = bench.scored("choice, in a style, content", inside, contents[400:520], turns)
     print("| choosing | statistic | AUC | named at the cut | right |\n|---|---|---|---|---|")
     compared("generated", null, inside)
+    return inside
 
 
 def main() -> None:
@@ -205,7 +207,7 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
     splits = [listed(data / split / "Twemoji") for split in ("train", "heldout")]
     contents = [row["content"] for rows in splits for row in rows]
     random.Random(3).shuffle(contents)
-    generated(bench, contents)
+    known = generated(bench, contents)
     real, others, far = real_ones(bench, data, outside)
     compared("real, Fluent Flat and FxEmojis", joined([others[n] for n in OUTSIDE[1::2]]), real)
     print(f"\nReported with {standing.CHOSEN!r}, on other pictures:\n\n{HEAD}")
@@ -227,7 +229,8 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
                 f"{source}, {form}", lambda: shown[source]()[:n], put[form][:n], some
             )
 
-        pools[form] = pool(bench, ask("pool", free, FEWER), FREE)
+        like = known.part(slice(50)) if form == "content" else None
+        pools[form] = pool(bench, ask("pool", free, FEWER), FREE, like)
         unrelated = ask("no style", queries, FEWEST)
         print(line(f"drawn without a style, {form}", unrelated, pools[form]))
         inside = ask("in a style", own, FEWEST, turns)

@@ -165,11 +165,11 @@ class AttributeWork:
         )
 
     @keeps_warnings
-    def run(self) -> Steps[Attribution]:
-        """The scores of every picture."""
+    def run(self, look: bool = True) -> Steps[Attribution]:
+        """The scores of every picture. look: as `measure` has it."""
         yield from self._doubts()
         started = time.monotonic()
-        shown, gaps = yield from self.measure()
+        shown, gaps = yield from self.measure(look)
         answer = self._assemble(shown, gaps, time.monotonic() - started)
         pool, one = self.request.null, self.request.one_source
         forms = basis.forms(self.request.counterfactuals, self.prompts)
