@@ -18,6 +18,7 @@ from guda.evidence.archive import SUMS, Archive
 from guda.evidence.page import LIMITS, Page
 from guda.evidence.private import Private
 from guda.evidence.sums import check_sums
+from guda.report import wording
 from guda.steps import drain
 
 from ..report.report_sample import sample
@@ -107,7 +108,8 @@ def test_of_many_pictures_the_first_page_has_the_headlines(count, lines, spelled
     images = (sample().images * 5)[:count]
     page = Page(dataclasses.replace(sample(), images=images), (), frozenset())
     assert len(page.answers) == lines
-    assert (": " in page.answers[0][1]) == spelled
+    head, tail = wording.verdict_parts(images[0], "nats")
+    assert page.answers[0][1] == (f"{head}: {tail}" if spelled else head)
     if count == 14:
         assert page.answers[-1] == ("2 more", "see the report")
 
