@@ -15,6 +15,7 @@ from .variants import ANCHORS, MIXTURES, OPERATORS, SCHEDULES, with_settings_of
 MODULES = ("cross_attention", "attention", "all", "full")
 TIMESTEPS = ("uniform", "low")
 WEIGHTINGS = ("kl", "eps")
+SHAPES = ("own", "square")
 EVALUATIONS, DIRECT_EVALUATIONS = 64, 16
 """UNet evaluations per picture and model, with LoRAs and with direct counterfactuals."""
 PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
@@ -135,6 +136,14 @@ class UnlearnConfig(Settings):
         high=1.0,
         before=0.7,
     )
+    anchors: int = setting(
+        1,
+        "Anchors that every forget picture is redirected to, by the mean of the model's answers "
+        "to them; more make steadier steps, each of which costs as much as a picture more.",
+        low=1,
+        high=64,
+        before=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -191,6 +200,14 @@ class ElboConfig(Settings):
         f"one. {MIXTURES.told()}.",
         choices=MIXTURES,
         before="posterior",
+    )
+
+    shape: str = setting(
+        "own",
+        "own: a picture is scored in its own shape, its sides rounded to what the model takes, at "
+        "about the model's size; square: a centred square is cut from it, as earlier versions did.",
+        choices=SHAPES,
+        before="square",
     )
 
     def __post_init__(self) -> None:
