@@ -28,7 +28,7 @@ from .compare import Row, Scored, compare
 from .coverage import Coverage
 from .keep import kept
 from .meter import Cost, metered
-from .oracle import full_model, logo, on_base
+from .oracle import asked, full_model, logo, on_base
 from .studies import Budget, budgets, intervals
 
 
@@ -64,7 +64,7 @@ def run(
     empty = bench.fresh(0).backbone
     encoded = yield from encode_groups(empty, bench.groups, heldout=0.0)
     full = yield from full_model(bench, encoded, out)
-    questions = yield from bench.ask(full, split)
+    questions = yield from asked(bench, full, split, out)
     key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
     folder = out / "scores" / split
 
