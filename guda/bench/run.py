@@ -29,7 +29,7 @@ from .coverage import Coverage
 from .keep import kept
 from .meter import Cost, metered
 from .oracle import asked, full_model, logo, on_base
-from .studies import Budget, budgets, intervals
+from .studies import Budget, Screened, budgets, intervals, screening
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Result:
     rows: list[Row]
     budgets: list[Budget]
     coverage: list[Coverage]
+    screening: list[Screened] = dataclasses.field(default_factory=list)
 
 
 def run(
@@ -88,7 +89,10 @@ def run(
     rows = compare(scored, deltas, questions, logo_cost)
     curve = yield from budgets(bench, full, questions, deltas, key, out, folder)
     covered = yield from intervals(bench, full, questions, key, out, folder)
-    return Result(bench, split, questions, deltas, scored, rows, curve, covered)
+    screened = []
+    if bench.screening is not None:
+        screened = screening(*(by_name[name] for name in bench.screening), deltas)
+    return Result(bench, split, questions, deltas, scored, rows, curve, covered, screened)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -125,6 +125,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
         reference=ElboConfig(evaluations=64, seed=1000),
         seeds=(1, 2) if quick or base is None else (1, 2, 3, 4, 5),
         together={"direct + GUDA (LoRA)": ("direct, posterior", "GUDA (AWSS, LoRA)")},
+        screening=("direct, posterior", "GUDA (AWSS, LoRA)"),
         budgets=(8, 32) if quick else (),
         repeats=2 if quick else 0,
         long=256,
