@@ -91,7 +91,8 @@ def run(
     covered = yield from intervals(bench, full, questions, key, out, folder)
     screened = []
     if bench.screening is not None:
-        screened = screening(*(by_name[name] for name in bench.screening), deltas)
+        direct, unlearned = bench.screening
+        screened = screening(by_name[direct], by_name[unlearned], deltas)
     return Result(bench, split, questions, deltas, scored, rows, curve, covered, screened)
 
 
