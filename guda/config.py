@@ -19,6 +19,7 @@ EVALUATIONS, DIRECT_EVALUATIONS = 64, 16
 """UNet evaluations per picture and model, with LoRAs and with direct counterfactuals."""
 PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+STOPS = ("never", "auto")
 CHECKPOINTING = ("auto", "on", "off")
 
 
@@ -116,6 +117,23 @@ class UnlearnConfig(Settings):
         low=1,
         high=16,
         before=1,
+    )
+    stop: str = setting(
+        "never",
+        "Whether unlearning ends by itself. never: all steps are taken. auto: steps is the most; "
+        "held-out pictures are looked at now and then, and it ends when goal is reached and other "
+        "styles are kept, or when nothing moves any more. The learning rate then stays as it is, "
+        "and the LoRA is the mean over the last steps.",
+        choices=STOPS,
+        before="never",
+    )
+    goal: float = setting(
+        0.7,
+        "stop=auto: the part of the way to its target, on held-out pictures, at which unlearning "
+        "is done.",
+        low=0.0,
+        high=1.0,
+        before=0.7,
     )
 
     def __post_init__(self) -> None:

@@ -23,7 +23,8 @@ P = ParamSpec("P")
 class Step:
     """One unit of work is done: `done` of `total` in the stage `stage`."""
 
-    stage: str  # "wait", "pictures", "encode", "check", "unlearn", "gate", "score", "hash", ...
+    stage: str
+    """wait, pictures, encode, check, look, unlearn, stop, gate, score, hash or warning."""
     done: int
     total: int
     group: str = ""
@@ -31,13 +32,15 @@ class Step:
     forget: float | None = None
     preserve: float | None = None
     warning: str = ""  # whole sentences; such a step is no progress
+    note: str = ""  # what there is to say of it
 
     def __str__(self) -> str:
         if self.warning:
             return f"warning: {self.warning}"
         text = f"{self.stage} {self.group}".strip()
         text += "" if self.stage == "wait" else f" {self.done}/{self.total}"
-        return text if self.loss is None else f"{text}, loss {self.loss:.4f}"
+        text += f", loss {self.loss:.4f}" if self.loss is not None else ""
+        return f"{text}, {self.note}" if self.note else text
 
 
 Steps = Generator[Step, None, T]

@@ -71,6 +71,14 @@ class GudaAttribute(io.ComfyNode):
                     "'Name: phrase', or just the phrase that prompts use. The model itself answers "
                     "for them at once.",
                 ),
+                io.Boolean.Input(
+                    "one_source",
+                    default=False,
+                    optional=True,
+                    tooltip="The pictures are of one source, such as a workflow or an artist: also "
+                    "says what they lean on together, from 10 pictures on. Many pictures tell more "
+                    "than one.",
+                ),
             ],
             outputs=[
                 AttributionType.Output(
@@ -102,7 +110,10 @@ class GudaAttribute(io.ComfyNode):
         pictures, latents = asked(model, image, latent)
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
         config = settings.read(ElboConfig, values)
-        request = AttributeRequest(model, without, pictures, names, lines(prompt), config, latents)
+        request = AttributeRequest(
+            model, without, pictures, names, lines(prompt), config, latents,
+            one_source=bool(values.get("one_source")),
+        )  # fmt: skip
         with on_device(model):
             work = survey(request)
             note = plan(work.price())

@@ -15,12 +15,13 @@ def payload(attribution) -> dict[str, Any]:
     """The attribution for the web panel, under the key "guda" of the node's ui.
 
     Beyond `report.to_dict`: "unit", "interval" (its name), "markdown", "csv", "report" (the HTML
-    page); per picture "headline" and "detail" (the verdict), "sentence" (both), "named" (the styles
-    that it points at), "picture", "scale" (nats at full colour) and "heatmaps": for every style a
-    transparent PNG in the picture's shape, to be laid over it. Files are what /view takes.
+    page), "notes" (on the null pool); per picture "headline" and "detail" (the verdict), "sentence"
+    (both), "named" (the styles that it points at), "null" (its distribution, see `_null`),
+    "picture", "scale" (nats at full colour) and "heatmaps": for every style a transparent PNG in
+    the picture's shape, to be laid over it. Files are what /view takes.
     """
     from ..guda import report
-    from ..guda.report import heatmap, wording
+    from ..guda.report import distribution, heatmap, wording
 
     folder, unit = places.temp_folder(), wording.unit(attribution)
     data = report.to_dict(attribution)
@@ -29,6 +30,7 @@ def payload(attribution) -> dict[str, Any]:
         "interval": wording.interval_name(attribution),
         "markdown": report.to_markdown(attribution),
         "csv": report.to_csv(attribution),
+        "notes": wording.null_notes(attribution),
         "report": save_temp(report.to_html(attribution), folder, "report"),
     }
     for i, (entry, image) in enumerate(zip(data["images"], attribution.images, strict=True)):
@@ -38,6 +40,7 @@ def payload(attribution) -> dict[str, Any]:
         entry |= {
             "headline": headline,
             "detail": detail,
+            "null": _null(distribution.of(attribution, image)),
             "sentence": wording.verdict_sentence(image, unit),
             "named": list(wording.contenders(image)),
             "picture": save_temp(picture, folder, image.image),
@@ -48,6 +51,11 @@ def payload(attribution) -> dict[str, Any]:
             ],
         }
     return _shown(report.tables.finite(data))
+
+
+def _null(drawn) -> dict[str, Any] | None:
+    """The null distribution: heights and places from 0 to 1."""
+    return drawn and {"bars": drawn.bars, "mark": drawn.mark, "cut": drawn.cut}
 
 
 def _shown(value: Any) -> Any:

@@ -10,6 +10,8 @@ VERBS = {
     "pictures": "Drawing pictures",
     "encode": "Reading pictures",
     "check": "Checking the model",
+    "look": "Looking at held-out pictures",
+    "stop": "Done with",
     "styles": "Asking for the styles",
     "unlearn": "Unlearning",
     "gate": "Checking",
@@ -85,7 +87,8 @@ class Unlearning(Watch):
             return text + "checking that it was forgotten"
         if step.loss is None:
             return text + "made before"
-        return text + f"step {step.done} of {step.total}, loss {step.loss:.3g}"
+        told = f"step {step.done} of {step.total}, loss {step.loss:.3g}"
+        return text + (f"{told}, {step.note}" if step.note else told)
 
     def kept(self) -> str:
         parts = []

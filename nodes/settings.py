@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, TypeVar
 
 from comfy_api.latest import io
@@ -21,13 +21,16 @@ S = TypeVar("S", bound=Settings)
 LARGEST = {int: 2**53, float: 1e9}  # the largest integer that JavaScript keeps exactly
 
 
-def inputs(*kinds: type[Settings], **changes: Any) -> list[io.Input]:
-    """One input per field of `kinds`; `changes`: defaults.
+def inputs(
+    *kinds: type[Settings], only: Container[str] = (), but: Container[str] = (), **changes: Any
+) -> list[io.Input]:
+    """One input per field of `kinds`, `only` those named, or all `but` those; `changes`: defaults.
 
     The advanced ones are optional and come after the others. Settings that came later are last of
     all, as saved workflows tell a node's widgets by their places.
     """
-    fields = [f for kind in kinds for f in _sorted(kind)]
+    fields = [f for kind in kinds for f in _sorted(kind) if f.name not in but]
+    fields = [f for f in fields if not only or f.name in only]
     fields.sort(key=lambda f: f.metadata["before"] is not None)
     return [_input(f, changes.get(f.name, 0 if _by_model(f) else f.default)) for f in fields]
 

@@ -14,6 +14,8 @@ from .types import CATEGORY, AttributionType, Counterfactuals, groups_input, mod
 
 LORAS = Written()
 LINKS = ("model", "groups", "attribution")
+LAST = ("stop", "goal")
+"""Settings that came after the widgets that are not settings."""
 
 
 def _counterfactuals_output():
@@ -41,7 +43,7 @@ class GudaUnlearn(io.ComfyNode):
                     tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give "
                     "every model and every selection of styles its own.",
                 ),
-                *settings.inputs(UnlearnConfig, MemoryConfig),
+                *settings.inputs(UnlearnConfig, MemoryConfig, but=LAST),
                 AttributionType.Input(
                     "attribution",
                     optional=True,
@@ -58,6 +60,7 @@ class GudaUnlearn(io.ComfyNode):
                     tooltip="How many of the styles that lead the linked attribution are "
                     "unlearned; the others are only kept. 0: all styles.",
                 ),
+                *settings.inputs(UnlearnConfig, only=LAST),
             ],
             outputs=[
                 _counterfactuals_output(),

@@ -159,7 +159,7 @@ def _learn(model: Model, lesson: Lesson, place: resume.Place, label: str) -> Ste
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
-    losses = resume.restore(place.path, place.key, parameters, optimizer)
+    losses = resume.restore(place.path, place.key, parameters, optimizer).losses
     for step in range(len(losses), config.steps):
         for group in optimizer.param_groups:
             group["lr"] = config.lr * _rate(step, config)

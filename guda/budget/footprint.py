@@ -95,7 +95,8 @@ def training(
         error = (unreal.predict_eps(x_t, t, condition) - target).square().mean(dim=(1, 2, 3))
         error.mean().backward()
     held = size(parameters)
-    return Footprint(rows, weights, 2 * held, 2 * held, live.peak - held)
+    kept = 2 + (config.stop == "auto")  # AdamW's moments, and the mean of the weights
+    return Footprint(rows, weights, 2 * held, kept * held, live.peak - held)
 
 
 def scoring(

@@ -11,13 +11,28 @@ from io import TextIOWrapper
 
 from ..errors import one_line
 from ..version import __version__
-from . import arguments, attribute, bench, demo, evidence, groups, null, styles, unlearn, verify
+from . import (
+    arguments,
+    attribute,
+    bench,
+    check,
+    demo,
+    evidence,
+    groups,
+    null,
+    sign,
+    styles,
+    unlearn,
+    verify,
+)
 from .output import Progress, say
 from .stopping import Terminated, terminable
 
 __all__ = ["Progress", "main"]
 
-COMMANDS = (demo, groups, styles, unlearn, null, attribute, evidence, verify, bench)
+COMMANDS = (
+    demo, groups, styles, unlearn, null, attribute, evidence, sign, verify, check, bench
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from ..config import ElboConfig
 from ..errors import ConfigError
@@ -36,6 +37,12 @@ def asks(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="pictures that have nothing to do with the styles, from guda null, for a verdict with "
         "a known share of errors; found by itself in the folder of the counterfactuals",
+    )
+    parser.add_argument(
+        "--one-source",
+        action="store_true",
+        help="the pictures are of one source (a workflow, an artist): say what they lean on "
+        "together, from 10 pictures on",
     )
     options.add(parser, ElboConfig)
 
@@ -96,7 +103,7 @@ def asked_for(args: argparse.Namespace):
     request = AttributeRequest(
         backbone, without, loaded, names, prompts, config, null=pool, null_file=file
     )
-    return survey(request)
+    return survey(dataclasses.replace(request, one_source=args.one_source))
 
 
 def null_of(args: argparse.Namespace, backbone, without, config: ElboConfig):

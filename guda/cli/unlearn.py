@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
             {"group": e.name, "file": str(made.path(e))}
             | e.gate.as_dict()
             | {"certificate": e.certificate and e.certificate.as_dict(e.gate)}
+            | ({"ended": [x.as_dict() for x in e.ended]} if e.ended else {})
             for e in made.entries
         ]
         told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}

@@ -27,6 +27,12 @@ def add(commands) -> None:
         metavar="N",
         help="pictures to score again, and styles of each; 0 for all (default: %(default)s)",
     )
+    parser.add_argument(
+        "--trust",
+        type=arguments.path,
+        metavar="PEM",
+        help="certificates of those whom you trust to vouch for who signed; the bundle must be",
+    )
     parser.add_argument("--draw", type=int, help="which sample: a number that an earlier run told")
     parser.set_defaults(run=run)
 
@@ -42,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("model is missing, so nothing can be scored; give --model.")
     with Archive(args.bundle) as bundle:
         sums = check_sums(bundle)
-        told: dict[str, Any] = {"name": sums.name, "signed": bundle.signed}
+        told: dict[str, Any] = {"name": sums.name}
         told |= {k: list(getattr(sums, k)) for k in ("changed", "missing", "added", "unsafe")}
         told |= {"whole": len(sums.whole)}
         if not args.json:
             _tell_sums(args.bundle.name, told)
-        good = sums.good
+        good = _signature(args, bundle, told) and sums.good
         if args.model is not None:
             good = _score(args, bundle, told) and good
             if args.plan:
@@ -71,8 +77,26 @@ def _tell_sums(name: str, told: dict[str, Any]) -> None:
     ):
         for file in told[kind]:
             say(f"  {kind}: {file!a} {what}")
-    if not told["signed"]:
-        say("Signature: none. Anybody can have made this bundle, or changed it with its list.")
+
+
+def _signature(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
+    """Whether it is as good as is asked for: whole where there is one, trusted with --trust."""
+    from ..errors import EvidenceError
+    from ..evidence import credentials
+
+    state, said = "none", "none. Anybody can have made this bundle, or changed it with its list."
+    if bundle.signed:
+        try:
+            found = credentials.read(args.bundle, args.trust)
+            state, said = found.state, str(found)
+        except EvidenceError as error:
+            if args.trust is not None:
+                raise
+            state, said = "not checked", f"there is one, which was not checked: {error}"
+    told["signature"] = {"state": state, "said": said}
+    if not args.json:
+        say(f"Signature: {said}")
+    return state == "trusted" if args.trust is not None else state != "invalid"
 
 
 def _score(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
@@ -87,7 +111,8 @@ def _score(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
         output.tell(again.work.price(), args.json)
         return True
     with Progress() as progress:
-        pairs = drain(again.run(), progress)
+        compared = drain(again.run(), progress)
+    pairs = compared.pairs
     worst = max(pairs, key=lambda p: abs(p.now - p.told) / max(p.tolerance, 1e-12))
     apart = [p for p in pairs if p.differs]
     told["other"] = list(again.other)
@@ -96,6 +121,7 @@ def _score(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
         "draw": draw,
         "largest": vars(worst),
         "differ": [vars(p) for p in apart],
+        "verdicts": [list(v) for v in compared.verdicts],
     }
     if not args.json:
         for what in again.other:
@@ -110,4 +136,6 @@ def _score(args: argparse.Namespace, bundle, told: dict[str, Any]) -> bool:
                 f"{p.told:+.4f}, now {p.now:+.4f}, apart by {abs(p.now - p.told):.2g} where "
                 f"{p.tolerance:.2g} is allowed"
             )
-    return not apart and not again.other
+        for image, was, now in compared.verdicts:
+            say(f"  verdict: {image}, told {was!r}, now {now!r}")
+    return not (apart or again.other or compared.verdicts)

@@ -17,14 +17,12 @@ from enum import Enum
 from typing import Any
 
 from ..unlearning.gate import Gate
-from ..unlearning.progress import Measure, Progress, Share
+from ..unlearning.progress import DRIFT, Measure, Progress, Share
 
 GOAL = 0.6
 """Of the way to the target, from which on a counterfactual is certified."""
 LEAST = 0.05
 """Of the way, below which nothing was forgotten. A single picture is not held against it."""
-DRIFT = 0.1
-"""Of the full model's own squared error, up to which other styles count as kept."""
 
 
 class Verdict(Enum):

@@ -237,8 +237,10 @@ class SetWork:
             "guda.gate": json.dumps(gate.as_dict()),
             "guda.certificate": json.dumps(certificate.as_dict(gate)),
         }
+        if made.ended:
+            metadata["guda.ended"] = json.dumps([e.as_dict() for e in made.ended])
         told = (group.name, group.slug, group.style, key, gate, made.losses, warnings)
-        entry = Entry(*told, certificate)
+        entry = Entry(*told, certificate, made.ended)
         save_file(self.folder / entry.file, made.lora, metadata)
         return entry
 

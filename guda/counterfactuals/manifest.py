@@ -11,6 +11,7 @@ from ..errors import CounterfactualError, first_line
 from ..files import reading, slugify, write_text
 from ..files.reading import field, number, shown
 from ..unlearning.gate import Gate
+from ..unlearning.stopping import Ended
 from ..version import __version__
 from .certificate import Certificate
 from .set import MANIFEST, CounterfactualSet, Entry
@@ -76,7 +77,8 @@ def _entry(told: Any) -> Entry:
     certificate = None
     if told.get("certificate") is not None:
         certificate = Certificate.read(told["certificate"])
-    return Entry(name, slug, style, key, gate, losses, tuple(warnings), certificate)
+    ended = tuple(map(Ended.read, field(told, "ended", list) if "ended" in told else ()))
+    return Entry(name, slug, style, key, gate, losses, tuple(warnings), certificate, ended)
 
 
 def save_manifest(made: CounterfactualSet) -> None:
@@ -98,6 +100,7 @@ def save_manifest(made: CounterfactualSet) -> None:
                 "certificate": e.certificate and e.certificate.as_dict(e.gate),
                 "losses": e.losses,
                 "warnings": e.warnings,
+                **({"ended": [x.as_dict() for x in e.ended]} if e.ended else {}),
             }
             for e in made.entries
         ],

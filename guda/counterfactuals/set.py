@@ -20,6 +20,7 @@ from ..diffusion.identity import differences
 from ..errors import CounterfactualError
 from ..settings import digest
 from ..unlearning.gate import Gate
+from ..unlearning.stopping import Ended
 from . import sameness
 from .certificate import Certificate, Verdict
 from .lora_file import noted_identity, read_file
@@ -39,6 +40,7 @@ class Entry:
     losses: tuple[tuple[int, float, float], ...]
     warnings: tuple[str, ...] = ()  # of the run that made it
     certificate: Certificate | None = None  # None before 0.2.0
+    ended: tuple[Ended, ...] = ()  # every repetition that ended by itself
 
     @property
     def passed(self) -> bool:
@@ -52,7 +54,8 @@ class Entry:
     @property
     def certified(self) -> str:
         """Its certificate, in words."""
-        return "no certificate" if self.certificate is None else self.certificate.text
+        text = "no certificate" if self.certificate is None else self.certificate.text
+        return "; ".join([text, *(f"ended after {e}" for e in self.ended)])
 
     @property
     def file(self) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +18,9 @@ from ..diffusion.noise import picture_key
 from ..errors import EvidenceError, GudaError, first_line
 from ..files.reading import MIB, field
 from ..jobs.attribute import AttributeRequest, AttributeWork, survey
+from ..report import source
+from ..scoring.null import NullPool
+from ..scoring.pool_file import FILE, LIMIT, read_pool
 from ..scoring.verdict import Attribution
 from ..steps import Steps
 from ..variants import SCHEDULES
@@ -63,6 +69,14 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What came out again; verdicts: (picture, told, now) of those that are others now."""
+
+    pairs: tuple[Pair, ...]
+    verdicts: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
 class Again:
     """A bundle's scores, surveyed to be computed again."""
 
@@ -71,11 +85,22 @@ class Again:
     sample: Sample
     other: tuple[str, ...]  # what is not as the bundle says: model, styles' files, pictures
 
-    def run(self) -> Steps[tuple[Pair, ...]]:
+    def run(self) -> Steps[Compared]:
         attribution = yield from self.work.run()
-        return tuple(self._pairs(attribution))
+        return Compared(tuple(self._pairs(attribution)), tuple(self._verdicts(attribution)))
 
-    def _pairs(self, now: Attribution):
+    def _verdicts(self, now: Attribution) -> Iterator[tuple[str, str, str]]:
+        """A verdict is one on all styles, so nothing is said of it where some are asked for."""
+        if len(self.sample.styles) < len(self.told.images[0]["scores"]):
+            return
+        for index, image in zip(self.sample.pictures, now.images, strict=True):
+            told = str(self.told.images[index].get("verdict"))
+            if told != image.verdict:
+                yield image.image, told, image.verdict
+        if now.source is not None and self.told.together != source.verdict(now.source):
+            yield "all pictures together", self.told.together, source.verdict(now.source)
+
+    def _pairs(self, now: Attribution) -> Iterator[Pair]:
         precision = now.origin.model.get("precision", "") if now.origin else ""
         then = self.told.facts["model"].get("precision", "")
         # What cannot be told is held to be the coarser.
@@ -122,6 +147,9 @@ def survey_again(
         [told.images[i]["prompt"] for i in sample.pictures],
         config,
         latents,
+        null=_pool(bundle),
+        null_file=FILE,
+        one_source=bool(told.together) and len(sample.pictures) == len(told.images),
     )
     changed = [
         f"the model's {x}" for x in differences(told.facts["model"]["identity"], backbone.identity)
@@ -129,6 +157,16 @@ def survey_again(
     if made is not None:
         changed += _files(told, made, sample)
     return Again(survey(request), told, sample, (*changed, *other))
+
+
+def _pool(bundle: Archive) -> NullPool | None:
+    """The null pool of the bundle, if it has one."""
+    if FILE not in bundle.names:
+        return None
+    with tempfile.TemporaryDirectory(prefix="guda-verify-") as folder:
+        path = Path(folder) / FILE
+        path.write_bytes(bundle.read(FILE, LIMIT))
+        return read_pool(path)
 
 
 def _together(latents: list[Tensor]) -> Tensor:

@@ -5,6 +5,7 @@ report/                  what `report.save` writes
 evidence.json            settings, seeds, versions, model, styles, certificates, commands
 scored/0001.safetensors  every picture, and its latent where latents were scored
 styles.txt               of direct scores
+null.json                the null pool, if there is one; see `scoring.pool_file`
 SHA256SUMS               of all the others; see `archive`
 """
 
@@ -20,6 +21,7 @@ from ..errors import EvidenceError
 from ..files.destination import check_folder
 from ..report import save
 from ..scoring.origin import Origin
+from ..scoring.pool_file import FILE, write_pool
 from ..scoring.verdict import Attribution
 from ..steps import Steps
 from . import archive
@@ -64,8 +66,10 @@ def make(attribution: Attribution, path: Path) -> Steps[Bundle]:
     shown = private.attribution(attribution)
     told = private.values(facts(shown, origin, hashes))
     with tempfile.TemporaryDirectory(prefix="guda-evidence-") as folder:
-        save(shown, Path(folder))
-        return Bundle(path, archive.write(path, _files(shown, origin, told, Path(folder))))
+        made = save(shown, Path(folder) / "report").folder
+        if shown.null is not None and shown.null.pool is not None:
+            write_pool(shown.null.pool, Path(folder) / FILE)
+        return Bundle(path, archive.write(path, _files(shown, origin, told, made)))
 
 
 def _files(
@@ -78,7 +82,9 @@ def _files(
     scored = [picture_file(i) for i in range(len(shown.images))]
     names = ["evidence.json", "report/", *scored]
     direct = told["counterfactuals"]["kind"] == "direct"
-    page = Page(shown, told["commands"], frozenset(names + ["styles.txt"] * direct))
+    null = report.parent / FILE
+    names += ["styles.txt"] * direct + [FILE] * null.is_file()
+    page = Page(shown, told["commands"], frozenset(names))
     yield "README.txt", page.to_text().encode()
     yield "index.html", page.to_html().encode()
     text = json.dumps(told, ensure_ascii=False, indent=1, allow_nan=False)
@@ -86,6 +92,8 @@ def _files(
     if direct:
         styles = told["counterfactuals"]["styles"]
         yield "styles.txt", "".join(f"{s['name']}: {s['style']}\n" for s in styles).encode()
+    if null.is_file():
+        yield FILE, null.read_bytes()
     for name in reports:
         yield f"report/{name}", (report / name).read_bytes()
     for i, name in enumerate(scored):

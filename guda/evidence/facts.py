@@ -50,6 +50,7 @@ def facts(
             "seeds": {"noise": attribution.estimate.get("seed", 0)},
             "model": {**origin.model, "files": dict(hashes["model"])},
             "counterfactuals": {**told, "styles": styles},
+            "one_source": attribution.source is not None,
             "scored": "pictures" if origin.latents is None else "latents",
             "pictures": [
                 {
@@ -108,6 +109,8 @@ def commands(attribution: Attribution, origin: Origin) -> Iterator[str]:
         asked += ["--template", origin.counterfactuals["template"]]
     for name in attribution.groups if not direct else ():
         asked += ["--style", name]
+    asked += ["--null", "null.json"] if attribution.null else []
+    asked += ["--one-source"] if attribution.source else []
     prompts = [image.prompt for image in attribution.images]
     for prompt in prompts if len(set(prompts)) > 1 else prompts[:1]:
         asked += ["--prompt", prompt]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ..escape import visible
-from ..report import wording
+from ..report import source, wording
 from ..report.html import POLICY
 from ..report.theme import CSS
 from ..scoring.verdict import Attribution
@@ -19,6 +19,8 @@ LIMITS = (
     "can still be the wrong answer.",
     "A name can be wrong. How often is said beside the answer where pictures that have nothing to "
     "do with the styles were scored too, and is unknown where they were not.",
+    "Scores of the pictures that have nothing to do with the styles are taken as they are in "
+    "null.json: guda verify does not draw or score them again.",
     "It says nothing about law, permission, or what is owed to anybody. A share is a share of what "
     "helped this model, not of a picture, and not of money.",
     "It does not show where the pictures come from, who made them, or when this was made.",
@@ -29,6 +31,7 @@ LIMITS = (
 HOW = (
     "Open report/report.html in a browser: the answer, with numbers and heat maps.",
     "python -m guda verify BUNDLE.zip: have files been changed, lost or added?",
+    "If it is signed, the same command says by whom; so does any tool for C2PA credentials.",
     "With the same model at hand, the first command below scores the very same pixels again and "
     "tells every difference. Without this program: sha256sum -c SHA256SUMS.",
 )
@@ -67,8 +70,15 @@ class Page:
     def answers(self) -> list[tuple[str, str]]:
         """(picture, verdict) in words."""
         unit = wording.unit(self.attribution)
+        told = self.attribution.source
+        first = [] if told is None else [("All pictures together", ": ".join(source.parts(told)))]
         images = self.attribution.images
-        return [(wording.plain(i.image), wording.verdict_sentence(i, unit)) for i in images]
+        each = [(wording.plain(i.image), wording.verdict_sentence(i, unit)) for i in images]
+        return first + each
+
+    @property
+    def limits(self) -> list[str]:
+        return [text for text in LIMITS if "null.json" in self.names or "null.json" not in text]
 
     @property
     def files(self) -> list[tuple[str, str]]:
@@ -82,6 +92,7 @@ class Page:
             return "\n".join(_wrapped(item) for item in items)
 
         answers = [f"{name}: {said}" for name, said in self.answers]
+        answers += wording.null_notes(self.attribution)
         files = [f"{name}  {what}" for name, what in self.files]
         commands = "\n\n".join(f"    {visible(c, keep='')}" for c in self.commands)
         return f"""STYLE ATTRIBUTION: EVIDENCE
@@ -92,7 +103,7 @@ THE ANSWER
 {listed(answers)}
 
 WHAT THIS BUNDLE DOES NOT PROVE
-{listed(LIMITS)}
+{listed(self.limits)}
 
 HOW TO CHECK IT
 {listed(HOW)}
@@ -110,6 +121,7 @@ WHAT IS IN IT
             return "".join(f"<li>{item}</li>" for item in items)
 
         answers = [f"<b>{escape(name)}</b><br>{escape(said)}" for name, said in self.answers]
+        answers += map(escape, wording.null_notes(self.attribution))
         files = [f"<b>{escape(name)}</b> {escape(what)}" for name, what in self.files]
         commands = "".join(f"<pre>{escape(visible(c, keep=''))}</pre>" for c in self.commands)
         return f"""<!doctype html>
@@ -124,7 +136,7 @@ WHAT IS IN IT
 <section class="card"><h3>The answer</h3><ul>{listed(answers)}</ul>
 <p><a href="report/report.html">Open the whole report</a></p></section>
 <section class="card limits"><h3>What this bundle does not prove</h3>
-<ul>{listed([escape(text) for text in LIMITS])}</ul></section>
+<ul>{listed([escape(text) for text in self.limits])}</ul></section>
 <section class="card"><h3>How to check it</h3><ul>{listed([escape(h) for h in HOW])}</ul>
 {commands}</section>
 <section class="card"><h3>What is in it</h3><ul>{listed(files)}</ul>

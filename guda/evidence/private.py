@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..scoring.verdict import Attribution
+from ..scoring.null import REAL, NullPool
+from ..scoring.pool_file import pool_digest
+from ..scoring.verdict import AgainstNull, Attribution
 
 _PATH = re.compile(
     r"""(?<![\w.:/\\~-])                       # not within a word, a date, an address
@@ -58,4 +60,23 @@ class Private:
             full_model=self.values(dict(given.full_model)),
             certificates=self.values(dict(given.certificates)),
             seconds=float("nan"),
+            null=given.null and _null(given.null),
         )
+
+
+def _null(given: AgainstNull) -> AgainstNull:
+    """The pool under the name that it has in the bundle."""
+    pool = given.pool and _pool(given.pool)
+    told = given.digest if pool is None else pool_digest(pool)
+    return dataclasses.replace(given, file="null.json", digest=told, pool=pool)
+
+
+def _pool(given: NullPool) -> NullPool:
+    """Of a folder of the user's own, without the names of files and what they are said to show."""
+    if given.origin != REAL:
+        return given
+    pictures = (
+        dataclasses.replace(p, id=f"{p.source} {i}", prompt="")
+        for i, p in enumerate(given.pictures, 1)
+    )
+    return dataclasses.replace(given, pictures=tuple(pictures))

@@ -20,6 +20,7 @@ class Told:
 
     facts: Mapping[str, Any]
     images: Sequence[Mapping[str, Any]]
+    together: str  # the verdict on all pictures as one source; "" where they were not asked so
 
     @classmethod
     def read(cls, bundle: Archive) -> Told:
@@ -34,7 +35,9 @@ class Told:
             field(facts, "settings", dict)
             styles = field(field(facts, "counterfactuals", dict), "styles", list)
             names = {field(s, "name", str) for s in styles}
-            images = field(loads(bundle.read("report/attribution.json")), "images", list)
+            report = loads(bundle.read("report/attribution.json"))
+            images = field(report, "images", list)
+            together = field(report["source"], "verdict", str) if "source" in report else ""
             pictures = field(facts, "pictures", list)
             if len(images) != len(pictures) or not images:
                 raise ValueError(f"{len(images)} pictures are scored and {len(pictures)} told of")
@@ -47,7 +50,7 @@ class Told:
                     raise ValueError("the styles that are scored are not those that are told of")
                 for s in scores:
                     number(s.get("delta"), "delta")
-            return cls(facts, images)
+            return cls(facts, images, together)
         except (ValueError, KeyError, TypeError) as error:
             raise EvidenceError(
                 f"{bundle.path} does not say what was scored ({first_line(error)}); ask for the "

@@ -79,7 +79,7 @@ def judged(
 
 
 def _form(pool: NullPool, those: Compared) -> NullForm:
-    statistics = tuple(sorted(map(float, those.leaders)))
+    statistics = tuple(sorted(map(float, those.first)))
     return NullForm(
         len(statistics),
         pool.counts().get(those.form, {}),

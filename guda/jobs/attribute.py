@@ -27,7 +27,7 @@ from ..scoring.null import Basis, NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, styles
+from . import against, basis, styles, together
 from .origin import origin_of
 from .plan import Plan
 
@@ -43,6 +43,7 @@ class AttributeRequest:
     then need not be given: they are only shown.
     null: pictures that have nothing to do with the styles, from which verdicts get their p-values;
     null_file: where it lies, for the report.
+    one_source: whether the pictures are of one source, and asked together, too.
     """
 
     backbone: Backbone
@@ -54,6 +55,7 @@ class AttributeRequest:
     latents: Tensor | None = None
     null: NullPool | None = None
     null_file: str = ""
+    one_source: bool = False
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -167,13 +169,15 @@ class AttributeWork:
         started = time.monotonic()
         shown, gaps = yield from self.measure()
         answer = self._assemble(shown, gaps, time.monotonic() - started)
-        pool = self.request.null
-        if pool is None:
-            return answer
+        pool, one = self.request.null, self.request.one_source
         forms = basis.forms(self.request.counterfactuals, self.prompts)
-        for text in against.doubts(pool, forms):
+        if pool is not None:
+            for text in against.doubts(pool, forms):
+                yield warn(text)
+            answer = against.judged(answer, pool, self.request.null_file, forms, gaps)
+        for text in together.doubts(pool, forms) if one else ():
             yield warn(text)
-        return against.judged(answer, pool, self.request.null_file, forms, gaps)
+        return together.together(answer, gaps.contributions, pool, forms) if one else answer
 
     def measure(self, look: bool = True) -> Steps[tuple[Tensor, Differences]]:
         """The pictures as they are shown, (n, 3, H, W), and what the models differ by on them.

@@ -26,6 +26,7 @@ class Plan:
     disk: int  # bytes, at most
     reused: str = ""
     warnings: tuple[str, ...] = ()
+    at_most: bool = False  # whether it may end before it took all steps
 
     @property
     def total(self) -> int:
@@ -34,6 +35,7 @@ class Plan:
     def as_dict(self) -> dict:
         return {
             "steps": self.steps,
+            "may_end_before": self.at_most,
             "unet_evaluations": dict(self.evaluations) | {"total": self.total},
             "seconds": round(self.seconds, 1),
             "memory_bytes": self.memory.total if self.memory else 0,
@@ -49,7 +51,8 @@ class Plan:
         if self.memory is None:
             return f"Nothing to do: {self.reused}."
         stages = ", ".join(f"{n} {stage}" for stage, n in self.evaluations.items() if n)
-        parts = [f"{self.steps} optimizer steps"] if self.steps else []
+        most = "at most " if self.at_most else ""
+        parts = [f"{most}{self.steps} optimizer steps"] if self.steps else []
         parts += [
             f"{self.total} UNet evaluations ({stages})",
             f"about {duration(self.seconds)}",

@@ -11,11 +11,11 @@ from ..config import MemoryConfig, SampleConfig, UnlearnConfig
 from ..counterfactuals import CounterfactualSet, Left, SetWork, make
 from ..diffusion import Backbone
 from ..files.destination import check_folder
-from ..groups import Group, StyleGroups, prompts, split_heldout
+from ..groups import Example, Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing, with_pictures
 from ..scoring import explains
 from ..steps import Step, Steps, about, keeps_warnings
-from ..unlearning import probe
+from ..unlearning import probe, stopping
 from ..unlearning.batches import Batches
 from ..unlearning.context import anchor_context
 from ..unlearning.recipe import recommended
@@ -92,17 +92,19 @@ class UnlearnWork:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps."""
+        """Optimizer steps, at most where unlearning ends by itself."""
         return sum(self.request.recipe.total_steps - done for _, done in self.left)
 
     @property
     def evaluations(self) -> dict[str, int]:
         """Pictures through the UNet, by stage, but for the look at the model."""
         drawing = self.request.sampling.steps * (2 if self.request.backbone.conditional else 1)
+        looks = sum(self._of_looks(group) for group, _ in self.left)
         return {
             "pictures": self.undrawn * drawing,
             "unlearn": self.steps * self._per_step,
             "gate": sum(self._of_gate(group) for group, _ in self.left),
+            **({"look": looks} if self.request.recipe.stop == "auto" else {}),
         }
 
     @property
@@ -148,7 +150,8 @@ class UnlearnWork:
             + both * trained
             + encoding * (sum(len(g.examples) for g in groups) + 2 * self.undrawn)
         )
-        file = memory.optimizer // 2 + (64 << 10)  # a LoRA
+        file = memory.lora // 2 + (64 << 10)  # a LoRA, whose state takes three or four of it
+        states = 2 * (3 + (config.stop == "auto"))
         return Plan(
             self.steps,
             {"pictures": counts.pop("pictures"), "check": checked, **counts},
@@ -156,9 +159,10 @@ class UnlearnWork:
             memory,
             room.recompute,
             device,
-            (len(self.left) + 6) * config.repeats * file
+            (len(self.left) + states) * config.repeats * file
             + self.undrawn * 3 * backbone.resolution**2,
             self.reused,
+            at_most=config.stop == "auto",
         )
 
     def run(self) -> Steps[CounterfactualSet]:
@@ -187,10 +191,20 @@ class UnlearnWork:
         n, m = config.batch_size, config.retain_batch_size
         return OPERATORS[config.operator].evaluations(n, m, self.request.backbone.conditional)
 
+    def _held(self, group: Group) -> tuple[Sequence[Example], int]:
+        """Held-out pictures of the group, and how many of the others."""
+        share = self.request.recipe.heldout
+        held = {g.name: split_heldout(g, share)[1] for g in self.groups}
+        own = held.pop(group.name)
+        return own, sum(map(len, held.values()))
+
+    def _of_looks(self, group: Group) -> int:
+        config, (own, others) = self.request.recipe, self._held(group)
+        return config.repeats * stopping.evaluations(config.steps, len(own), others)
+
     def _of_gate(self, group: Group) -> int:
         backbone, config = self.request.backbone, self.request.recipe
-        held = {g.name: split_heldout(g, config.heldout)[1] for g in self.groups}
-        own = held.pop(group.name)
+        own, others = self._held(group)
         anchors = anchor_context(backbone, self.groups, group, config)
         batches = Batches({}, anchors, backbone.schedule, config)
-        return probe.evaluations(batches, own, sum(map(len, held.values())), backbone.conditional)
+        return probe.evaluations(batches, own, others, backbone.conditional)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from PIL import Image
 
 from ..scoring.verdict import Attribution, ImageScores
-from . import heatmap, wording
+from . import distribution, heatmap, wording
 from .charts import Axis, Pen, bar
 from .drawing import FAINT, INK, Canvas
 
 WIDTH, PAD, PHOTO = 1280, 40, 380  # pixels
 BARS, ROW, TITLE = 136, 44, 68  # where the bars begin, a style's row, the maps' heading
+NULL = 146  # what the null distribution and its words take of the height
 MAPS = 4  # heat maps side by side
+KEY = "Grey: pictures with none of these styles. Dashed: names begin. Blue: this one."
 ROWS = 12  # styles that are listed, at most
 
 
@@ -20,7 +22,8 @@ def card(attribution: Attribution, image_index: int) -> Image.Image:
     image = attribution.images[image_index]
     listed = min(len(image.scores), ROWS)
     photo = heatmap.to_image(attribution.pictures[image_index], PHOTO)
-    head = max(photo.height, BARS + ROW * listed + 24)
+    bars = BARS + (NULL if image.evidence else 0)
+    head = max(photo.height, bars + ROW * listed + 24)
     tile = (WIDTH - PAD * (MAPS + 1)) // MAPS
     drawn, scale = heatmap.overlays(attribution, image_index, top=MAPS, size=tile)
     maps_top = PAD + head + TITLE
@@ -30,7 +33,7 @@ def card(attribution: Attribution, image_index: int) -> Image.Image:
     canvas.picture(photo, PAD, PAD, photo.width, photo.height)
     left = PAD + PHOTO + PAD
     _verdict(canvas, attribution, image, left)
-    _bars(canvas, attribution, image, left, PAD + BARS)
+    _bars(canvas, attribution, image, left, PAD + bars)
     _maps(canvas, attribution, image, drawn, maps_top, tile)
     _foot(canvas, attribution, scale, foot)
     return canvas.image()
@@ -43,8 +46,17 @@ def _verdict(canvas: Canvas, attribution: Attribution, image: ImageScores, left:
         canvas.text(left, y, line, 30, INK, bold=True)
         y += 38
     said = f"\u201c{wording.plain(image.prompt)}\u201d" if image.prompt.strip() else image.image
-    tail = canvas.fit(tail[:1].upper() + tail[1:], 18, room)
-    canvas.text(left, y, tail, 18, FAINT)
+    tail = tail[:1].upper() + tail[1:]
+    if image.evidence is not None:
+        for line in canvas.wrap(tail, 16, room, lines=3):
+            canvas.text(left, y, line, 16, INK)
+            y += 24
+        if drawn := distribution.of(attribution, image):
+            distribution.draw(canvas, drawn, left, y + 4, (room, 64))
+        canvas.text(left, y + 84, KEY, 14, FAINT)
+        canvas.text(left, y + 108, canvas.fit(said, 16, room), 16, FAINT)
+        return
+    canvas.text(left, y, canvas.fit(tail, 18, room), 18, FAINT)
     if y < PAD + 80:
         canvas.text(left, y + 28, canvas.fit(said, 18, room), 18, FAINT)
 

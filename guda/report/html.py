@@ -15,7 +15,7 @@ from PIL import Image
 from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
-from . import heatmap, wording
+from . import distribution, heatmap, source, wording
 from .theme import CSS
 
 POLICY = (
@@ -40,10 +40,11 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
     body = [
         "<h1>Style attribution</h1>",
         f'<p class="soft">{count} {pictures}, {groups} tested styles, model {model}</p>',
-        f'<p class="meaning">{escape(wording.meaning(attribution))}</p>',
         *(f'<p class="meaning warning"><b>Warning:</b> {_text(w)}</p>' for w in warnings),
-        _overview(attribution) if count > 1 else "",
-        *(_section(attribution, i, top) for i in range(count)),
+        source.to_html(attribution),
+        _overview(attribution) if count > 1 else _section(attribution, 0, top),
+        *(f'<p class="meaning">{text}</p>' for text in _notes(attribution)),
+        *(_section(attribution, i, top) for i in range(count) if count > 1),
         _details(attribution),
     ]
     return (
@@ -54,6 +55,12 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
         + "\n".join(filter(None, body))
         + "\n</main></body></html>\n"
     )
+
+
+def _notes(attribution: Attribution) -> list[str]:
+    """What the verdicts above are worth, and what the scores mean."""
+    notes = [_text(note) for note in wording.null_notes(attribution)]
+    return [*notes, escape(wording.meaning(attribution))]
 
 
 def _text(value: Any) -> str:
@@ -79,7 +86,7 @@ def _overview(attribution: Attribution) -> str:
     items = []
     for i, image in enumerate(attribution.images):
         thumbnail = _img(heatmap.to_image(attribution.pictures[i], 112), "")
-        said = UNNAMED.get(image.outcome) or f"<q>{_text(image.scores[0].group)}</q>"
+        said = _short(image) or f"<q>{_text(image.scores[0].group)}</q>"
         items.append(
             f'<li><a href="#picture-{i + 1}">{thumbnail}<span><b>{said}</b>'
             f"<small>{_text(image.image)}</small></span></a></li>"
@@ -87,19 +94,44 @@ def _overview(attribution: Attribution) -> str:
     return f'<ul class="overview">{"".join(items)}</ul>'
 
 
+def _short(image: ImageScores) -> str:
+    """The verdict in two or three words; empty where it names a style."""
+    if image.outcome is Outcome.UNDECIDED and image.evidence is not None:
+        return "Undecided"
+    return UNNAMED.get(image.outcome, "")
+
+
 def _section(attribution: Attribution, index: int, top: int) -> str:
     image, unit = attribution.images[index], wording.unit(attribution)
     photo = _img(heatmap.to_image(attribution.pictures[index], PHOTO), image.prompt or image.image)
-    said = escape(visible(image.prompt.strip()))
-    prompt = f"<blockquote>{said}</blockquote>" if said else ""
+    asked = escape(visible(image.prompt.strip()))
+    prompt = f"<blockquote>{asked}</blockquote>" if asked else ""
     head, tail = wording.verdict_parts(image, unit, _strong)
+    if image.evidence is not None:
+        said = f'<p class="verdict">{head}</p><p>{tail[:1].upper()}{tail[1:]}</p>'
+    else:
+        said = f'<p class="verdict">{head}: {tail}</p>'
     return f"""<section class="card" id="picture-{index + 1}">
 <div class="intro">{photo}<div><h2>{_text(image.image)}</h2>
-<p class="verdict">{head}: {tail}</p>{prompt}</div></div>
+{said}{_null(attribution, image)}{prompt}</div></div>
 {_table(attribution, image)}
 {_maps(attribution, index, top)}
 {_profiles(attribution, index, top)}
 </section>"""
+
+
+def _null(attribution: Attribution, image: ImageScores) -> str:
+    drawn = distribution.of(attribution, image)
+    if drawn is None or image.evidence is None:
+        return ""
+    told = f"p = {image.evidence.p:.2g}"
+    if len(attribution.images) > 1:
+        told += f", for the whole batch {image.evidence.q:.2g}"
+    label = f"{wording.standing(image.evidence)}, {told}"
+    return (
+        f"{distribution.svg(drawn, escape(label))}"
+        f'<p class="soft small">{escape(distribution.CAPTION)} {escape(told)}.</p>'
+    )
 
 
 def _table(attribution: Attribution, image: ImageScores) -> str:
@@ -113,15 +145,18 @@ def _table(attribution: Attribution, image: ImageScores) -> str:
         f'<th scope="row">{_text(s.group)}</th><td class="bar">{_bar(s, low, high)}</td>'
         f'<td class="n">{wording.number(s.delta, decimals, signed=True)}</td>'
         f'<td class="opt">{wording.span(s.low, s.high, decimals)}</td>'
-        f'<td class="n opt">{wording.percent(s.share)}</td></tr>'
+        f'<td class="n opt">{wording.percent(s.share)}</td>'
+        + ("" if s.p is None else f'<td class="n opt">{s.p:.2g}</td>')
+        + "</tr>"
         for s in image.scores
     ]
+    p = '<th class="n opt" scope="col">p</th>' if image.evidence else ""
     return f"""<h3>What the model would lose without each style</h3>
 <table><thead><tr><th class="n opt" scope="col">rank</th><th scope="col">style</th>
 <th scope="col">delta and its {wording.interval_name(attribution)}</th>
 <th class="n" scope="col">delta ({unit})</th>
 <th class="opt" scope="col">{wording.interval_name(attribution)}</th>
-<th class="n opt" scope="col">share</th></tr></thead><tbody>
+<th class="n opt" scope="col">share</th>{p}</tr></thead><tbody>
 {"".join(rows)}</tbody></table>"""
 
 
@@ -245,8 +280,9 @@ def _details(attribution: Attribution) -> str:
         + "</dd>"
         for key, value, note in rows
     )
+    verdict = escape(wording.rule(attribution))
     return f"""<details class="card"><summary>How this was computed</summary>
 <p class="soft small">delta = ELBO(full model) - ELBO(model without the style), estimated on the
-same noise for every model. A style's share is its part of the sum of the positive deltas. The
-verdict names a style only when its interval lies above zero and clear of the next one's.</p>
+same noise for every model. A style's share is its part of the sum of the positive deltas.
+{verdict}</p>
 <dl>{items}</dl></details>"""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..escape import for_cell, for_markdown
 from ..scoring.verdict import AgainstNull, Attribution, Evidence, ImageScores, Outcome, Score
-from . import wording
+from . import source, wording
 
 COLUMNS = (
     "image", "prompt", "verdict", "group", "delta", "stderr", "low", "high", "rank", "share",
@@ -44,6 +44,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
             "counterfactuals": "direct" if attribution.direct else "unlearned",
             **({"certificates": certificates} if certificates else {}),
             **({"null": _null(attribution.null)} if attribution.null else {}),
+            **({"source": source.to_dict(attribution.source)} if attribution.source else {}),
             "note": wording.meaning(attribution),
             "warnings": attribution.warnings,
         }
@@ -125,7 +126,8 @@ def to_markdown(attribution: Attribution) -> str:
     warnings = [f"> **Warning:** {for_markdown(text)}" for text in attribution.warnings]
     warnings += [f"> {for_markdown(text)}" for text in wording.null_notes(attribution)]
     sections = [_section(attribution, image) for image in attribution.images]
-    return "\n\n".join(["# Style attribution", *warnings, *sections]) + "\n"
+    together = source.to_markdown(attribution)
+    return "\n\n".join(["# Style attribution", *warnings, *together, *sections]) + "\n"
 
 
 def _section(attribution: Attribution, image: ImageScores) -> str:

@@ -46,6 +46,9 @@ max-width:220px}
 .n{text-align:right}tr.lead th,tr.lead .n{font-weight:700}
 td.bar{width:42%;min-width:150px}.bar svg{display:block;width:100%;height:26px;overflow:visible}
 .fill{fill:var(--quiet)}.lead .fill{fill:var(--lead)}.tie .fill{fill:var(--tie)}
+.null{display:block;width:100%;height:64px;margin:4px 0}
+.null .cut{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:4 3}
+.null .mark{stroke:var(--lead);stroke-width:3;fill:var(--lead)}
 .whisker{stroke:var(--ink);stroke-width:1.5}.zero{stroke:var(--soft);stroke-width:1}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(200px,1fr));gap:18px;
 margin-top:14px}

@@ -24,7 +24,12 @@ FORMS = {
     "none": "asked with no prompt",
     "named": "asked with a style's name",
 }
-ORIGINS = {"generated": "drawn by this model", "real": "from a folder of pictures"}
+ORIGINS = {"generated": "drawn by this model", "real": "that it did not draw"}
+SOURCES = {
+    "no style": "without a style",
+    "another style": "in styles that are not tested",
+    "folder": "of a folder",
+}
 MINUS = "\N{MINUS SIGN}"
 NAMED = 3  # contenders that an undecided verdict spells out
 
@@ -141,7 +146,8 @@ def _with_evidence(
     if image.outcome is Outcome.UNDECIDED:
         return (
             f"Undecided between {_listed(contenders(image), name)}",
-            f"they stand out from the other styles, but neither from the other. {error_rate()}",
+            f"each stands out from the other styles, neither from the other: {leader} is "
+            f"{standing(told)}. {error_rate()}",
         )
     return (
         "None of these",
@@ -151,14 +157,17 @@ def _with_evidence(
 
 def standing(told: Evidence) -> str:
     """For example "higher than 197 of 200 pictures that have nothing to do with these styles"."""
-    return f"higher than {told.lower} of {told.pool} pictures that have nothing to do with any"
+    return (
+        f"higher than {told.lower} of {told.pool} pictures that have nothing to do with these "
+        "styles"
+    )
 
 
 def error_rate() -> str:
-    """How often a name is wrong, in one sentence."""
+    """How often a name is wrong, in one sentence that follows `standing`."""
     return (
-        f"Of pictures that have nothing to do with these styles, at most {percent(conformal.LEVEL)}"
-        f" get a name ({percent(conformal.CONFIDENCE)} confidence)."
+        f"Of such pictures at most {percent(conformal.LEVEL)} get a name "
+        f"({percent(conformal.CONFIDENCE)} confidence)."
     )
 
 
@@ -169,6 +178,24 @@ def _listed(groups: Iterable[str], name: Callable[[str], str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
+def rule(attribution: Attribution) -> str:
+    """What the verdict is made by."""
+    if attribution.null is None:
+        return (
+            "The verdict puts a style first only when its interval lies above zero and clear of "
+            f"the next one's. It is {RANKING}: pictures that have nothing to do with any of the "
+            "styles get a name by it about as often as others. A null pool makes it evidence."
+        )
+    return (
+        "The verdict names a style only where it stands out further than in all but a few "
+        "pictures that have nothing to do with any of the styles: by its part of all that moves "
+        "at each noise level, averaged over the levels, minus the largest of the others'. p is "
+        "the share of such pictures in which some style stands out as far; up to "
+        f"{conformal.STRONG:g} it is strong evidence, up to {conformal.LEVEL:g} moderate, else "
+        "weak."
+    )
+
+
 def null_notes(attribution: Attribution) -> list[str]:
     """What the null pool is, how often it names true pictures, and what its names are worth."""
     null = attribution.null
@@ -176,13 +203,15 @@ def null_notes(attribution: Attribution) -> list[str]:
         return []
     notes = []
     for form, told in null.forms.items():
-        sources = " and ".join(f"{n} {source}" for source, n in told.sources.items())
-        said = f"Null pool: {told.pictures} pictures {ORIGINS[null.origin]} ({sources}), "
-        said += f"{FORMS[form]}. The verdict holds for pictures of that kind."
+        sources = " and ".join(
+            f"{n} {SOURCES[source]}" for source, n in told.sources.items() if source in SOURCES
+        )
+        said = f"Held against {told.pictures} pictures {ORIGINS[null.origin]} ({sources}), "
+        said += f"{FORMS[form]} (the null pool). The verdict holds for pictures of that kind."
         if told.named_share is not None:
             said += (
                 f" Of the pool's pictures in these styles {percent(told.named_share)} would get a "
-                "name, so none is no proof of absence."
+                'name, so "none of these" is no proof of absence.'
             )
         notes.append(said)
     named = sum(i.outcome is Outcome.STYLE for i in attribution.images)

@@ -108,13 +108,13 @@ class NullPool:
             of_form[p.source] = of_form.get(p.source, 0) + 1
         return told
 
-    def deltas(self, pictures: Sequence[NullPicture], names: Sequence[str]) -> np.ndarray:
-        """(n, K) of the named styles, in that order."""
+    def contributions(self, pictures: Sequence[NullPicture], names: Sequence[str]) -> np.ndarray:
+        """(n, K, P) of the named styles, in that order."""
         have = list(self.basis.styles)
         rows = [have.index(name) for name in names]
         if not pictures:
-            return np.zeros((0, len(rows)))
-        return np.stack([p.contributions[rows].sum(1) for p in pictures])
+            return np.zeros((0, len(rows), len(self.t)))
+        return np.stack([p.contributions[rows] for p in pictures])
 
 
 @dataclass(frozen=True)
@@ -122,23 +122,23 @@ class Compared:
     """The pool as one form of prompt sees it, for K named styles."""
 
     form: str
-    leaders: np.ndarray  # (n,) null statistics
-    runners_up: np.ndarray  # (n,)
-    in_style: np.ndarray  # (m,) the leaders' statistics of pictures in the styles
+    first: np.ndarray  # (n,) null statistics of what stands out most
+    second: np.ndarray  # (n,) and of what does without it
+    in_style: np.ndarray  # (m,) the first ones of pictures in the styles
     reference: np.ndarray  # (r, b) errors of what the model explains
     rank: int  # a name needs a statistic beyond the `rank`-th largest
 
     @classmethod
     def of(cls, pool: NullPool, form: str, names: Sequence[str]) -> Compared:
         null, inside = pool.null(form), pool.in_style(form)
-        delta, own = pool.deltas(null, names), pool.deltas(inside, names)
+        scored, own = pool.contributions(null, names), pool.contributions(inside, names)
         # Foreign pictures show nothing of what the model explains; its own drawings do.
         like = [*inside, *(p for p in null if p.source != FOLDER)]
         return cls(
             form,
-            standing.of_leader(delta) if len(delta) else np.zeros(0),
-            standing.of_runner_up(delta) if len(delta) else np.zeros(0),
-            standing.of_leader(own) if len(own) else np.zeros(0),
+            standing.of_first(scored) if len(null) else np.zeros(0),
+            standing.of_second(scored) if len(null) else np.zeros(0),
+            standing.of_first(own) if len(inside) else np.zeros(0),
             standing.bands(np.stack([p.full for p in like])) if like else np.zeros((0, 1)),
             conformal.largest_rank(len(null)),
         )
@@ -146,7 +146,7 @@ class Compared:
     @property
     def cut(self) -> float:
         """What a statistic has to exceed."""
-        return float(np.sort(self.leaders)[-self.rank]) if self.rank else float("inf")
+        return float(np.sort(self.first)[-self.rank]) if self.rank else float("inf")
 
     def named_share(self) -> float | None:
         """Of the pictures in the styles, those that would get a name; None where there are none."""
@@ -175,32 +175,28 @@ def judge(
     contributions: (I, K, P) of the named styles; full: (I, P); forms: (I,).
     """
     compared = {form: Compared.of(pool, form, names) for form in dict.fromkeys(forms)}
-    delta = contributions.sum(2)
-    each, second = standing.of_each(delta), standing.of_runner_up(delta)
-    leaders = each.max(1)
+    each, second = standing.of_each(contributions), standing.of_second(contributions)
+    order = np.argsort(-contributions.sum(2), axis=1, kind="stable")
     told: list[Evidence | None] = [None] * len(forms)
     for form, those in compared.items():
         index = [i for i, f in enumerate(forms) if f == form]
         unlike = those.unlike(full[index])
-        pair = conformal.as_large(those.runners_up, second[index])
-        above = conformal.as_large(those.leaders, leaders[index])
-        by_style = conformal.p_values(those.leaders, each[index])
+        pair = conformal.as_large(those.second, second[index])
+        above = conformal.as_large(those.first, each[index].max(1))
+        by_style = conformal.p_values(those.first, each[index])
         for n, i in enumerate(index):
+            strange = None if unlike is None else float(unlike[n])
+            place = int(np.flatnonzero(order[i] == each[i].argmax())[0])
             told[i] = Evidence(
                 form=form,
-                pool=len(those.leaders),
+                pool=len(those.first),
                 rank=those.rank,
-                lower=len(those.leaders) - int(above[n]),
-                statistic=float(leaders[i]),
-                p=float((1 + above[n]) / (len(those.leaders) + 1)),
+                lower=len(those.first) - int(above[n]),
+                statistic=float(each[i].max()),
+                p=float((1 + above[n]) / (len(those.first) + 1)),
                 by_style=tuple(map(float, by_style[n])),
-                unlike=None if unlike is None else float(unlike[n]),
-                outcome=_outcome(
-                    those,
-                    int(above[n]),
-                    int(pair[n]),
-                    None if unlike is None else float(unlike[n]),
-                ),
+                unlike=strange,
+                outcome=_outcome(those, int(above[n]), int(pair[n]), place, strange),
             )
     return adjusted([e for e in told if e is not None]), compared
 
@@ -213,11 +209,13 @@ def adjusted(evidence: Sequence[Evidence]) -> list[Evidence]:
     return [e.adjusted(float(value)) for e, value in zip(evidence, q, strict=True)]
 
 
-def _outcome(those: Compared, above: int, pair: int, unlike: float | None) -> Outcome:
+def _outcome(those: Compared, above: int, pair: int, place: int, unlike: float | None) -> Outcome:
+    """place: by its delta, from 0, of the style that stands out most."""
     if not those.rank:
         return Outcome.UNTOLD
     if unlike is not None and unlike * (len(those.reference) + 1) <= those.unlike_rank():
         return Outcome.UNLIKE
-    if above < those.rank:
+    if above < those.rank and place == 0:
         return Outcome.STYLE
-    return Outcome.UNDECIDED if pair < those.rank else Outcome.NONE
+    both = above < those.rank or pair < those.rank
+    return Outcome.UNDECIDED if both and place < 2 else Outcome.NONE

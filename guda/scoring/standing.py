@@ -1,7 +1,8 @@
 """Statistics that tell pictures of a style from pictures that have nothing to do with any.
 
 n pictures, K styles, P points. A delta alone does not tell: a picture that the model explains badly
-moves by more nats, whatever it shows. What counts is how far the leader stands out from the others.
+moves by more nats, whatever it shows. What counts is how far one style stands out from the others,
+and whether it does so at every noise level. `benchmarks/false_names.py` compares the statistics.
 """
 
 from __future__ import annotations
@@ -12,52 +13,80 @@ import numpy as np
 
 BANDS = 8  # of noise levels, at most, in which typicality compares errors
 RIDGE = 0.1  # of the mean variance, added to each
+TINY = 1e-12
 
 
-def margin(delta: np.ndarray) -> np.ndarray:
-    """delta_k minus the largest of the others, nats; of a single style its delta."""
-    k = delta.shape[1]
-    if k == 1:
-        return delta
-    others = np.where(np.eye(k, dtype=bool), -np.inf, delta[:, None, :])
-    return delta - others.max(2)
+def parts(contributions: np.ndarray) -> np.ndarray:
+    """The style's part of all that moves at a noise level, averaged over the levels, in -1 ... 1.
+
+    No level counts more than another, whatever its nats.
+    """
+    moved = np.abs(contributions).sum(1, keepdims=True) + TINY
+    return (contributions / moved).mean(2)
 
 
-def outlier(delta: np.ndarray) -> np.ndarray:
-    """(delta_k - mean of the others) / their spread, without a unit.
+def share(contributions: np.ndarray) -> np.ndarray:
+    """The style's part of what moves minus the largest of the others'; see `parts`."""
+    return _ahead(parts(contributions))
+
+
+def margin(contributions: np.ndarray) -> np.ndarray:
+    """The style's delta minus the largest of the others, nats; of a single style its delta."""
+    return _ahead(contributions.sum(2))
+
+
+def outlier(contributions: np.ndarray) -> np.ndarray:
+    """(delta - mean of the others) / their spread, without a unit.
 
     With fewer than three others there is no spread to speak of, and the margin takes its place.
     """
+    delta = contributions.sum(2)
     k = delta.shape[1]
     if k < 4:
-        return margin(delta)
+        return _ahead(delta)
     rest = k - 1
     mean = (delta.sum(1, keepdims=True) - delta) / rest
     square = ((delta**2).sum(1, keepdims=True) - delta**2) / rest
     spread = np.sqrt(np.maximum(square - mean**2, 0) * rest / (rest - 1))
-    return (delta - mean) / (spread + 1e-12)
+    return (delta - mean) / (spread + TINY)
 
 
-STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"margin": margin, "outlier": outlier}
-"""(n, K) deltas -> (n, K) how far each style stands out; the leader's is the largest."""
-CHOSEN = "margin"
+STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "share": share,
+    "margin": margin,
+    "outlier": outlier,
+}
+"""(n, K, P) contributions -> (n, K) how far each style stands out."""
+CHOSEN = "share"
 
 
-def of_each(delta: np.ndarray, name: str = CHOSEN) -> np.ndarray:
+def of_each(contributions: np.ndarray, name: str = CHOSEN) -> np.ndarray:
     """(n, K) how far each style stands out."""
-    return STATISTICS[name](delta)
+    return STATISTICS[name](contributions)
 
 
-def of_leader(delta: np.ndarray, name: str = CHOSEN) -> np.ndarray:
-    """(n,) how far the leader does."""
-    return of_each(delta, name).max(1)
+def of_first(contributions: np.ndarray, name: str = CHOSEN) -> np.ndarray:
+    """(n,) how far the one does that stands out most."""
+    return of_each(contributions, name).max(1)
 
 
-def of_runner_up(delta: np.ndarray, name: str = CHOSEN) -> np.ndarray:
-    """(n,) how far the second would without the leader; -inf where none are left to compare."""
-    if delta.shape[1] < 3:
-        return np.full(len(delta), -np.inf)
-    return of_leader(np.sort(delta, axis=1)[:, :-1], name)
+def of_second(contributions: np.ndarray, name: str = CHOSEN) -> np.ndarray:
+    """(n,) the same without that one; -inf where none are left to compare."""
+    n, k, _ = contributions.shape
+    if k < 3:
+        return np.full(n, -np.inf)
+    first = of_each(contributions, name).argmax(1)
+    keep = np.arange(k) != first[:, None]
+    return of_first(contributions[keep].reshape(n, k - 1, -1), name)
+
+
+def _ahead(values: np.ndarray) -> np.ndarray:
+    """(n, K) each value minus the largest of the others."""
+    k = values.shape[1]
+    if k == 1:
+        return values
+    others = np.where(np.eye(k, dtype=bool), -np.inf, values[:, None, :])
+    return values - others.max(2)
 
 
 def bands(full: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from .origin import Origin
 
 if TYPE_CHECKING:
     from .null import NullPool
+    from .source import SourceScores
 
 
 class Outcome(Enum):
@@ -160,6 +161,7 @@ class Attribution:
     certificates: Mapping[str, str] = field(default_factory=dict)  # style -> in words; see `direct`
     null: AgainstNull | None = None  # None: verdicts rank the styles, and are no evidence
     origin: Origin | None = None  # what it was computed from
+    source: SourceScores | None = None  # of all pictures together, where they are of one source
 
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""

@@ -70,6 +70,11 @@ class Held:
         pictures = tuple((name, e) for name, e, *_ in rows)
         return cls(pictures, tuple(style for *_, style, _ in rows), x0, eps, x_t, t)
 
+    def first(self, n: int) -> Held:
+        """The first n pictures, or all where there are fewer."""
+        rows = (x[: n * len(LEVELS)] for x in (self.x0, self.eps, self.x_t, self.t))
+        return Held(self.pictures[:n], self.styles[:n], *rows)
+
     @torch.no_grad()
     def answers(self, backbone: Backbone, prompts: Sequence[str], room: Room) -> Tensor:
         """(rows, c, h, w) float32 on the CPU; prompts: one per picture."""

@@ -67,6 +67,18 @@ class Probe:
             weights(backbone),
         )
 
+    def few(self, forget: int, retain: int) -> Probe:
+        """Of so many pictures at most, asked with the style's name alone: cheaper."""
+        return Probe(
+            self.forget.first(forget),
+            self.retain.first(retain),
+            self.target and self.target.first(forget),
+            self.full[: forget * len(LEVELS)],
+            None,
+            self.kept[: retain * len(LEVELS)],
+            self.weight,
+        )
+
     def answers(self, backbone: Backbone, room: Room) -> Answers:
         """The student's, to all that the full model was asked."""
         silent = self.unnamed is not None

@@ -24,6 +24,9 @@ from ..files.reading import field, number, shown
 LEVELS = (5, 20, 60, 150, 300, 500, 700, 900)
 """Noise levels at which held-out pictures are looked at, in thousandths of the schedule."""
 
+DRIFT = 0.1
+"""Of the full model's own squared error, up to which other styles count as kept."""
+
 BANDS = {"5-20": (0, 2), "60-150": (2, 4), "300-500": (4, 6), "700-900": (6, 8)}
 """Slices of `LEVELS`, by name: from the finest details to the whole composition."""
 

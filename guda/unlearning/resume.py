@@ -1,4 +1,4 @@
-"""Training state on disk: parameters, AdamW's moments and the losses so far.
+"""Training state on disk: parameters, AdamW's moments, the losses and looks so far.
 
 No random state: every step's randomness is a function of its number.
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from ..errors import DamagedError
 from ..files import sealed, set_aside, write_atomically
+from .stopping import Mark
 
 Loss = tuple[int, float, float]
 """Step, forget and preserve loss."""
@@ -30,6 +32,14 @@ ENDING = ".resume"
 EARLIER = ".checkpoint.safetensors"
 """The ending up to version 0.1.0, with which ComfyUI lists a state among the LoRAs."""
 SLOTS = ("value", "step", "exp_avg", "exp_avg_sq")
+"""What every state has of a parameter; what else an optimizer keeps of it is saved as well."""
+
+
+class Past(NamedTuple):
+    """What a state holds beside the tensors."""
+
+    losses: list[Loss]
+    marks: list[Mark]
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ def save(
     parameters: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     losses: list[Loss],
+    marks: Sequence[Mark] = (),
 ) -> None:
     """Write what `restore` needs; `key` names what the training depends on.
 
@@ -59,7 +70,8 @@ def save(
         tensors[f"{name}/value"] = p.detach().contiguous()
         for slot, value in optimizer.state[p].items():
             tensors[f"{name}/{slot}"] = torch.as_tensor(value).contiguous()
-    metadata = sealed.seal(tensors, {"key": key, "losses": json.dumps(losses)})
+    told = {"key": key, "losses": json.dumps(losses)}
+    metadata = sealed.seal(tensors, told | ({"marks": json.dumps(marks)} if marks else {}))
     write_atomically(
         path,
         lambda temporary: save_file(tensors, temporary, metadata),
@@ -92,7 +104,7 @@ def progress(path: Path, key: str) -> int:
         except (FileNotFoundError, DamagedError):
             continue
         if state is not None:
-            return len(state[1])
+            return len(state[1].losses)
     return 0
 
 
@@ -124,24 +136,29 @@ def restore(
     key: str,
     parameters: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
-) -> list[Loss]:
-    """Load parameters and optimizer from the latest good state; returns the losses so far.
+) -> Past:
+    """Load parameters and optimizer from the latest good state; returns what was before.
 
-    [] where there is none with this key. Damaged files are set aside.
+    Nothing where there is none with this key. Damaged files are set aside.
     """
     for candidate in (path, _previous(path)):
         state = _read_or_set_aside(candidate, key, shapes=_shapes(parameters))
         if state is None:
             continue
-        tensors, losses = state
+        tensors, past = state
+        kept: dict[str, dict[str, Tensor]] = {name: {} for name in parameters}
+        for entry, value in tensors.items():
+            name, slot = entry.rsplit("/", 1)
+            if name in kept:
+                kept[name][slot] = value
         for name, p in parameters.items():
-            p.data.copy_(tensors.pop(f"{name}/value"))
+            p.data.copy_(kept[name].pop("value"))
             optimizer.state[p] = {
-                slot: tensors.pop(f"{name}/{slot}").to("cpu" if slot == "step" else p.device)
-                for slot in SLOTS[1:]
+                slot: value.to("cpu" if slot == "step" else p.device)
+                for slot, value in kept.pop(name).items()
             }
-        return losses
-    return []
+        return past
+    return Past([], [])
 
 
 def _read_or_set_aside(
@@ -149,7 +166,7 @@ def _read_or_set_aside(
     key: str,
     say: Callable[[str], None] = lambda _: None,
     shapes: Mapping[str, torch.Size] | None = None,
-) -> tuple[dict[str, Tensor], list[Loss]] | None:
+) -> tuple[dict[str, Tensor], Past] | None:
     try:
         return _read(path, key, shapes)
     except FileNotFoundError:
@@ -161,19 +178,23 @@ def _read_or_set_aside(
 
 def _read(
     path: Path, key: str, shapes: Mapping[str, torch.Size] | None = None
-) -> tuple[dict[str, Tensor], list[Loss]] | None:
-    """Tensors and losses; None when they are of another key. Raises DamagedError."""
+) -> tuple[dict[str, Tensor], Past] | None:
+    """Tensors and the past; None when they are of another key. Raises DamagedError."""
     tensors, metadata = sealed.read(path)
     try:
         if metadata["key"] != key:
             return None
         losses = [(int(s), float(f), float(r)) for s, f, r in json.loads(metadata["losses"])]
+        marks = [
+            Mark(int(s), *(x if x is None else float(x) for x in (a, d)))
+            for s, a, d in json.loads(metadata.get("marks", "[]"))
+        ]
     except (KeyError, TypeError, ValueError):
         raise DamagedError("its losses cannot be read") from None
     for name, shape in (shapes or {}).items():
         if name not in tensors or tensors[name].shape != shape:
             raise DamagedError(f"its entry {name} is missing or has another shape")
-    return tensors, losses
+    return tensors, Past(losses, marks)
 
 
 def _shapes(parameters: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -28,6 +28,10 @@ class Target:
     mean: Tensor  # (rows, c, h, w)
     doubt: Tensor  # (n, levels) by how much ||. - mean||^2 is too large, from the choice of anchors
 
+    def first(self, n: int) -> Target:
+        """Of the first n pictures."""
+        return Target(self.mean[: n * len(LEVELS)], self.doubt[:n])
+
 
 def anchors_of(batches: Batches, example: Example) -> dict[str, int]:
     """The anchors that training redirects the example to, and how often in so many choices."""

@@ -28,6 +28,7 @@ from .held import MOST
 from .probe import Probe
 from .progress import Progress
 from .resume import Loss
+from .stopping import End, Ended, Watch, average, averaged, end, looks
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Unlearned:
     losses: tuple[Loss, ...]
     gate: Gate
     progress: Progress
+    ended: tuple[Ended, ...] = ()
+    """Where every repetition ended, if that was not known before."""
 
 
 def unlearn_group(
@@ -65,28 +68,37 @@ def unlearn_group(
         neighbours = nearest_retain(encoded, name, config.neighbours)
     anchors = anchor_context(backbone, groups, groups[name], config)
     batches = Batches(encoded, anchors, backbone.schedule, config, neighbours)
+    room = rooms.gate or Room(MOST, backbone.device)
+    probe = watch = None
+    if config.stop == "auto":
+        yield Step("look", 0, 1, name)
+        probe = Probe.of(backbone, batches, room)
+        watch = Watch.of(probe, room)
+        yield Step("look", 1, 1, name)
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
+    ended: list[Ended] = []
     for i in range(config.repeats):
         own = config.replace(seed=(config.seed + i) % (2**53 + 1))
-        weights, curve = yield from _train(
+        weights, curve, stop = yield from _train(
             backbone,
             replace(batches, config=own),
             place and place.of_repetition(i),
             rooms.training,
             i * config.steps,
+            watch,
         )
         parts.append(weights)
+        ended += [stop] if watch else []
         losses += [(step + i * config.steps, forget, preserve) for step, forget, preserve in curve]
     mean = LoraWeights.mean(parts)
     yield Step("gate", 0, 1, name)
-    room = rooms.gate or Room(MOST, backbone.device)
-    probe = Probe.of(backbone, batches, room)
+    probe = probe or Probe.of(backbone, batches, room)
     with backbone.counterfactual(mean):
         student = probe.answers(backbone, room)
     gate = gate_of(backbone, groups[name], probe.errors(student), config.gate_margin)
     yield Step("gate", 1, 1, name)
-    return Unlearned(mean, tuple(losses), gate, probe.progress(student))
+    return Unlearned(mean, tuple(losses), gate, probe.progress(student), tuple(ended))
 
 
 def check_needs(backbone: Backbone, config: UnlearnConfig) -> None:
@@ -99,11 +111,17 @@ def check_needs(backbone: Backbone, config: UnlearnConfig) -> None:
 
 
 def _train(
-    backbone: Backbone, batches: Batches, place: resume.Place | None, room: Room, before: int
-) -> Steps[tuple[LoraWeights, list[Loss]]]:
-    """One repetition, after `before` steps of others."""
+    backbone: Backbone,
+    batches: Batches,
+    place: resume.Place | None,
+    room: Room,
+    before: int,
+    watch: Watch | None,
+) -> Steps[tuple[LoraWeights, list[Loss], Ended]]:
+    """One repetition, after `before` steps of others; it ends by itself if it is watched."""
     config, name = batches.config, batches.group
-    losses: list[Loss] = []
+    losses, marks = resume.Past([], [])
+    due = set(looks(config.steps)) if watch else set()
     scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
     with ExitStack() as stack:
         seed = seed_of("lora", config.seed, name)
@@ -118,7 +136,7 @@ def _train(
         parameters = lora.parameters()
         optimizer = _optimizer(student)
         if place is not None:
-            losses = resume.restore(place.path, place.key, parameters, optimizer)
+            losses, marks = resume.restore(place.path, place.key, parameters, optimizer)
 
         def learn(batch: Batch) -> tuple[float, float]:
             try:
@@ -130,7 +148,10 @@ def _train(
             return backward(student, batch, room, scale)
 
         steps = range(len(losses), config.steps)
+        why = end(marks, config.goal) if watch else None
         for step, batch in zip(steps, batches.since(steps.start, backbone), strict=False):
+            if why is not None:
+                break
             for param_group in optimizer.param_groups:
                 param_group["lr"] = config.lr * learning_rate(step, config)
             forget, preserve = learn(batch)
@@ -142,14 +163,27 @@ def _train(
             optimizer.step()
             optimizer.zero_grad()
             losses.append((step, forget, preserve))
-            if _is_due(step + 1, config):
+            note = ""
+            if watch is not None:
+                average(optimizer, student.parameters, step + 1)
+            if watch is not None and step + 1 in due:
+                with averaged(optimizer, student.parameters):
+                    marks.append(watch.look(backbone, step + 1))
+                why, note = end(marks, config.goal), str(marks[-1])
+            if why is not None or _is_due(step + 1, config):
                 if not all(p.isfinite().all() for p in student.parameters):
                     raise _diverged(name, before + step, "its weights are not finite", config)
                 if place is not None:
-                    resume.save(place.path, place.key, parameters, optimizer, losses)
+                    resume.save(place.path, place.key, parameters, optimizer, losses, marks)
             done = before + step + 1
-            yield Step("unlearn", done, config.total_steps, name, loss, forget, preserve)
-        return lora.weights(), losses
+            told = (loss, forget, preserve)
+            yield Step("unlearn", done, config.total_steps, name, *told, note=note)
+        ended = Ended.at(len(losses), config.steps, why or End.LIMIT, marks)
+        if watch is not None:
+            done = before + len(losses)
+            yield Step("stop", done, config.total_steps, name, note=ended.end.value)
+        with averaged(optimizer, student.parameters):
+            return lora.weights(), losses, ended
 
 
 def _optimizer(student: Student) -> torch.optim.AdamW:
@@ -170,8 +204,13 @@ def _diverged(name: str, step: int, what: str, config: UnlearnConfig) -> Diverge
 
 
 def learning_rate(step: int, config: UnlearnConfig) -> float:
-    """Share of `config.lr` at `step`: linear warm-up, then a cosine down to a tenth."""
+    """Share of `config.lr` at `step`: linear warm-up, then a cosine down to a tenth.
+
+    Where training ends by itself, nothing falls.
+    """
     rise = min(1.0, (step + 1) / max(1, config.warmup))
+    if config.stop == "auto":
+        return rise
     done = step / max(1, config.steps)
     return rise * (0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2)
 

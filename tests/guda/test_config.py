@@ -66,12 +66,13 @@ def test_digest_does_not_depend_on_the_order_of_keys():
 
 def test_later_settings_do_not_rename_what_was_made_before():
     before = UnlearnConfig(caption_dropout=0.0)
-    assert not {"caption_dropout", "repeats"} & before.as_key().keys()
+    later = {"caption_dropout": 0.0, "repeats": 1, "stop": "never", "goal": 0.7}
+    assert not later.keys() & before.as_key().keys()
     assert UnlearnConfig(caption_dropout=0.25).as_key() == {
         **before.as_key(),
         "caption_dropout": 0.25,
     }
-    assert before.as_key() | {"caption_dropout": 0.0, "repeats": 1} == before.as_dict()
+    assert before.as_key() | later == before.as_dict()
 
 
 def test_threads_of_the_command_line_do_not_spin():

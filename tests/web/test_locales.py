@@ -16,6 +16,7 @@ from .test_browser import SHOW, invented
 LOCALES = PACK_ROOT / "locales"
 WEB = PACK_ROOT / "web"
 LANGUAGES = ("en", "de", "ja", "zh")
+POOL = ("named", "between", "nothing", "unlike", "untold")  # verdicts from null pictures
 SPECIAL = set("{}@|$")  # the front end's translator would read them as its own marks
 
 
@@ -149,8 +150,9 @@ def test_the_panel_has_every_word(language: str):
 def test_the_panel_says_only_words_that_exist():
     scripts = [p.read_text("utf-8") for p in sorted(WEB.rglob("*.js")) if p.parent.name != "words"]
     said = {name for text in scripts for name in re.findall(r'\bt\("(\w+)"', text)}
-    kinds = {"none", "lead", "undecided"}
+    kinds = {"none", "lead", "undecided", *POOL}
     dynamic = kinds | {f"{k}_detail" for k in kinds} | {"nats", "weighted", "copied", "not_copied"}
+    dynamic |= {"strong", "moderate", "weak"}
     assert said | dynamic == panel_words("en").keys()
 
 
@@ -158,5 +160,5 @@ def test_english_panel_and_report_use_the_same_words():
     """The server writes the report, and these into the payload."""
     words_of = (PACK_ROOT / "guda" / "report" / "wording.py").read_text("utf-8")
     english = panel_words("en")
-    for key in ("none", "undecided", "lead"):
+    for key in ("none", "undecided", "lead", *POOL):
         assert english[key].split(" {")[0] in words_of, key

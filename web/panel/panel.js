@@ -3,6 +3,7 @@
 
 import { Actions } from "./actions.js"
 import { decimalsFor, listbox, make, number, picture } from "./dom.js"
+import { distribution } from "./null.js"
 import { extent, figure } from "./profile.js"
 import { styles } from "./styles.js"
 import { Viewer } from "./viewer.js"
@@ -99,6 +100,7 @@ export class Panel {
     }
     const words = make("div", "guda-words", "", make("p", "guda-verdict", image.headline))
     words.append(make("p", "guda-detail", image.detail))
+    if (image.null) words.append(distribution(image.null))
     if (image.prompt) words.append(make("p", "guda-prompt", image.prompt))
     this.profile = make("div")
     words.append(this.profile)
@@ -112,6 +114,8 @@ export class Panel {
     if (this.images.length > 1) parts.unshift(this.pictures())
     const warnings = this.payloads.flatMap((p) => p?.warnings ?? [])
     parts.unshift(...warnings.map((text) => make("p", "guda-warning", text)))
+    const together = this.payloads.flatMap((p) => p?.source?.text ?? [])
+    parts.unshift(...together.map((text) => make("p", "guda-together", text)))
     parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
     this.body.replaceChildren(...parts)
     this.choose(image, chosen)

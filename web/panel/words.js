@@ -38,13 +38,29 @@ function listed(names) {
   return shown.length ? shown.join(t("comma")) + t("and") + last : last
 }
 
+// What a verdict from null pictures is called here; see guda/scoring/verdict.py
+const KINDS = {
+  style: "named",
+  undecided: "between",
+  none: "nothing",
+  unlike: "unlike",
+  "not enough": "untold",
+}
+
 /** { headline, detail } of one picture; `lost` is the leader's delta with its unit. */
 export function verdict(image, lost) {
   if (table === en) return { headline: image.headline, detail: image.detail }
+  const { evidence } = image
   const named = image.named ?? []
-  const kind = ["none", "lead"][named.length] ?? "undecided"
-  return {
-    headline: t(kind, { style: named[0], styles: listed([...named]) }),
-    detail: t(`${kind}_detail`, { delta: lost }),
+  const kind =
+    (evidence && KINDS[image.outcome]) || (["none", "lead"][named.length] ?? "undecided")
+  const values = {
+    style: named[0] ?? image.scores[0]?.group,
+    styles: listed([...named]),
+    delta: lost,
+    lower: evidence?.lower,
+    pool: evidence?.null_pictures,
+    strength: evidence ? t(evidence.strength) : "",
   }
+  return { headline: t(kind, values), detail: t(`${kind}_detail`, values) }
 }

@@ -42,7 +42,7 @@ def test_a_folder_becomes_a_pool_that_attribute_takes(asked, tmp_path, capsys):
     assert "Not enough to tell" in page
     # A folder in place of the file: the one of the same question is found in it.
     assert main(["attribute", *asked, *one, "--null", str(tmp_path)]) == 0
-    assert "Null pool: 4 pictures from a folder of pictures (4 folder)" in capsys.readouterr().out
+    assert "Held against 4 pictures that it did not draw (4 of a folder)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_what_is_continued_from_holds_no_file(tmp_path):
     optimizer.step()
     path, one = tmp_path / "x.resume", {"x": parameter}
     resume.save(path, "key", one, optimizer, [(0, 1.0, 2.0)])
-    assert resume.restore(path, "key", one, optimizer) == [(0, 1.0, 2.0)]
+    assert resume.restore(path, "key", one, optimizer).losses == [(0, 1.0, 2.0)]
     overwrite(path)
     state = optimizer.state[parameter]
     assert state["step"] == 1 and state["exp_avg"].all() and state["exp_avg_sq"].all()
@@ -154,6 +154,19 @@ def test_a_second_run_trains_nothing(backbone, groups, brief, tmp_path):
     assert stamps(tmp_path) == before
     often = brief.replace(checkpoint_every=1)
     assert make(backbone, groups, often, tmp_path)[1] == [], "saving more often changes nothing"
+
+
+def test_where_it_ended_by_itself_is_kept(backbone, groups, brief, tmp_path):
+    recipe = brief.replace(steps=12, stop="auto", goal=1.0)
+    made, _ = make(backbone, groups, recipe, tmp_path, ["waves"])
+    (entry,) = made.entries
+    assert [(e.step, e.limit, e.end.name) for e in entry.ended] == [(12, 12, "LIMIT")]
+    assert entry.certified.endswith("; ended after 12 of 12 steps, its limit was reached")
+    metadata = read_file(made.path(entry))[1]
+    assert json.loads(metadata["guda.ended"]) == [e.as_dict() for e in entry.ended]
+    again, trained = make(backbone, groups, recipe, tmp_path, ["waves"])
+    assert trained == [] and again == made
+    assert len(make(backbone, groups, recipe.replace(stop="never"), tmp_path, ["waves"])[1]) == 12
 
 
 def test_another_recipe_trains_again(backbone, groups, brief, tmp_path):

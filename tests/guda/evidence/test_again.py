@@ -98,6 +98,43 @@ def test_a_score_that_was_forged_with_its_list_is_told(direct, model_folder, tmp
     assert "differs: 1.png" in capsys.readouterr().out
 
 
+def test_a_verdict_that_was_forged_is_told(direct, model_folder, tmp_path, capsys):
+    files = contents(direct)
+    data = json.loads(files["report/attribution.json"])
+    was, data["images"][2]["verdict"] = data["images"][2]["verdict"], "Dots, for sure"
+    files["report/attribution.json"] = json.dumps(data).encode()
+    forged = rewrite(tmp_path / "forged.zip", files, sums=True)
+    code, told = verified(forged, capsys, "--model", model_folder, "--sample", 0)
+    assert code == 1 and told["scores"]["verdicts"] == [["2.png", "Dots, for sure", was]]
+    assert told["scores"]["differ"] == []
+
+
+def test_the_null_pool_is_in_the_bundle_and_gives_the_verdicts_again(
+    pictures, model_folder, tmp_path, capsys
+):
+    """Pictures of a folder of the user's own, whose names and captions stay there."""
+    nothing = tmp_path / "of Anna" / "unrelated"
+    for i in range(6):
+        rng = torch.Generator().manual_seed(10 + i)
+        save_png(torch.rand(3, 32, 32, generator=rng), nothing / f"secret {i}.png")
+    (tmp_path / "styles.txt").write_text(STYLES, "utf-8")
+    asked = ["--model", model_folder, "--styles", tmp_path / "styles.txt", "--evaluations", "4"]
+    pool, made = tmp_path / "pool.json", tmp_path / "b.zip"
+    argv = ["null", *asked, "--images", nothing, "--size", "6", "--out", pool]
+    assert main([str(a) for a in argv]) == 0
+    argv = ["evidence", *asked, "--null", pool, "--image", *pictures, "--prompt", "a shape"]
+    assert main([str(a) for a in (*argv, "--out", made)]) == 0
+    files = contents(made)
+    assert not any(b"secret" in data for data in files.values())
+    assert len(json.loads(files["null.json"])["pictures"]) == 6
+    assert b"not draw or score them again" in files["index.html"]
+    code, told = verified(made, capsys, "--model", model_folder, "--sample", 2)
+    assert code == 0 and told["scores"]["verdicts"] == []
+    forged = files | {"null.json": files["null.json"].replace(b'"digest": "', b'"digest": "0')}
+    path = rewrite(tmp_path / "forged.zip", forged, sums=True)
+    assert main(["verify", str(path), "--model", str(model_folder)]) == 2
+
+
 def test_a_picture_that_was_exchanged_is_told(direct, model_folder, tmp_path, capsys):
     files = contents(direct)
     files["scored/0001.safetensors"] = files["scored/0002.safetensors"]
@@ -138,7 +175,7 @@ def test_latents_come_out_again(model_folder, tmp_path):
     path = drain(bundle.make(answer, tmp_path / "b.zip")).path
     with Archive(path) as opened:
         again = survey_again(opened, backbone, None, 1, 0)
-        pairs = drain(again.run())
+        pairs = drain(again.run()).pairs
     assert again.other == () and len(pairs) == 2
     assert all(p.now == pytest.approx(p.told, abs=1e-4) and not p.differs for p in pairs)
 

@@ -54,6 +54,15 @@ def test_unlearnings_evaluations_are_exact(backbone, groups, quick, tmp_path, op
     assert plan.total == counted(backbone, unlearn(request))
 
 
+def test_looks_are_planned_up_to_the_limit(backbone, groups, quick, tmp_path):
+    recipe = quick.replace(steps=15, stop="auto", goal=1.0)
+    request = UnlearnRequest(backbone, groups, tmp_path, recipe, ["dots"])
+    plan = planned(survey_unlearning(request).price())
+    assert plan.evaluations["look"] == 2 * (1 + 2) * 8
+    assert str(plan).startswith("at most 15 optimizer steps")
+    assert plan.total == counted(backbone, unlearn(request))
+
+
 def test_an_unconditional_models_evaluations_are_exact(groups, quick, tmp_path):
     model = build.digits(0)
     request = UnlearnRequest(

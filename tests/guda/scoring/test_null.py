@@ -118,8 +118,8 @@ def test_fewer_styles_are_compared_on_their_own_columns():
     c, full = rows(np.random.default_rng(6), 3)
     names = ("chalk", "ink")
     _, compared = judge(pool(), names, ["content"] * 3, c[:, [3, 0]], full)
-    null = np.stack([p.contributions[[3, 0]].sum(1) for p in pool().pictures])
-    assert compared["content"].leaders == pytest.approx(np.abs(null[:, 0] - null[:, 1]))
+    null = np.stack([p.contributions[[3, 0]] for p in pool().pictures])
+    assert compared["content"].first == pytest.approx(standing.of_first(null))
     unlearned = dataclasses.replace(BASIS, direct=False)
     some = dataclasses.replace(unlearned, styles={n: n for n in names})
     assert unlearned.against(some) == [] and "styles" in some.against(unlearned)[0]
@@ -128,21 +128,38 @@ def test_fewer_styles_are_compared_on_their_own_columns():
 
 @pytest.mark.parametrize("name", standing.STATISTICS)
 def test_a_statistic_does_not_depend_on_the_order_of_styles(name):
-    delta = np.random.default_rng(7).normal(size=(20, 5))
-    turned = delta[:, ::-1]
-    assert standing.of_leader(delta, name) == pytest.approx(standing.of_leader(turned, name))
-    each = standing.of_each(delta, name)
+    scored = np.random.default_rng(7).normal(size=(20, 5, 6))
+    turned = scored[:, ::-1]
+    assert standing.of_first(scored, name) == pytest.approx(standing.of_first(turned, name))
+    assert standing.of_second(scored, name) == pytest.approx(standing.of_second(turned, name))
+    each = standing.of_each(scored, name)
     assert each == pytest.approx(standing.of_each(turned, name)[:, ::-1])
-    assert each.max(1) == pytest.approx(standing.of_leader(delta, name))
-    assert (each.argmax(1) == delta.argmax(1)).all()
-    assert standing.of_each(delta[:, :1], name) == pytest.approx(delta[:, :1])
-    k = 3
+    assert standing.of_second(scored[:, :2], name).tolist() == [-np.inf] * 20
+
+
+def test_statistics_by_hand():
+    scored = np.random.default_rng(8).normal(size=(20, 5, 6))
+    delta, k = scored.sum(2), 3
     others = np.delete(delta, k, 1)
+    part = np.array([[x[k] / np.abs(x).sum() for x in picture.T] for picture in scored])
+    of_others = [
+        max(np.mean([x[j] / np.abs(x).sum() for x in picture.T]) for j in range(5) if j != k)
+        for picture in scored
+    ]
     by_hand = {
         "margin": delta[:, k] - others.max(1),
         "outlier": (delta[:, k] - others.mean(1)) / others.std(1, ddof=1),
+        "share": part.mean(1) - np.array(of_others),
     }
-    assert each[:, k] == pytest.approx(by_hand[name])
+    assert by_hand.keys() == standing.STATISTICS.keys()
+    for name, values in by_hand.items():
+        assert standing.of_each(scored, name)[:, k] == pytest.approx(values)
+
+
+def test_no_statistic_but_the_margin_depends_on_the_size_of_nats():
+    scored = np.random.default_rng(9).normal(size=(9, 5, 6))
+    for name in ("share", "outlier"):
+        assert standing.of_each(7 * scored, name) == pytest.approx(standing.of_each(scored, name))
 
 
 def test_a_pool_comes_back_from_its_file(tmp_path):

@@ -1,0 +1,125 @@
+"""Verdicts from null pictures in every form of the report: what is read first, and its errors."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from guda.report import to_csv, to_dict, to_html, to_markdown, wording
+from guda.report.card import card
+from guda.report.distribution import of
+from guda.scoring.verdict import AgainstNull, Evidence, NullForm, Outcome
+
+from .report_sample import GROUPS, sample
+
+VALUES = tuple(np.linspace(0, 0.4, 200).tolist())
+
+
+def evidence(statistic, outcome, form="content"):
+    lower = sum(v < statistic for v in VALUES)
+    p = (201 - lower) / 201
+    return Evidence(form, 200, 6, lower, statistic, p, (p, 1, 1, 1, 1), 0.4, outcome, min(1, 3 * p))
+
+
+@pytest.fixture(scope="module")
+def answer():
+    """One picture named, one undecided, one of none of the styles."""
+    told = [
+        evidence(0.6, Outcome.STYLE),
+        evidence(0.2, Outcome.UNDECIDED),
+        evidence(0.1, Outcome.NONE),
+    ]
+    plain = sample()
+    form = NullForm(
+        200, {"no style": 100, "another style": 100, "in a style": 50}, VALUES, 6, VALUES[-6], 0.58
+    )
+    null = AgainstNull("generated", "null.json", "d" * 32, {"content": form}, 0.09, 1)
+    images = tuple(i.judged(e, GROUPS) for i, e in zip(plain.images, told, strict=True))
+    return dataclasses.replace(plain, images=images, null=null)
+
+
+def one(answer, index, **changes):
+    image = answer.images[index]
+    told = dataclasses.replace(image.evidence, **changes)
+    return image.judged(told, GROUPS)
+
+
+def test_the_verdict_comes_with_its_place_its_strength_and_its_error_rate(answer):
+    head, tail = wording.verdict_parts(answer.images[0], "nats")
+    assert head == "Leaning on Twemoji"
+    assert tail.startswith("strong evidence, higher than 200 of 200 pictures that have nothing")
+    assert tail.endswith("Of such pictures at most 5 % get a name (90 % confidence).")
+    head, tail = wording.verdict_parts(answer.images[1], "nats")
+    assert head == "Undecided between Twemoji and Noto blob" and "at most 5 %" in tail
+    head, tail = wording.verdict_parts(answer.images[2], "nats")
+    assert head == "None of these" and tail.startswith("weak evidence: Twemoji comes first")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "head", "tail"),
+    [
+        (Outcome.UNLIKE, "Unlike anything that the styles", "the scores below mean little"),
+        (Outcome.UNTOLD, "Not enough to tell", "a verdict needs 45 at least"),
+    ],
+)
+def test_what_cannot_be_told_is_said(answer, outcome, head, tail):
+    image = one(answer, 0, outcome=outcome)
+    said = wording.verdict_parts(image, "nats")
+    assert said[0].startswith(head) and tail in said[1]
+    assert wording.contenders(image) == () and image.verdict.startswith(head.lower())
+    page = to_html(dataclasses.replace(answer, images=(image,)))
+    assert head in page
+
+
+def test_every_form_has_the_evidence(answer):
+    data = json.loads(json.dumps(to_dict(answer), allow_nan=False))
+    entry = data["images"][0]["evidence"]
+    assert entry["p"] == pytest.approx(1 / 201) and entry["strength"] == "strong"
+    assert entry["lower"] == entry["null_pictures"] == 200
+    assert data["images"][0]["scores"][0]["p"] == entry["p"]
+    assert data["null"]["expected_wrong"] == 0.09 and data["null"]["kept"] == 1
+    assert len(data["null"]["prompts"]["content"]["statistics"]) == 200
+    rows = list(csv.DictReader(io.StringIO(to_csv(answer))))
+    assert float(rows[0]["p"]) == entry["p"] and rows[5]["verdict"].startswith("undecided between")
+    for text in (to_markdown(answer), to_html(answer)):
+        assert "1 of 3 pictures got a name; at most about 0.1 of the names" in text
+        assert "(100 without a style and 100 in styles that are not tested)" in text
+        assert "58 % would get a name" in text
+
+
+def test_verdicts_come_before_what_they_mean(answer):
+    page = to_html(answer)
+    assert page.index('class="overview"') < page.index("Held against") < page.index("<section")
+    alone = to_html(dataclasses.replace(answer, images=answer.images[:1]))
+    assert alone.index('class="verdict"') < alone.index("Held against")
+
+
+def test_the_null_distribution_marks_the_picture_and_the_cut(answer):
+    drawn = [of(answer, image) for image in answer.images]
+    assert [len(d.bars) for d in drawn] == [32] * 3 and all(max(d.bars) == 1 for d in drawn)
+    assert drawn[0].mark > drawn[0].cut > drawn[0].bars.index(1) / 32
+    assert drawn[2].mark < drawn[2].cut
+    page = to_html(answer)
+    assert page.count('<svg class="null"') == 3 and page.count('class="cut"') == 3
+    marks = [float(x) for x in re.findall(r'class="mark" cx="([\d.]+)%"', page)]
+    assert marks == pytest.approx([100 * d.mark for d in drawn], abs=0.01)
+    assert of(sample(), sample().images[0]) is None and '<svg class="null"' not in to_html(sample())
+
+
+def test_the_card_has_room_for_it(answer):
+    plain, told = card(sample(), 0), card(answer, 0)
+    assert told.width == plain.width and told.height > plain.height
+    blue = (np.asarray(told)[150:260, 460:1240] == (0, 114, 178)).all(-1)
+    assert blue.any(0).nonzero()[0].mean() > 700  # this picture's line, right of all the others
+
+
+def test_without_a_pool_it_is_a_ranking():
+    page = to_html(sample())
+    assert "no evidence of origin" in page and "at most 5 %" not in page
+    assert "Leaning on" not in page and "First of these styles" in page
