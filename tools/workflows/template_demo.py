@@ -84,7 +84,7 @@ SECOND_OPINION = Template(
         "3  Unlearn every style": (1120, -30, 440, 1500, BLUE),
         "4  Some minutes later": (1580, -30, 660, 1500, AMBER),
     },
-    (-40, -70, 2300),
+    (-60, -60, 3040),
     """### Two answers to the same question
 
 Press **Run**. The first answer is there in seconds: the model is asked for the picture in each \
