@@ -47,7 +47,8 @@ STYLES = DirectCounterfactuals.named(demo.STYLES)
 PHRASES = tuple(demo.STYLES.values())
 CONFIG = ElboConfig(batch_size=96)
 OUTSIDE = ("OpenMoji", "Fluent Flat", "Noto", "FxEmojis")
-FORMS = ("content", "named", "none")
+FORMS = ("named", "none")
+FEWER, FEWEST = 60, 40  # of a pool and of questions with the other forms of prompt
 Pictures = Callable[[], Tensor]
 
 
@@ -180,7 +181,8 @@ def compared(title: str, null: Scored, asked: Scored) -> None:
         print(f"| {title} | {name} | {auc:.2f} | {named.mean():.1%} | {sure} |")
 
 
-def generated(bench: Bench, contents: Sequence[str]) -> None:
+def generated(bench: Bench, contents: Sequence[str]) -> Scored:
+    """The choice on drawn pictures; returns those in the styles."""
     named, turns = in_turn(contents[400:520])
     null = bench.drawn("choice, no style", contents[:300], 11)
     inside = bench.drawn("choice, in a style", named, 12)
@@ -188,6 +190,7 @@ def generated(bench: Bench, contents: Sequence[str]) -> None:
     inside = bench.scored("choice, in a style, content", inside, contents[400:520], turns)
     print("| choosing | statistic | AUC | named at the cut | right |\n|---|---|---|---|---|")
     compared("generated", null, inside)
+    return inside
 
 
 def main() -> None:
@@ -204,12 +207,11 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
     splits = [listed(data / split / "Twemoji") for split in ("train", "heldout")]
     contents = [row["content"] for rows in splits for row in rows]
     random.Random(3).shuffle(contents)
-    generated(bench, contents)
+    known = generated(bench, contents)
     real, others, far = real_ones(bench, data, outside)
     compared("real, Fluent Flat and FxEmojis", joined([others[n] for n in OUTSIDE[1::2]]), real)
     print(f"\nReported with {standing.CHOSEN!r}, on other pictures:\n\n{HEAD}")
-    free = contents[520:720]
-    queries, own = contents[300:400] + contents[720:], contents[:100]
+    free, queries, own = contents[520:720], contents[300:400], contents[:80]
     named, turns = in_turn(own)
     shown = {
         "pool": bench.drawn("pool", free, 21),
@@ -217,19 +219,24 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
         "in a style": bench.drawn("in a style", named, 23),
     }
     pools = {}
-    for form in FORMS:
-        put = {"content": lambda c: list(c), "none": lambda c: [""] * len(c)}
-        put["named"] = lambda c: in_turn(c)[0]
-        null = bench.scored(f"pool, {form}", shown["pool"], put[form](free))
-        pools[form] = pool(bench, null, FREE)
-        some = bench.scored(f"no style, {form}", shown["no style"], put[form](queries))
-        inside = bench.scored(f"in a style, {form}", shown["in a style"], put[form](own), turns)
-        print(line(f"drawn without a style, {form}", some, pools[form]))
-        print(line(f"drawn in a style, {form}", inside, pools[form]))
-    everyday = list(CONTENTS) * 2
-    other = bench.drawn("everyday", everyday, 13)
-    scored = bench.scored("everyday, content", other, everyday)
-    print(line("drawn without a style, contents unlike the pool's", scored, pools["content"]))
+
+    def generated_ones(form: str) -> None:
+        def ask(source: str, given: Sequence[str], n: int, truth=-1) -> Scored:
+            put = {"content": list(given), "none": [""] * len(given), "named": in_turn(given)[0]}
+            n = len(given) if form == "content" else n
+            some = truth if truth == -1 else truth[:n]
+            return bench.scored(
+                f"{source}, {form}", lambda: shown[source]()[:n], put[form][:n], some
+            )
+
+        like = known.part(slice(50)) if form == "content" else None
+        pools[form] = pool(bench, ask("pool", free, FEWER), FREE, like)
+        unrelated = ask("no style", queries, FEWEST)
+        print(line(f"drawn without a style, {form}", unrelated, pools[form]))
+        inside = ask("in a style", own, FEWEST, turns)
+        print(line(f"drawn in a style, {form}", inside, pools[form]), flush=True)
+
+    generated_ones("content")
     like, asked = split_by_style(real)
     folder = joined([others[n].part(slice(100)) for n in OUTSIDE[1::2]])
     own_pool = pool(bench, folder, FOLDER, like)
@@ -242,7 +249,13 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
         print(line(f"{name}", scored, own_pool))
     print(line("real in a style, against a drawn pool", asked, pools["content"]))
     print(line("photographs, against a drawn pool", far["photographs"], pools["content"]))
-    left_out(bench, shown, free[:100], own, turns)
+    left_out(bench, shown, free[:FEWER], own, turns)
+    for form in FORMS:
+        generated_ones(form)
+    everyday = list(CONTENTS)
+    other = bench.drawn("everyday", everyday, 13)
+    scored = bench.scored("everyday, content", other, everyday)
+    print(line("drawn without a style, contents unlike the pool's", scored, pools["content"]))
 
 
 def split_by_style(real: Scored) -> tuple[Scored, Scored]:
@@ -301,13 +314,16 @@ def left_out(bench: Bench, shown: dict[str, Pictures], free, own, turns) -> None
         index = [i for i, turn in enumerate(turns) if turn == k]
         some = [own[i] for i in index]
         null = bench.scored(
-            f"pool without {name}", lambda: shown["pool"]()[:100], free, styles=others
+            f"pool without {name}", lambda: shown["pool"]()[:FEWER], free, styles=others
         )
         asked = bench.scored(
             f"left out, {name}", lambda at=index: shown["in a style"]()[at], some, styles=others
         )
         against = pool_of(bench, others, null)
-        print(line(f"drawn in {name}, which is not asked for", asked, against, others.names))
+        print(
+            line(f"drawn in {name}, which is not asked for", asked, against, others.names),
+            flush=True,
+        )
         told.append(asked)
 
 

@@ -27,11 +27,14 @@ from .errors import ConfigError, ImageError
 from .groups import StyleGroups, check_pictures, from_prompts
 from .groups import load_folder as groups_of_folder
 from .groups import pictures as files
+from .jobs.against import of_set
 from .jobs.attribute import AttributeRequest
 from .jobs.attribute import attribute as attributed
 from .jobs.unlearn import UnlearnRequest
 from .jobs.unlearn import unlearn as unlearned
 from .report import save as save_report
+from .scoring.null import NullPool
+from .scoring.pool_file import read_pool
 from .scoring.verdict import Attribution
 from .settings import Settings
 from .steps import Step, drain
@@ -146,20 +149,33 @@ def attribute(
     which the model itself answers at once (see `scoring.direct`).
     pictures: files, or tensors (3, H, W) in [0, 1]. prompts: what they show, one for all or one
     each. names: what the report calls them, by default the files' names. settings: fields of
-    ElboConfig that differ from `config`. Raises GudaError on bad input.
+    ElboConfig that differ from `config`; and null, the file of a null pool (`guda null`) for a
+    verdict with a known share of errors, which is found by itself in a set's folder.
+    Raises GudaError on bad input.
     """
+    given = settings.pop("null", None)
     if isinstance(pictures, str | os.PathLike | Tensor):
         raise ImageError(f"pictures is a {type(pictures).__name__}; give a list, even of one.")
     loaded = [_picture(p, model.resolution) for p in pictures]
+    without, asked = _without(counterfactuals), _with(config or ElboConfig(), settings, ("null",))
+    pool, file = of_set(without, model, asked) if given is None else _pool(given)
     request = AttributeRequest(
         model,
-        _without(counterfactuals),
+        without,
         loaded,
         names or [_name(p, i) for i, p in enumerate(pictures, 1)],
         [prompts] if isinstance(prompts, str) else list(prompts),
-        _with(config or ElboConfig(), settings),
+        asked,
+        null=pool,
+        null_file=file,
     )
     return drain(attributed(request), on_step)
+
+
+def _pool(given: object) -> tuple[NullPool, str]:
+    if not isinstance(given, str | os.PathLike):
+        raise ConfigError(f"null is a {type(given).__name__}; give the file of a null pool.")
+    return read_pool(Path(given)), Path(given).name
 
 
 def _without(

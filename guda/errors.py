@@ -63,6 +63,10 @@ class BusyError(SaveError):
     """Another run works in the folder, and waiting for it would have no end."""
 
 
+class ClusterError(GudaError):
+    """A cluster that cannot be reached, is gone, or has no worker for the job."""
+
+
 def first_line(error: BaseException) -> str:
     """Of its message, without the full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

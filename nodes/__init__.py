@@ -10,6 +10,7 @@ from .groups import GudaGroupsFromFolder, GudaGroupsFromPrompts
 from .heatmap import GudaHeatMap
 from .known import GudaStylesKnown
 from .model import GudaLoadModel, GudaModelFromGraph
+from .null import GudaNullPool
 from .report import GudaSaveReport
 from .unlearn import GudaLoadCounterfactuals, GudaUnlearn
 from .without import GudaWithoutStyle
@@ -30,4 +31,5 @@ class GudaExtension(ComfyExtension):
             GudaHeatMap,
             GudaSaveReport,
             GudaWithoutStyle,
+            GudaNullPool,
         ]

@@ -11,7 +11,7 @@ from .convert import from_batch, lines, to_batch
 from .payload import payload
 from .progress import Scoring
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, AttributionType, Counterfactuals, Groups, model_input
+from .types import CATEGORY, AttributionType, Counterfactuals, Groups, Null, model_input
 
 
 class GudaAttribute(io.ComfyNode):
@@ -79,6 +79,21 @@ class GudaAttribute(io.ComfyNode):
                     "says what they lean on together, from 10 pictures on. Many pictures tell more "
                     "than one.",
                 ),
+                Null.Input(
+                    "null_pool",
+                    optional=True,
+                    tooltip="From Null Pool, asked with the same settings: a style is then named "
+                    "only where the picture stands out further than all but a few that have "
+                    "nothing to do with the styles. The pool in the counterfactuals' folder is "
+                    "found by itself.",
+                ),
+                io.Boolean.Input(
+                    "credit",
+                    default=False,
+                    optional=True,
+                    tooltip="A column of credit in the table and the report, which adds up to at "
+                    "most 1 a picture and leaves the rest to none of these. No share of money.",
+                ),
             ],
             outputs=[
                 AttributionType.Output(
@@ -93,7 +108,8 @@ class GudaAttribute(io.ComfyNode):
                 ),
                 io.String.Output(
                     display_name="verdict",
-                    tooltip="One line per picture: a style's name, 'none of these' or 'undecided'.",
+                    tooltip="One line per picture: a style's name, 'none of these' or 'undecided'; "
+                    "with a null pool also what cannot be told.",
                 ),
             ],
             is_output_node=True,
@@ -103,6 +119,7 @@ class GudaAttribute(io.ComfyNode):
     @normal_mode
     def execute(cls, model, image=None, prompt="", latent=None, **values):
         from ..guda import report
+        from ..guda.jobs.against import of_set
         from ..guda.jobs.attribute import AttributeRequest, survey
         from ..guda.report import heatmap, wording
 
@@ -110,9 +127,12 @@ class GudaAttribute(io.ComfyNode):
         pictures, latents = asked(model, image, latent)
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
         config = settings.read(ElboConfig, values)
+        pool, file = values.get("null_pool"), ""
+        if pool is None:
+            pool, file = of_set(without, model, config)
         request = AttributeRequest(
-            model, without, pictures, names, lines(prompt), config, latents,
-            one_source=bool(values.get("one_source")),
+            model, without, pictures, names, lines(prompt), config, latents, pool, file,
+            one_source=bool(values.get("one_source")), credit=bool(values.get("credit")),
         )  # fmt: skip
         with on_device(model):
             work = survey(request)

@@ -5,6 +5,7 @@
     models/loras/guda/<set>/                     counterfactual sets, so that "Load LoRA" lists them
     input/<folder>/<style>/                      style groups that are pictures
     output/guda/pictures/<model>/<group>/        pictures of prompt-only groups
+    output/guda/null/                            null pools of direct answers
     output/guda/report_00001_/                   reports
 
 A folder that a workflow names is read in ComfyUI's input, output and models folders alone, and
@@ -105,14 +106,18 @@ def allowed_folders() -> list[str]:
     return list(dict.fromkeys(map(os.path.abspath, allowed)))
 
 
-def group_folder(folder: str) -> Path:
+STYLES_IN_IT = "one folder of pictures per style"
+
+
+def group_folder(folder: str, holds: str = STYLES_IN_IT) -> Path:
     """A folder in the input folder, in another that is allowed, or the built-in one.
 
     Of a path elsewhere nothing is opened, not even to see whether it is there. A link counts as a
     part of the folder that holds it: who made it there had the right to. Raises GroupsError.
     """
     folder = folder.strip().strip('"')
-    how = f"give a folder that holds one folder of pictures per style, or {EXAMPLE!r} to try it."
+    example = f", or {EXAMPLE!r} to try it" if holds == STYLES_IN_IT else ""
+    how = f"give a folder that holds {holds}{example}."
     if not folder:
         raise GroupsError(f"folder is empty; {how}")
     allowed = allowed_folders()
@@ -134,6 +139,11 @@ def group_folder(folder: str) -> Path:
 
 def pictures_folder(model_name: str) -> Path:
     return Path(folder_paths.get_output_directory(), "guda", "pictures", slugify(model_name))
+
+
+def null_folder() -> Path:
+    """Where null pools of direct answers lie; those of counterfactuals are in their set's."""
+    return Path(folder_paths.get_output_directory(), "guda", "null")
 
 
 def new_set_folder(name: str) -> Path:

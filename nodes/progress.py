@@ -17,6 +17,7 @@ VERBS = {
     "gate": "Checking",
     "score": "Scoring",
     "plan": "Measuring",
+    "null": "Scoring null pictures",
     "hash": "Hashing files",
 }
 
@@ -141,6 +142,26 @@ class Drawing(Watch):
             "Kept: every picture that was finished, in output/guda/pictures. Queue again to draw "
             "the rest."
         )
+
+
+class Pooling(Watch):
+    """One bar over all null pictures, whatever is done with them in between."""
+
+    def __init__(self) -> None:
+        self._now: tuple[int, int] | None = None
+
+    def place(self, step: Step) -> tuple[int, int] | None:
+        if step.stage == "null":
+            self._now = step.done, step.total
+        return self._now
+
+    def words(self, step: Step) -> str:
+        if self._now is None or step.stage in ("null", "wait"):
+            return describe(step)
+        return describe(Step("null", *self._now))
+
+    def kept(self) -> str:
+        return "Kept: every null picture that was scored. Queue again to go on from there."
 
 
 class Planning(Watch):

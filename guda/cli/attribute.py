@@ -44,6 +44,11 @@ def asks(parser: argparse.ArgumentParser) -> None:
         help="the pictures are of one source (a workflow, an artist): say what they lean on "
         "together, from 10 pictures on",
     )
+    parser.add_argument(
+        "--credit",
+        action="store_true",
+        help="a column of credit, which adds up to at most 1 and leaves the rest to none of these",
+    )
     options.add(parser, ElboConfig)
 
 
@@ -103,18 +108,22 @@ def asked_for(args: argparse.Namespace):
     request = AttributeRequest(
         backbone, without, loaded, names, prompts, config, null=pool, null_file=file
     )
-    return survey(dataclasses.replace(request, one_source=args.one_source))
+    return survey(dataclasses.replace(request, one_source=args.one_source, credit=args.credit))
 
 
 def null_of(args: argparse.Namespace, backbone, without, config: ElboConfig):
     """The null pool and its file's name: the one given, or that of the set; (None, "") without."""
+    from ..jobs import basis
     from ..jobs.against import of_set
+    from ..scoring.null import GENERATED, REAL
     from ..scoring.pool_file import read_pool
     from .null import place
 
     if args.null is None:
         return of_set(without, backbone, config)
-    path = place(args.null, None, backbone, without, config)
+    now = basis.of(backbone, without, config)
+    drawn, real = (place(args.null, None, now, origin) for origin in (GENERATED, REAL))
+    path = drawn if drawn.is_file() or not real.is_file() else real
     return read_pool(path), path.name
 
 

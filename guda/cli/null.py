@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import ElboConfig, SampleConfig
 from ..errors import ConfigError
@@ -12,6 +13,9 @@ from ..files.destination import check_folder
 from . import arguments, model, options, output
 from .attribute import styles_asked, without_of
 from .output import Progress, say
+
+if TYPE_CHECKING:
+    from ..scoring.null import Basis
 
 
 def add(commands) -> None:
@@ -66,7 +70,9 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..jobs import basis
     from ..jobs.null import NullRequest, survey
+    from ..scoring.null import GENERATED, REAL
     from ..steps import drain
 
     config = options.read(args, ElboConfig)
@@ -83,7 +89,9 @@ def run(args: argparse.Namespace) -> int:
         without = without.subset(args.style)
     like, contents = _shown(args)
     backbone = model.load(args)
-    out = place(args.out, args.counterfactuals, backbone, without, config)
+    origin = GENERATED if args.images is None else REAL
+    now = basis.of(backbone, without, config)
+    out = place(args.out, args.counterfactuals, now, origin)
     check_folder(out.parent, "out")
     work = survey(
         NullRequest(
@@ -114,18 +122,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def place(given: Path | None, made: Path | None, backbone, without, config: ElboConfig) -> Path:
+def place(given: Path | None, made: Path | None, now: Basis, origin: str) -> Path:
     """Where the pool lies: a file that was given, or one in that folder or in the set's."""
     from ..jobs import basis
-    from ..scoring.pool_file import FILE
 
     if given is not None and given.suffix == ".json":
         return given
-    if made is not None:
-        return (given or made) / FILE
-    if given is None:
+    folder = given or made
+    if folder is None:
         raise ConfigError("out is missing: styles have no folder of their own; give a file.")
-    return given / basis.file_of(basis.of(backbone, without, config))
+    return folder / basis.file_of(now, origin)
 
 
 def _shown(args: argparse.Namespace):

@@ -8,7 +8,7 @@ import json
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
 from ..errors import ConfigError, one_line
 from ..files.destination import check_folder
-from . import arguments, model, options, output
+from . import arguments, cluster, model, options, output
 from .output import Progress, say
 
 
@@ -53,6 +53,7 @@ def add(commands) -> None:
     options.add(parser, UnlearnConfig)
     options.add(parser, SampleConfig, prefix="sample-")
     options.add(parser, MemoryConfig)
+    cluster.add(parser)
     parser.set_defaults(run=run)
 
 
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     sampling = options.read(args, SampleConfig)
     memory = options.read(args, MemoryConfig)
     check_folder(args.out, "out")
+    cluster.check(args)
     if (args.screen is None) != (args.image is None):
         raise ConfigError(
             f"screen is {args.screen} and image is {args.image}; give both, as styles are screened "
@@ -94,7 +96,10 @@ def run(args: argparse.Namespace) -> int:
     if args.plan:
         return output.tell(work.price(), args.json, told)
     with Progress(told) as progress:
-        made = drain(work.run(), progress)
+        if args.cluster:
+            made, missing = cluster.unlearn(args, work, progress)
+        else:
+            made, missing = drain(work.run(), progress), ()
     if args.json:
         rows = [
             {"group": e.name, "file": str(made.path(e))}
@@ -104,12 +109,13 @@ def run(args: argparse.Namespace) -> int:
             for e in made.entries
         ]
         told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
+        told |= cluster.told(missing)
         say(json.dumps(told, indent=2))
-        return 0
+        return cluster.code(missing)
     for entry in made.entries:
         state = "passed" if entry.passed else "REFUSED"
         say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))
-    return 0
+    return cluster.code(missing)
 
 
 def _groups(args: argparse.Namespace, sampling: SampleConfig):

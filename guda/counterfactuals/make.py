@@ -163,7 +163,7 @@ class SetWork:
             ):
                 yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
             if encoded is None:
-                encoded = yield from heard(self._encode())
+                encoded = yield from heard(self.encode())
             rooms = rooms or Rooms(
                 for_training(backbone, config, self.memory), for_scoring(backbone, None, MOST)
             )
@@ -179,14 +179,14 @@ class SetWork:
                 )
             )
             lock.check()
-            entry = self._save(group, result, heard.texts)
+            entry = self.save(group, result, heard.texts)
             entries = {n: e for n, e in entries.items() if e.slug != entry.slug}
             entries[group.name] = entry
-            save_manifest(self._set(tuple(entries.values())))
+            save_manifest(self.set_of(tuple(entries.values())))
             resume.remove(kept)
         return self._chosen(entries)
 
-    def _encode(self) -> Steps[dict[str, EncodedGroup]]:
+    def encode(self) -> Steps[dict[str, EncodedGroup]]:
         """The pictures as the UNet sees them, after a look at the prompts and at the model."""
         yield from prompts.warnings(self.backbone, prompts.of_groups(self.groups))
         yield from self.look_at_model()
@@ -200,7 +200,7 @@ class SetWork:
 
         return (yield from explains.check(self.backbone, some, self.look))
 
-    def _set(self, entries: tuple[Entry, ...]) -> CounterfactualSet:
+    def set_of(self, entries: tuple[Entry, ...]) -> CounterfactualSet:
         return CounterfactualSet(
             self.folder,
             self.backbone.name,
@@ -212,9 +212,9 @@ class SetWork:
         )
 
     def _chosen(self, entries: Mapping[str, Entry]) -> CounterfactualSet:
-        return self._set(tuple(entries[g.name] for g in self.chosen))
+        return self.set_of(tuple(entries[g.name] for g in self.chosen))
 
-    def _save(self, group: Group, made: Unlearned, warnings: tuple[str, ...]) -> Entry:
+    def save(self, group: Group, made: Unlearned, warnings: tuple[str, ...]) -> Entry:
         """Write the group's LoRA file; its line for the manifest."""
         backbone, config, key = self.backbone, self.config, self.keys[group.name]
         gate, certificate = made.gate, Certificate(made.progress)

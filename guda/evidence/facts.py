@@ -111,6 +111,7 @@ def commands(attribution: Attribution, origin: Origin) -> Iterator[str]:
         asked += ["--style", name]
     asked += ["--null", "null.json"] if attribution.null else []
     asked += ["--one-source"] if attribution.source else []
+    asked += ["--credit"] if attribution.images[0].scores[0].credit is not None else []
     prompts = [image.prompt for image in attribution.images]
     for prompt in prompts if len(set(prompts)) > 1 else prompts[:1]:
         asked += ["--prompt", prompt]

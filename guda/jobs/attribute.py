@@ -27,7 +27,7 @@ from ..scoring.null import Basis, NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, styles, together
+from . import against, basis, credited, styles, together
 from .origin import origin_of
 from .plan import Plan
 
@@ -44,6 +44,7 @@ class AttributeRequest:
     null: pictures that have nothing to do with the styles, from which verdicts get their p-values;
     null_file: where it lies, for the report.
     one_source: whether the pictures are of one source, and asked together, too.
+    credit: whether scores come with a column of credit.
     """
 
     backbone: Backbone
@@ -56,6 +57,7 @@ class AttributeRequest:
     null: NullPool | None = None
     null_file: str = ""
     one_source: bool = False
+    credit: bool = False
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -175,6 +177,10 @@ class AttributeWork:
             for text in against.doubts(pool, forms):
                 yield warn(text)
             answer = against.judged(answer, pool, self.request.null_file, forms, gaps)
+        if self.request.credit:
+            for text in credited.doubts(pool, forms):
+                yield warn(text)
+            answer = credited.credited(answer, gaps.contributions, pool, forms)
         for text in together.doubts(pool, forms) if one else ():
             yield warn(text)
         return together.together(answer, gaps.contributions, pool, forms) if one else answer

@@ -10,7 +10,8 @@ from ..counterfactuals.direct import DirectCounterfactuals
 from ..diffusion import Backbone
 from ..groups.in_styles import in_styles
 from ..groups.phrases import TEMPLATE
-from ..scoring.null import Basis
+from ..scoring.null import GENERATED, Basis
+from ..scoring.pool_file import FILE, REAL_FILE
 from ..settings import digest
 
 Without = CounterfactualSet | DirectCounterfactuals
@@ -29,10 +30,15 @@ def of(backbone: Backbone, without: Without, config: ElboConfig) -> Basis:
     return Basis(backbone.fingerprint, identity, direct, dict(keys), template, estimate)
 
 
-def file_of(basis: Basis) -> str:
-    """A name for the pool of direct counterfactuals, which have no folder of their own."""
+def file_of(basis: Basis, origin: str) -> str:
+    """The name of a pool's file: FILE or REAL_FILE in a set's folder; direct counterfactuals have
+    no folder of their own, so theirs holds what the scores depend on."""
+    name = FILE if origin == GENERATED else REAL_FILE
+    if not basis.direct:
+        return name
     told = (basis.fingerprint, sorted(basis.styles.items()), basis.template, dict(basis.estimate))
-    return f"null-{digest(*told)[:12]}.json"
+    stem, ending = name.split(".")
+    return f"{stem}-{digest(*told)[:12]}.{ending}"
 
 
 def phrases(without: Without) -> tuple[str, ...]:

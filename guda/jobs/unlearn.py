@@ -167,6 +167,11 @@ class UnlearnWork:
 
     def run(self) -> Steps[CounterfactualSet]:
         """Draw what is missing, unlearn what is left."""
+        making = yield from self.drawn()
+        return (yield from making.run())
+
+    def drawn(self) -> Steps[SetWork]:
+        """Draw what is missing; what is left of the set then."""
         request, making = self.request, self.making
         if any(e.path is None for g in request.groups for e in g.examples):
             if self.undrawn:
@@ -183,7 +188,7 @@ class UnlearnWork:
                     request.names,
                     request.memory,
                 )
-        return (yield from making.run())
+        return making
 
     @property
     def _per_step(self) -> int:

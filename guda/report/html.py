@@ -147,17 +147,23 @@ def _table(attribution: Attribution, image: ImageScores) -> str:
         f'<td class="opt">{wording.span(s.low, s.high, decimals)}</td>'
         f'<td class="n opt">{wording.percent(s.share)}</td>'
         + ("" if s.p is None else f'<td class="n opt">{s.p:.2g}</td>')
+        + ("" if s.credit is None else f'<td class="n opt">{wording.percent(s.credit)}</td>')
         + "</tr>"
         for s in image.scores
     ]
     p = '<th class="n opt" scope="col">p</th>' if image.evidence else ""
+    credit, rest = "", ""
+    if wording.has_credit(image):
+        credit = '<th class="n opt" scope="col">credit</th>'
+        left = f"Credit of none of these: {wording.percent(wording.nobodys(image))}."
+        rest = f'<p class="soft small">{left} {escape(wording.CREDIT)}</p>'
     return f"""<h3>What the model would lose without each style</h3>
 <table><thead><tr><th class="n opt" scope="col">rank</th><th scope="col">style</th>
 <th scope="col">delta and its {wording.interval_name(attribution)}</th>
 <th class="n" scope="col">delta ({unit})</th>
 <th class="opt" scope="col">{wording.interval_name(attribution)}</th>
-<th class="n opt" scope="col">share</th>{p}</tr></thead><tbody>
-{"".join(rows)}</tbody></table>"""
+<th class="n opt" scope="col">share</th>{p}{credit}</tr></thead><tbody>
+{"".join(rows)}</tbody></table>{rest}"""
 
 
 def _bar(score: Score, low: float, high: float) -> str:

@@ -60,6 +60,7 @@ def _image(attribution: Attribution, index: int) -> dict[str, Any]:
         "outcome": image.outcome.value,
         "elbo": image.elbo,
         **({"evidence": _evidence(image.evidence)} if image.evidence else {}),
+        **({"credit_of_none": wording.nobodys(image)} if wording.has_credit(image) else {}),
         "scores": [_score(attribution, index, score) for score in image.scores],
     }
 
@@ -114,6 +115,7 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
         "rank": score.rank,
         "share": score.share,
         **({} if score.p is None else {"p": score.p}),
+        **({} if score.credit is None else {"credit": score.credit}),
         "profile": [
             {"from": first, "to": last, "delta": delta}
             for (first, last), delta in zip(attribution.strata, profile, strict=True)
@@ -132,7 +134,7 @@ def to_markdown(attribution: Attribution) -> str:
 
 def _section(attribution: Attribution, image: ImageScores) -> str:
     unit = wording.unit(attribution)
-    decimals = wording.digits_of(image)
+    decimals, credit = wording.digits_of(image), wording.has_credit(image)
     sentence = wording.verdict_sentence(image, unit, lambda name: f"**{for_markdown(name)}**")
     lines = [f"## {for_markdown(image.image)}", ""]
     if image.prompt.strip():
@@ -140,14 +142,20 @@ def _section(attribution: Attribution, image: ImageScores) -> str:
     lines += [
         sentence,
         "",
-        f"| rank | style | delta ({unit}) | {wording.interval_name(attribution)} | share |",
-        "| ---: | :--- | ---: | :---: | ---: |",
+        f"| rank | style | delta ({unit}) | {wording.interval_name(attribution)} | share |"
+        + (" credit |" if credit else ""),
+        "| ---: | :--- | ---: | :---: | ---: |" + (" ---: |" if credit else ""),
     ]
     for score in image.scores:
         delta = wording.number(score.delta, decimals, signed=True)
         span = wording.span(score.low, score.high, decimals)
         share = wording.percent(score.share)
-        lines.append(f"| {score.rank} | {for_markdown(score.group)} | {delta} | {span} | {share} |")
+        own = "" if score.credit is None else f" {wording.percent(score.credit)} |"
+        name = for_markdown(score.group)
+        lines.append(f"| {score.rank} | {name} | {delta} | {span} | {share} |{own}")
+    if credit:
+        lines += [f"| | none of these | | | | {wording.percent(wording.nobodys(image))} |"]
+        lines += ["", wording.CREDIT]
     return "\n".join([*lines, "", wording.meaning(attribution)])
 
 
@@ -176,10 +184,12 @@ def to_csv(attribution: Attribution) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     more = ("p",) if attribution.null else ()  # among null pictures
+    more += ("credit",) if any(map(wording.has_credit, attribution.images)) else ()
     writer.writerow((*COLUMNS, *more))
     for image in attribution.images:
         shared = [for_cell(text) for text in (image.image, image.prompt, image.verdict)]
         for s in image.scores:
-            numbers = [s.delta, s.stderr, s.low, s.high, s.rank, s.share, *([s.p] if more else [])]
+            numbers = [s.delta, s.stderr, s.low, s.high, s.rank, s.share]
+            numbers += [getattr(s, name) for name in more]
             writer.writerow([*shared, for_cell(s.group), *finite(numbers)])
     return out.getvalue()

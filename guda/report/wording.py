@@ -30,6 +30,11 @@ SOURCES = {
     "another style": "in styles that are not tested",
     "folder": "of a folder",
 }
+CREDIT = (
+    "Credit is a style's part of all that moves, from what 95 of 100 pictures that have nothing to "
+    "do with the styles stay below (0) to all of it (1); a picture's credits never add up to more "
+    "than 1, and the rest is nobody's. It is no Shapley value and no share of money."
+)
 MINUS = "\N{MINUS SIGN}"
 NAMED = 3  # contenders that an undecided verdict spells out
 
@@ -82,6 +87,15 @@ def span(low: float, high: float, decimals: int) -> str:
 
 def percent(share: float) -> str:
     return f"{share * 100:.0f} %" if math.isfinite(share) else "\N{EN DASH}"
+
+
+def has_credit(image: ImageScores) -> bool:
+    return any(s.credit is not None for s in image.scores)
+
+
+def nobodys(image: ImageScores) -> float:
+    """What is left of a picture's credit."""
+    return max(0.0, 1 - math.fsum(s.credit or 0.0 for s in image.scores))
 
 
 def contenders(image: ImageScores) -> tuple[str, ...]:

@@ -26,8 +26,9 @@ from ..version import __version__
 from .null import FORMS, GENERATED, REAL, Basis, NullPicture, NullPool
 
 FORMAT, KIND = 1, "guda null pool"
-FILE = "null.json"
-"""Its name in a counterfactual set's folder, where it is found by itself."""
+FILE, REAL_FILE = "null.json", "null-real.json"
+"""Its name in a counterfactual set's folder: of drawn pictures, which is found by itself, and of a
+folder's."""
 DIGITS = 6  # of each number that are kept
 LIMIT = 4 * reading.TABLE
 

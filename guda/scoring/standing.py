@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-BANDS = 8  # of noise levels, at most, in which typicality compares errors
-RIDGE = 0.1  # of the mean variance, added to each
+BANDS = 4  # of noise levels, at most, in which typicality compares errors
+RIDGE = 0.5  # of the mean variance, added to each
+"""Both chosen on photographs before the built-in model of emoji, with 50 and 100 pictures."""
 TINY = 1e-12
 
 

@@ -78,6 +78,7 @@ class Score:
     rank: int  # 1 is the largest delta
     share: float  # of the sum of the positive deltas, 0 ... 1
     p: float | None = None  # among null pictures, adjusted for the number of styles
+    credit: float | None = None  # where it was asked for, see `credit`
 
 
 @dataclass(frozen=True)

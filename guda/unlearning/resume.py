@@ -48,6 +48,8 @@ class Place:
 
     path: Path
     key: str
+    only: int | None = None
+    """The one repetition to train here, where the others are trained elsewhere."""
 
     def of_repetition(self, i: int) -> Place:
         return replace(self, path=repetition(self.path, i))

@@ -78,7 +78,8 @@ def unlearn_group(
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
     ended: list[Ended] = []
-    for i in range(config.repeats):
+    only = None if place is None else place.only
+    for i in range(config.repeats) if only is None else (only,):
         own = config.replace(seed=(config.seed + i) % (2**53 + 1))
         weights, curve, stop = yield from _train(
             backbone,

@@ -33,7 +33,8 @@ LAW: dict[str, set[str]] = {
     "demo": FACES,
     "bench": FACES | {"demo"},
     "api": FACES,
-    "cli": FACES | {"demo", "bench", "api"},
+    "cluster": FACES | {"api"},
+    "cli": FACES | {"demo", "bench", "api", "cluster"},
     "__main__": {"cli"},
 }
 NODES = FACES | {"demo"}
@@ -156,3 +157,15 @@ def test_the_jobs_import_without_diffusers_and_peft():
         "print([m for m in ('diffusers', 'transformers', 'peft') if m in sys.modules])"
     )
     assert run(code).strip() == "[]"
+
+
+def test_without_a_cluster_nothing_of_it_is_imported(tmp_path):
+    """A whole run, as its modules are imported where they are needed."""
+    argv = ["unlearn", "--model", "demo", "--groups", "none", "--out", str(tmp_path / "set")]
+    code = (
+        f"import sys; from guda.cli import main; code = main({argv!r}); "
+        "import guda.jobs.unlearn, guda.jobs.attribute, guda.api, guda.report; "
+        "print(code, [m for m in sys.modules "
+        "if m.startswith(('guda.cluster', 'dask', 'distributed'))])"
+    )
+    assert run(code).strip() == "2 []"

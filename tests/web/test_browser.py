@@ -302,3 +302,22 @@ def test_names_are_never_markup(page: ComfyPage):
     assert page.locator(".guda-gone").count() == 5  # pictures of a temp folder since emptied
     assert "run again" in page.locator(".guda-before").inner_text()
     assert page.page.evaluate("() => window.hacked") is None
+
+
+def test_a_verdict_from_null_pictures_comes_with_their_distribution(page: ComfyPage):
+    page.load(WORKFLOW)
+    payload = invented("Ink")
+    (image,) = payload["images"]
+    image |= {"outcome": "style", "null": {"bars": [1, 0.5, 0, 0], "mark": 0.75, "cut": 0.5},
+              "evidence": {"lower": 199, "null_pictures": 200, "strength": "strong"}}  # fmt: skip
+    payload["notes"] = ["Held against 200 pictures."]
+    page.page.evaluate(SHOW, payload)
+    bars, this, cut = (page.locator(f".guda-null {x}") for x in ("i", ".guda-this", ".guda-cut"))
+    tall = bars.evaluate_all("all => all.map(b => b.getBoundingClientRect().height)")
+    assert len(tall) == 4 and tall[0] == pytest.approx(2 * tall[1], abs=1.5) and tall[2] == 0
+    places = [b.evaluate("b => b.getBoundingClientRect().left") for b in (cut, this)]
+    assert places[0] < places[1]
+    assert page.locator(".guda-note").all_inner_texts()[1:] == payload["notes"]
+    del image["null"], payload["notes"]
+    page.page.evaluate(SHOW, json.loads(json.dumps(payload)))
+    assert page.locator(".guda-null").count() == 0

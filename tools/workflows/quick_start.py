@@ -85,6 +85,7 @@ ALONE = {  # nodes that are not in the graph: what they are shown with
     "GudaGroupsFromFolder": {"folder": "built-in example"},
     "GudaLoadCounterfactuals": {},
     "GudaModelFromGraph": {},
+    "GudaNullPool": {"styles": "twemoji\nvan gogh"},
     "GudaStylesKnown": {"styles": "twemoji\nvan gogh"},
     "GudaWithoutStyle": {"style": "Fluent Ink"},
 }

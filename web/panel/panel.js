@@ -117,6 +117,8 @@ export class Panel {
     const together = this.payloads.flatMap((p) => p?.source?.text ?? [])
     parts.unshift(...together.map((text) => make("p", "guda-together", text)))
     parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
+    const notes = this.payloads.flatMap((p) => p?.notes ?? [])
+    parts.push(...notes.map((text) => make("p", "guda-note", text)))
     this.body.replaceChildren(...parts)
     this.choose(image, chosen)
   }

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from guda.cli import main
+from guda.errors import ConfigError
 
 
 @pytest.fixture
@@ -40,6 +41,14 @@ def test_a_folder_becomes_a_pool_that_attribute_takes(asked, tmp_path, capsys):
     assert answer["null"]["prompts"]["none"]["sources"] == {"folder": 4}
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "Not enough to tell" in page
+    from guda import api  # the same in Python
+
+    model = api.load_model(asked[1], device="cpu")
+    shown, styles = [tmp_path / "unrelated" / "a hat.png"], {"Dots": "dots", "waves": "waves"}
+    again = api.attribute(model, styles, shown, evaluations=4, null=told["file"])
+    assert again.images[0].evidence.p == image["evidence"]["p"]
+    with pytest.raises(ConfigError, match="null is a int"):
+        api.attribute(model, styles, shown, null=1)
     # A folder in place of the file: the one of the same question is found in it.
     assert main(["attribute", *asked, *one, "--null", str(tmp_path)]) == 0
     assert "Held against 4 pictures that it did not draw (4 of a folder)" in capsys.readouterr().out

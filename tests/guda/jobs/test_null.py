@@ -132,7 +132,7 @@ def test_a_pool_of_another_question_is_refused(request_):
     now = basis.of(request_.backbone, STYLES.subset(["Dots", "Ink"]), CONFIG)
     with pytest.raises(CounterfactualError, match="styles that are compared"):
         against.check(pool, "null.json", now)
-    assert basis.file_of(now) != basis.file_of(pool.basis)
+    assert len({basis.file_of(b, o) for b in (now, pool.basis) for o in ("generated", "real")}) == 4
 
 
 @pytest.mark.parametrize(

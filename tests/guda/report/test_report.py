@@ -79,7 +79,10 @@ def test_dict_has_the_documented_keys_and_the_very_numbers(attribution):
             image.verdict,
         )
         for row, score in zip(entry["scores"], image.scores, strict=True):
-            assert {key: row[key] for key in KEYS} | {"p": None} == dataclasses.asdict(score)
+            assert {key: row[key] for key in KEYS} | {
+                "p": None,
+                "credit": None,
+            } == dataclasses.asdict(score)
             assert row.keys() == KEYS | {"profile"}
             assert [(part["from"], part["to"]) for part in row["profile"]] == list(STRATA)
             total = sum(part["delta"] for part in row["profile"])

@@ -1,0 +1,120 @@
+"""--cluster: the work of a command on more than one GPU or machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, one_line
+from . import arguments
+from .output import Progress, say
+
+if TYPE_CHECKING:
+    from ..cluster.units import Failure
+    from ..counterfactuals import CounterfactualSet
+    from ..jobs.unlearn import UnlearnWork
+
+PATIENCE = 900.0
+PARTIAL = 1
+"""Exit code when some units failed and the others are done."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    section = parser.add_argument_group("cluster")
+    section.add_argument(
+        "--cluster",
+        type=arguments.text,
+        metavar="ADDRESS",
+        help="the address of a Dask scheduler, as tcp://host:8786, or local: a worker per GPU, or "
+        "per two cores; local:2 for two",
+    )
+    section.add_argument(
+        "--model-path-on-workers",
+        type=arguments.text,
+        metavar="PATH",
+        help="where workers find the model, if not where it is here",
+    )
+    section.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE,
+        metavar="SECONDS",
+        help="a unit that makes no step for so long hangs, and is done elsewhere "
+        "(default: %(default)g)",
+    )
+    for name, what in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
+        section.add_argument(
+            f"--tls-{name}", type=arguments.text, metavar="FILE", help=f"the cluster's TLS {what}"
+        )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raises ConfigError for options that say nothing without a cluster."""
+    given = [n for n in ("model_path_on_workers", "tls_ca", "tls_cert", "tls_key") if vars(args)[n]]
+    if given and not args.cluster:
+        option = given[0].replace("_", "-")
+        raise ConfigError(f"{option} is given without a cluster; give --cluster, or leave it out.")
+    if not 1 <= args.patience < float("inf"):
+        raise ConfigError(f"patience is {args.patience:g}; give seconds, at least 1.")
+
+
+def unlearn(
+    args: argparse.Namespace, work: UnlearnWork, progress: Progress
+) -> tuple[CounterfactualSet, Sequence[Failure]]:
+    """What the cluster made, and what it could not."""
+    from ..cluster import unlearn as clustered
+    from ..steps import drain
+
+    making = drain(work.drawn(), progress)
+    backbone: Any = work.request.backbone
+    backbone.move("cpu", rest="cpu")  # the device is the workers'
+    with reached(args) as client:
+        made = drain(clustered.run(making, client, source(args), args.patience), progress)
+    return made.set, made.failures
+
+
+@contextmanager
+def reached(args: argparse.Namespace):
+    """The client of the cluster that the options name."""
+    from ..cluster.connect import Security, connected
+
+    with connected(args.cluster, Security(args.tls_ca, args.tls_cert, args.tls_key)) as client:
+        yield client
+
+
+def source(args: argparse.Namespace):
+    """The model, as the workers load it."""
+    from ..backbone.files.load import DEMO
+    from ..cluster.job import Source
+
+    def there(path: Any) -> str | None:
+        return None if path is None else str(path.absolute())
+
+    model = args.model_path_on_workers or args.model
+    if model != DEMO and not args.model_path_on_workers:
+        model = str(arguments.path(model).absolute())
+    return Source(
+        model,
+        args.device,
+        args.precision,
+        args.prediction,
+        args.resolution,
+        there(args.vae),
+        there(args.tokenizer),
+    )
+
+
+def code(missing: Sequence[Failure]) -> int:
+    """The exit code, after one line on stderr for everything that is missing."""
+    for failure in missing:
+        say(f"guda: missing: {one_line(str(failure))}", file=sys.stderr)
+    return PARTIAL if missing else 0
+
+
+def told(missing: Sequence[Failure]) -> dict[str, Any]:
+    """For JSON; nothing where nothing is missing."""
+    rows = [{"unit": f.unit.name, "tries": f.tries, "error": f.error} for f in missing]
+    return {"missing": rows} if rows else {}

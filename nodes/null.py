@@ -1,0 +1,126 @@
+"""Pictures that have nothing to do with the styles, against which verdicts are held."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..guda.config import ElboConfig
+from . import places, settings
+from .attribute import asked_for
+from .progress import Pooling
+from .runtime import normal_mode, on_device, plan, run
+from .types import CATEGORY, Counterfactuals, Groups, Null, model_input
+
+FORMS = ("content", "none", "named")
+
+
+class GudaNullPool(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GudaNullPool",
+            display_name="Null Pool",
+            category=CATEGORY,
+            description="Scores pictures that have nothing to do with the styles, once, and keeps "
+            "them. Attribute to Styles then names a style only where a picture stands out further "
+            "than all but a few of them, so that at most 5 % of the names are false.",
+            inputs=[
+                model_input(),
+                Counterfactuals.Input(
+                    "counterfactuals",
+                    optional=True,
+                    tooltip="The same as in Attribute to Styles; or link groups or write styles, "
+                    "as there. The pool is kept in the set's folder.",
+                ),
+                io.Int.Input(
+                    "size",
+                    default=200,
+                    min=4,
+                    max=100_000,
+                    tooltip="Pictures that have nothing to do with the styles. From 45 on a "
+                    "verdict is possible; 200 are a good choice. More may be added later: what is "
+                    "there is kept.",
+                ),
+                io.Combo.Input(
+                    "prompts",
+                    options=list(FORMS),
+                    default="content",
+                    tooltip="How they are asked, as the pictures in question will be: content, "
+                    "with what is shown; none, with no prompt; named, with one of the styles' "
+                    "names in the prompt. Others may be added to the same pool.",
+                ),
+                *settings.inputs(ElboConfig),
+                Groups.Input(
+                    "groups",
+                    optional=True,
+                    tooltip="In place of counterfactuals: style groups that the model itself "
+                    "answers for.",
+                ),
+                io.String.Input(
+                    "styles",
+                    optional=True,
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="",
+                    placeholder="Van Gogh: van gogh\nHokusai: hokusai",
+                    tooltip="In place of counterfactuals and groups: one style per line.",
+                ),
+                io.String.Input(
+                    "contents",
+                    optional=True,
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="",
+                    placeholder="a cat\na mountain",
+                    tooltip="What the drawn pictures show, one per line, alike in kind to the "
+                    "pictures in question. Empty: everyday subjects.",
+                ),
+                io.String.Input(
+                    "folder",
+                    optional=True,
+                    default="",
+                    dynamic_prompts=False,
+                    tooltip="For questions about real pictures: a folder of pictures that are "
+                    "surely in none of the styles, in ComfyUI's input folder. Empty: the model "
+                    "draws them, for questions about what it draws.",
+                ),
+            ],
+            outputs=[
+                Null.Output(display_name="null_pool", tooltip="For Attribute to Styles."),
+                io.String.Output(display_name="summary", tooltip="What the pool is made of."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    @normal_mode
+    def execute(cls, model, size=200, prompts="content", contents="", folder="", **values):
+        from ..guda.groups import parse_contents
+        from ..guda.groups.contents import CONTENTS
+        from ..guda.jobs import basis
+        from ..guda.jobs.null import NullRequest, survey
+        from ..guda.scoring.null import GENERATED, REAL
+
+        without = asked_for(*(values.get(n) for n in ("counterfactuals", "groups", "styles")))
+        config = settings.read(ElboConfig, values)
+        images = places.group_folder(folder, "pictures") if folder.strip() else None
+        origin = GENERATED if images is None else REAL
+        now = basis.of(model, without, config)
+        kept = getattr(without, "folder", None) or places.null_folder()
+        request = NullRequest(
+            model,
+            without,
+            kept / basis.file_of(now, origin),
+            size,
+            (prompts,),
+            images,
+            contents=parse_contents(contents) or CONTENTS,
+            config=config,
+        )
+        with on_device(model):
+            work = survey(request)
+            note = plan(work.price())
+            pool = run(work.run(), Pooling(), note)
+        counts = pool.counts().items()
+        lines = [f"{f}: " + ", ".join(f"{n} {s}" for s, n in told.items()) for f, told in counts]
+        return io.NodeOutput(pool, "\n".join(lines), ui={"text": lines})
