@@ -34,6 +34,7 @@ from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.scoring.differences import score_queries
 from guda.settings import digest
 from guda.steps import Steps, drain
+from guda.unlearning.progress import Measure
 
 RECIPES = {
     "20 steps": {"steps": 20},
@@ -62,6 +63,11 @@ class Measured:
         numbers = (self.achieved, self.drift, self.pearson, self.slope)
         cells = [self.style, self.recipe, self.verdict, *(f"{n:.2f}" for n in numbers)]
         return f"| {' | '.join(cells)} |"
+
+
+def overall(measure: Measure | None) -> float:
+    share = None if measure is None else measure.overall
+    return float("nan") if share is None else share.value
 
 
 def measured(args: argparse.Namespace) -> Steps[list[Measured]]:
@@ -98,8 +104,8 @@ def measured(args: argparse.Namespace) -> Steps[list[Measured]]:
                     entry.name,
                     recipe,
                     entry.certificate.as_dict(entry.gate)["verdict"],
-                    told.achieved.overall.value if told.achieved else float("nan"),
-                    told.drift.overall.value if told.drift else float("nan"),
+                    overall(told.achieved),
+                    overall(told.drift),
                     float(np.corrcoef(x, y)[0, 1]),
                     float(np.polyfit(x, y, 1)[0]),
                 )
