@@ -7,7 +7,7 @@ there. Sets of 10, 20 and 30 pictures are drawn at random from each source and a
 of the built-in model, directly: held-out pictures of its five styles and pictures that it draws in
 them, which have a right name; pictures of icon sets that it never saw, photographs, and pictures
 that it draws without a style, which have none. Sets of one source overlap, so shares are means
-over sets of one sample of 40 to 130 pictures. About half an hour on one core, without scores.
+over sets of one sample of 30 to 300 pictures. About half an hour on one core, without scores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from false_names import OUTSIDE, PHRASES, STYLES, Bench, Scored, in_turn, listed, real_ones
+from false_names import OUTSIDE, STYLES, Bench, Scored, in_turn, joined, listed, real_ones
 
 from guda import demo
 from guda.cli import Progress
@@ -26,7 +26,6 @@ from guda.scoring.source import SourceScores, of_source
 from guda.scoring.verdict import Outcome
 
 SIZES, SETS = (10, 20, 30), 60
-GENERATED = 40  # pictures of each style that are drawn
 
 
 def asked(scored: Scored, size: int, pool: np.ndarray) -> Iterator[SourceScores]:
@@ -59,9 +58,12 @@ def sources(bench: Bench, data: Path, outside: list[Path]):
     random.Random(3).shuffle(contents)
     free = contents[520:720]
     pool = bench.scored("pool, content", bench.drawn("pool", free, 21), free)
-    own = contents[: GENERATED * len(PHRASES)]
-    named, turns = in_turn(own)
-    drawn = bench.scored("one source, in a style", bench.drawn("one source", named, 31), own, turns)
+    drawn = joined(
+        [
+            in_styles(bench, "in a style", contents[:80], 23),
+            in_styles(bench, "choice, in a style", contents[400:520], 12),
+        ]
+    )
     real, others, far = real_ones(bench, data, outside)
     told = []
     for k, group in enumerate(demo.STYLES):
@@ -78,6 +80,12 @@ def sources(bench: Bench, data: Path, outside: list[Path]):
     told.append(("drawn without a style", none, -1, False))
     folder = [others[n].contributions[:100] for n in OUTSIDE[1::2]]
     return told, {True: np.concatenate(folder), False: pool.contributions}
+
+
+def in_styles(bench: Bench, name: str, contents: list[str], seed: int) -> Scored:
+    """Drawn in the styles, and asked with what they show."""
+    named, turns = in_turn(contents)
+    return bench.scored(f"{name}, content", bench.drawn(name, named, seed), contents, turns)
 
 
 def main() -> None:

@@ -136,6 +136,14 @@ class UnlearnConfig(Settings):
         high=1.0,
         before=0.7,
     )
+    anchors: int = setting(
+        1,
+        "Anchors that every forget picture is redirected to, by the mean of the model's answers "
+        "to them; more make steadier steps, each of which costs as much as a picture more.",
+        low=1,
+        high=64,
+        before=1,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -46,6 +46,8 @@ class Operator(Variant):
 
     needs_prompts: bool = False
     """Refused where the model takes none."""
+    anchored: bool = False
+    """What is forgotten is trained towards the answers to anchors, of which there may be more."""
     needs_neighbours: bool = False
     """The batch then has the retain pictures that are nearest to each forget picture."""
     evaluations: Callable[[int, int, bool], int] = twice

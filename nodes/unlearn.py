@@ -14,7 +14,7 @@ from .types import CATEGORY, AttributionType, Counterfactuals, groups_input, mod
 
 LORAS = Written()
 LINKS = ("model", "groups", "attribution")
-LAST = ("stop", "goal")
+LAST = ("stop", "goal", "anchors")
 """Settings that came after the widgets that are not settings."""
 
 

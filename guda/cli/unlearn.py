@@ -50,6 +50,12 @@ def add(commands) -> None:
         type=arguments.text,
         help="what they show, for --screen; once for all, or per picture",
     )
+    parser.add_argument(
+        "--sheet",
+        action="store_true",
+        help="draw a picture beside every LoRA: asked for the style, and for one that was kept, "
+        "with it and without it",
+    )
     options.add(parser, UnlearnConfig)
     options.add(parser, SampleConfig, prefix="sample-")
     options.add(parser, MemoryConfig)
@@ -59,6 +65,7 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..groups import pictures
+    from ..jobs.sheet import priced
     from ..jobs.unlearn import UnlearnRequest, survey
     from ..steps import drain
     from ..unlearning.recipe import recommended
@@ -94,12 +101,15 @@ def run(args: argparse.Namespace) -> int:
     )
     work = survey(request)
     if args.plan:
-        return output.tell(work.price(), args.json, told)
+        price = priced(work.price(), len(work.left)) if args.sheet else work.price()
+        return output.tell(price, args.json, told)
     with Progress(told) as progress:
         if args.cluster:
             made, missing = cluster.unlearn(args, work, progress)
         else:
             made, missing = drain(work.run(), progress), ()
+        if args.sheet:
+            _draw_sheets(backbone, groups, made, progress)
     if args.json:
         rows = [
             {"group": e.name, "file": str(made.path(e))}
@@ -116,6 +126,22 @@ def run(args: argparse.Namespace) -> int:
         state = "passed" if entry.passed else "REFUSED"
         say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))
     return cluster.code(missing)
+
+
+def _draw_sheets(backbone, groups, made, progress: Progress) -> None:
+    """One beside every LoRA that has none of its own yet."""
+    from ..files.png import save_with_text
+    from ..jobs import sheet as job
+    from ..report.sheet import with_and_without
+    from ..steps import drain
+
+    for entry in made.entries:
+        if job.is_drawn(made, entry):
+            continue
+        drawn = drain(job.sheet(backbone, groups, made, entry), progress)
+        if drawn is not None:
+            image = with_and_without(drawn.style, drawn.kept, drawn.prompts, drawn.pictures)
+            save_with_text(image, job.path_of(made, entry), {job.KEY: entry.key})
 
 
 def _groups(args: argparse.Namespace, sampling: SampleConfig):

@@ -35,6 +35,8 @@ HOW = (
     "With the same model at hand, the first command below scores the very same pixels again and "
     "tells every difference. Without this program: sha256sum -c SHA256SUMS.",
 )
+WHOLE, LISTED = 3, 12
+"""Pictures whose verdicts are spelled out, and that are listed at all, on the first page."""
 LEFT_OUT = (
     "Pictures, their file names and prompts are in this bundle, so look through it before you pass "
     "it on. Folders, the name of the user and the machine, the time, and the ComfyUI graph are not."
@@ -70,11 +72,15 @@ class Page:
     def answers(self) -> list[tuple[str, str]]:
         """(picture, verdict) in words."""
         unit = wording.unit(self.attribution)
-        told = self.attribution.source
-        first = [] if told is None else [("All pictures together", ": ".join(source.parts(told)))]
+        one = self.attribution.source
+        first = [] if one is None else [("All pictures together", ": ".join(source.parts(one)))]
         images = self.attribution.images
-        each = [(wording.plain(i.image), wording.verdict_sentence(i, unit)) for i in images]
-        return first + each
+        each = [(wording.plain(i.image), wording.verdict_parts(i, unit)) for i in images[:LISTED]]
+        short = len(images) > WHOLE  # of many pictures the headline, so that the limits come soon
+        told = [(name, said[0] if short else ": ".join(said)) for name, said in each]
+        if (rest := len(images) - LISTED) > 0:
+            told.append((f"{rest} more", "see the report"))
+        return first + told
 
     @property
     def limits(self) -> list[str]:
@@ -120,7 +126,7 @@ WHAT IS IN IT
         def listed(items: Sequence[str]) -> str:
             return "".join(f"<li>{item}</li>" for item in items)
 
-        answers = [f"<b>{escape(name)}</b><br>{escape(said)}" for name, said in self.answers]
+        answers = [f"<b>{escape(name)}</b>: {escape(said)}" for name, said in self.answers]
         answers += map(escape, wording.null_notes(self.attribution))
         files = [f"<b>{escape(name)}</b> {escape(what)}" for name, what in self.files]
         commands = "".join(f"<pre>{escape(visible(c, keep=''))}</pre>" for c in self.commands)

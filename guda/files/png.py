@@ -1,10 +1,16 @@
-"""Whether a PNG file is what was written: its own checksums, which Pillow reads past."""
+"""PNG files: whether one is what was written, by its own checksums, and texts within it."""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+from . import write_bytes
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -27,3 +33,21 @@ def is_whole(path: Path) -> bool:
             return False
         at = end + 4
     return kind == b"IEND" and at == len(data)
+
+
+def text_of(path: Path) -> dict[str, str]:
+    """The texts of a whole PNG by their keys; {} for anything else."""
+    if not is_whole(path):
+        return {}
+    with Image.open(path) as picture:
+        picture.load()
+        return dict(getattr(picture, "text", {}))
+
+
+def save_with_text(image: Image.Image, path: Path, text: Mapping[str, str]) -> None:
+    """Whole or not at all, into a folder that is there. Raises SaveError."""
+    info, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+    for key, value in text.items():
+        info.add_text(key, value)
+    image.save(buffer, format="PNG", pnginfo=info)
+    write_bytes(path, buffer.getvalue(), make_folder=False)

@@ -194,7 +194,9 @@ class UnlearnWork:
     def _per_step(self) -> int:
         config = self.request.recipe
         n, m = config.batch_size, config.retain_batch_size
-        return OPERATORS[config.operator].evaluations(n, m, self.request.backbone.conditional)
+        operator = OPERATORS[config.operator]
+        more = (config.anchors - 1) * n if operator.anchored else 0
+        return more + operator.evaluations(n, m, self.request.backbone.conditional)
 
     def _held(self, group: Group) -> tuple[Sequence[Example], int]:
         """Held-out pictures of the group, and how many of the others."""

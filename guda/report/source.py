@@ -67,8 +67,8 @@ def _sets(source: SourceScores) -> str:
     if null is None:
         return ""
     return (
-        f", higher than {null.lower:,} of {null.sets:,} sets of {source.pictures} drawn from "
-        f"{null.pool} pictures that have nothing to do with any and these"
+        f", higher than {null.lower:,} of {null.sets:,} sets of {source.pictures} drawn from these "
+        f"and {null.pool} pictures that have nothing to do with any style here"
     )
 
 
@@ -140,7 +140,7 @@ def _rows(source: SourceScores) -> list[tuple[str, ...]]:
     return [
         (
             str(s.rank), wording.plain(s.group), wording.number(s.delta, decimals, signed=True),
-            wording.span(s.low, s.high, decimals), wording.percent(s.part), _p(s.p),
+            wording.span(s.low, s.high, decimals), f"{wording.number(100 * s.part, 0)} %", _p(s.p),
         )
         for s in source.scores
     ]  # fmt: skip

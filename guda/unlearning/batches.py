@@ -18,7 +18,7 @@ from ..diffusion.noise import generator
 from ..diffusion.schedule import NoiseSchedule
 from ..groups import Example
 from ..groups.encode import EncodedGroup, PromptTable
-from ..variants import ANCHORS
+from ..variants import ANCHORS, OPERATORS
 from .context import AnchorContext
 
 AHEAD = 1000
@@ -43,6 +43,15 @@ class Choice:
     prompts: tuple[str, ...]  # (n + m,)
     teacher_prompts: tuple[str, ...]  # (n + m,)
     t: Tensor  # (n + m,)
+    more_anchors: tuple[tuple[str, ...], ...] = ()  # (anchors - 1, n), of the forget rows
+
+    @property
+    def asked(self) -> Iterator[str]:
+        """Every prompt, as often as it is asked."""
+        yield from self.prompts
+        yield from self.teacher_prompts
+        for anchors in self.more_anchors:
+            yield from anchors
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Batch:
     neighbours: Tensor | None  # (n, K, c, h, w) nearest retain latents, if the operator asks
     schedule: NoiseSchedule
     conditional: bool = True  # whether prompts mean anything to the model
+    more_anchors: tuple[Conditioning, ...] = ()  # (n,) each: the target is the mean over them
     whole: Batch | None = None  # what this is a part of
 
     def __len__(self) -> int:
@@ -72,9 +82,17 @@ class Batch:
         return batch.x0[: batch.n]
 
     def teacher(self, full: Predict) -> Tensor:
-        """The full model's answers, to the anchors and to the retain rows' whole captions."""
+        """The full model's answers, to the anchors and to the retain rows' whole captions.
+
+        Where a forget row has several anchors, the mean of the answers to them.
+        """
         with torch.no_grad():
-            return full(self.x_t, self.t, self.teacher_condition)
+            answers = full(self.x_t, self.t, self.teacher_condition)
+        if self.n and self.more_anchors:
+            for anchors in self.more_anchors:
+                answers[: self.n] += self.ask(full, anchors)
+            answers[: self.n] /= 1 + len(self.more_anchors)
+        return answers
 
     def ask(self, full: Predict, condition: Conditioning) -> Tensor:
         """The full model's answers on the forget rows, to one condition each."""
@@ -120,6 +138,7 @@ class Batch:
                 neighbours=None if self.neighbours is None else self.neighbours[own],
                 schedule=self.schedule,
                 conditional=self.conditional,
+                more_anchors=tuple(c.take(own) for c in self.more_anchors),
                 whole=self,
             )
 
@@ -167,8 +186,7 @@ class Batches:
         for start in range(first - first % AHEAD, self.config.steps, AHEAD):
             steps = range(start, min(start + AHEAD, self.config.steps))
             choices = {step: self.choose(step) for step in steps}
-            asked = (p for c in choices.values() for p in (*c.prompts, *c.teacher_prompts))
-            prompts = PromptTable(backbone, asked)
+            prompts = PromptTable(backbone, (p for c in choices.values() for p in c.asked))
             for step in range(max(first, start), steps.stop):
                 yield self.make(step, choices[step], prompts)
 
@@ -187,16 +205,20 @@ class Batches:
         anchors = [strategy(self.anchors, e, rng) for e in examples]
         kept = [(encoded[name].train[i], encoded[name].group.style) for name, i in retain]
         asked = [*((e, own.group.style) for e in examples), *kept]
+        prompts = tuple(caption(e, style, config.caption_dropout, rng) for e, style in asked)
+        t = [
+            timesteps(n, self.schedule.length, config.timesteps, rng)
+            for n in (config.batch_size, config.retain_batch_size)
+        ]
+        more = config.anchors - 1 if OPERATORS[config.operator].anchored else 0
         return Choice(
             forget=tuple(forget),
             retain=tuple(retain),
-            prompts=tuple(caption(e, style, config.caption_dropout, rng) for e, style in asked),
+            prompts=prompts,
             teacher_prompts=(*anchors, *(e.prompt(style) for e, style in kept)),
-            t=torch.cat(
-                [
-                    timesteps(n, self.schedule.length, config.timesteps, rng)
-                    for n in (config.batch_size, config.retain_batch_size)
-                ]
+            t=torch.cat(t),
+            more_anchors=tuple(
+                tuple(strategy(self.anchors, e, rng) for e in examples) for _ in range(more)
             ),
         )
 
@@ -219,6 +241,7 @@ class Batches:
             neighbours=None if neighbours is None else neighbours[forget],
             schedule=self.schedule,
             conditional=prompts.conditional,
+            more_anchors=tuple(prompts[anchors] for anchors in choice.more_anchors),
         )
 
 

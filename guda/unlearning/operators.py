@@ -38,7 +38,7 @@ STRENGTH = {
 }
 
 
-@OPERATORS.add("the model's answer to the anchor (GUDA-C)", needs_prompts=True)
+@OPERATORS.add("the model's answer to the anchor (GUDA-C)", needs_prompts=True, anchored=True)
 def redirect(
     full: Predict, student: Predict, batch: Batch, config: UnlearnConfig
 ) -> tuple[Tensor, Tensor]:

@@ -27,8 +27,11 @@ FIRST, WIDER = 10, 4 / 3
 """The step of the first look, and how much further on each next one is."""
 BEGUN = 0.05
 """Of the way, below which unlearning has not begun and its patience does not run out."""
-PATIENCE, MOVED = 4, 0.02
+PATIENCE, MOVED = 6, 0.02
 """Looks in which nothing moved by more than this share of the way end it."""
+ASTRAY = 4
+"""Looks, each farther from the target than the one before and at last twice as far as at the
+start, that end it."""
 TAIL = 3
 """The mean's weights grow with the step to the power of this."""
 FORGET, RETAIN = 8, 4
@@ -52,6 +55,7 @@ class End(Enum):
 
     GOAL = "its goal was reached"
     STILL = "it went no further"
+    ASTRAY = "it went away from its target"
     LIMIT = "its limit was reached"
 
 
@@ -110,6 +114,9 @@ def end(marks: Sequence[Mark], goal: float) -> End | None:
     kept = not drift or drift[-1] <= DRIFT
     if achieved[-1] >= goal and kept:
         return End.GOAL
+    lost = achieved[-ASTRAY:]
+    if len(lost) == ASTRAY and lost == sorted(lost, reverse=True) and lost[0] < 0 > 1 + lost[-1]:
+        return End.ASTRAY
     before, recent = achieved[:-PATIENCE], achieved[-PATIENCE:]
     if not before or max(achieved) < BEGUN:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import hashlib
 import json
@@ -14,9 +15,10 @@ from guda.cli import main
 from guda.errors import EvidenceError
 from guda.evidence import archive, bundle
 from guda.evidence.archive import SUMS, Archive
-from guda.evidence.page import LIMITS
+from guda.evidence.page import LIMITS, Page
 from guda.evidence.private import Private
 from guda.evidence.sums import check_sums
+from guda.report import wording
 from guda.steps import drain
 
 from ..report.report_sample import sample
@@ -97,6 +99,19 @@ def test_the_first_page_says_what_it_does_not_prove(made):
     for limit in [x for x in LIMITS if "null.json" not in x]:
         assert limit in text and limit in page
     assert b"<script" not in files["index.html"] and b"src=" not in files["index.html"]
+
+
+@pytest.mark.parametrize(
+    ("count", "lines", "spelled"), [(3, 3, True), (4, 4, False), (14, 13, False)]
+)
+def test_of_many_pictures_the_first_page_has_the_headlines(count, lines, spelled):
+    images = (sample().images * 5)[:count]
+    page = Page(dataclasses.replace(sample(), images=images), (), frozenset())
+    assert len(page.answers) == lines
+    head, tail = wording.verdict_parts(images[0], "nats")
+    assert page.answers[0][1] == (f"{head}: {tail}" if spelled else head)
+    if count == 14:
+        assert page.answers[-1] == ("2 more", "see the report")
 
 
 def sums_of(path):

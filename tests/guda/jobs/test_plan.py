@@ -45,9 +45,9 @@ def counted(backbone, work) -> int:
     return counter.rows
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-def test_unlearnings_evaluations_are_exact(backbone, groups, quick, tmp_path, operator):
-    recipe = quick.replace(steps=2, operator=operator, retain_batch_size=2)
+@pytest.mark.parametrize(("operator", "anchors"), [*((o, 1) for o in OPERATORS), ("redirect", 3)])
+def test_unlearnings_evaluations_are_exact(backbone, groups, quick, tmp_path, operator, anchors):
+    recipe = quick.replace(steps=2, operator=operator, retain_batch_size=2, anchors=anchors)
     request = UnlearnRequest(backbone, groups, tmp_path, recipe, ["dots"])
     plan = planned(survey_unlearning(request).price())
     assert plan.steps == 2

@@ -13,6 +13,9 @@ from guda.config import UnlearnConfig
 from guda.diffusion.noise import generator
 from guda.errors import GroupsError
 from guda.groups import StyleGroups
+from guda.groups.encode import PromptTable, encode_groups
+from guda.steps import drain
+from guda.unlearning.batches import Batches
 from guda.unlearning.context import anchor_context, style_embedding, style_weights
 from guda.variants import ANCHORS
 
@@ -93,3 +96,29 @@ def test_the_embedding_is_the_mean_over_descriptors_and_tokens(backbone, groups)
     rows = backbone.encode_prompts(["dots", "small round spots"]).embeds.double()
     expected = rows.sum((0, 1)) / (rows.shape[0] * rows.shape[1])
     torch.testing.assert_close(style_embedding(backbone, group).double(), expected)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 6])
+def test_the_target_is_the_mean_over_its_anchors(backbone, groups, quick, rows):
+    """As a mean of whole batches, each with one of the anchors, whatever fits at once."""
+    encoded = drain(encode_groups(backbone, groups, quick.heldout))
+    several = quick.replace(anchors=3, anchor="uniform")
+    context = anchor_context(backbone, groups, groups["dots"], several)
+    batches = Batches(encoded, context, backbone.schedule, several)
+    choice = batches.choose(0)
+    assert len(choice.more_anchors) == 2 and {len(a) for a in choice.more_anchors} == {3}
+    first = Batches(encoded, context, backbone.schedule, several.replace(anchors=1)).choose(0)
+    assert dataclasses.replace(choice, more_anchors=(), t=first.t) == first
+    assert torch.equal(choice.t, first.t)
+    prompts = PromptTable(backbone, choice.asked)
+    batch = batches.make(0, choice, prompts)
+    expected = batch.teacher_condition.take(range(3, 6))
+    with torch.no_grad():
+        answers = [
+            backbone.predict_eps(batch.x_t[:3], batch.t[:3], prompts[asked])
+            for asked in (choice.teacher_prompts[:3], *choice.more_anchors)
+        ]
+        kept = backbone.predict_eps(batch.x_t[3:], batch.t[3:], expected)
+    target = torch.cat([part.teacher(backbone.predict_eps) for part in batch.parts(rows)])
+    torch.testing.assert_close(target[:3], torch.stack(answers).mean(0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(target[3:], kept, rtol=1e-4, atol=1e-5)

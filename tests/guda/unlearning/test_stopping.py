@@ -37,15 +37,18 @@ def marks(*achieved: float | None, drift: float | None = 0.01) -> list[Mark]:
         (marks(0.8, 0.6), None),
         (marks(0.5, 0.8, drift=0.2), None),
         (marks(0.5, 0.8, drift=None), End.GOAL),
-        (marks(0.3, 0.3, 0.3, 0.3), None),  # patience has not run out
-        (marks(0.3, 0.3, 0.3, 0.3, 0.31), End.STILL),
-        (marks(0.3, 0.3, 0.3, 0.3, 0.33), None),
-        (marks(0.5, 0.3, 0.3, 0.35, 0.4), None),  # below its best, but on its way
-        (marks(0.5, 0.4, 0.35, 0.3, 0.3), End.STILL),
-        (marks(0.01, 0.0, 0.01, 0.01, 0.01, 0.01), None),  # it has not begun
-        (marks(0.8, 0.8, 0.8, 0.8, 0.8, drift=0.2), End.STILL),  # and other styles suffer
-        ([Mark(i, 0.8, 0.3 - 0.04 * i) for i in range(5)], None),  # drift is falling
-        (marks(-1.0, -2.0, -3.0, -4.0, -9.0), None),  # for the limit and the certificate
+        (marks(*[0.3] * 6), None),  # patience has not run out
+        (marks(*[0.3] * 6, 0.31), End.STILL),
+        (marks(*[0.3] * 6, 0.33), None),
+        (marks(0.5, 0.3, 0.3, 0.3, 0.3, 0.35, 0.4), None),  # below its best, but on its way
+        (marks(0.5, 0.4, 0.35, 0.3, 0.3, 0.3, 0.3), End.STILL),
+        (marks(*[0.01] * 8), None),  # it has not begun
+        (marks(*[0.8] * 7, drift=0.2), End.STILL),  # and other styles suffer
+        ([Mark(i, 0.8, 0.3 - 0.02 * i) for i in range(7)], None),  # drift is falling
+        (marks(-0.2, -1.0, -3.0, -4.0), End.ASTRAY),
+        (marks(-0.2, -1.0, -3.0, -2.0), None),
+        (marks(-0.2, -0.3, -0.4, -0.5), None),
+        (marks(0.1, -1.0, -3.0, -4.0), None),
     ],
 )
 def test_the_rule(seen, expected):
