@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from guda.bench import agreement, styles
 from guda.bench.baselines.direct import lost
 from guda.bench.grams import content_share, deltas, evidence, grams
-from guda.bench.oracle import full_model, logo, on_base
+from guda.bench.oracle import asked, full_model, logo, on_base
 from guda.cli import Progress
 from guda.config import ElboConfig
 from guda.counterfactuals.direct import DirectCounterfactuals
@@ -88,7 +88,7 @@ def measured(args: argparse.Namespace) -> Steps[tuple[Asked, np.ndarray]]:
     bench = yield from on_base(styles.benchmark(out, False, args.data, args.base), out)
     encoded = yield from encode_groups(bench.fresh(0).backbone, bench.groups, heldout=0.0)
     full = yield from full_model(bench, encoded, out)
-    questions = yield from bench.ask(full, args.split)
+    questions = yield from asked(bench, full, args.split, out)
     key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
     folder = out / "scores" / args.split
     retrained, _ = yield from logo(bench, encoded, full, questions, key, out, folder)
@@ -113,15 +113,15 @@ def main() -> None:
     parser.add_argument("--split", choices=["dev", "test"], default="dev")
     args = parser.parse_args()
     with Progress() as progress:
-        asked, retrained = drain(measured(args), progress)
+        answers, retrained = drain(measured(args), progress)
     truth = retrained.mean(0)
     print(f"{len(truth)} queries ({args.split}), {len(retrained)} LOGO seeds\n")
     print("| weights | Top-1 | Pearson | Spearman |\n|---|---|---|---|")
-    for name, scores in variants(asked).items():
+    for name, scores in variants(answers).items():
         print(line(name, [scores], truth))
     print("\n| evaluations (posterior / 5) | Top-1 | Pearson | Spearman |\n|---|---|---|---|")
     for n in (4, 8, 16, 32, 64):
-        some = [asked.fewer(n, i) for i in range(len(asked.t) // n)]
+        some = [answers.fewer(n, i) for i in range(len(answers.t) // n)]
         print(line(n, [a.delta(a.posterior(5)) for a in some], truth))
 
 

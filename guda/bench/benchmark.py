@@ -99,6 +99,7 @@ class Benchmark:
     seeds: tuple[int, ...]  # LOGO's
     budgets: tuple[int, ...] = BUDGETS  # evaluations whose agreement is compared
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # rows made of others
+    screening: tuple[str, str] | None = None  # rows: which styles to unlearn, and then the answer
     base: Base | None = None  # None: every model is trained from nothing
     repeats: int = 8  # of the intervals' coverage; 0: it is not measured
     long: int = 2048  # evaluations of the long run that they are held against

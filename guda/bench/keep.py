@@ -1,4 +1,4 @@
-"""Scores that were paid for stay on disk, beside what they cost."""
+"""What was paid for stays on disk: questions, and scores beside what they cost."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
+from ..diffusion.noise import picture_key
 from ..errors import GudaError
-from ..files import reading, write_text
+from ..files import reading, write_bytes, write_text
 from ..steps import Steps
+from .benchmark import Questions
 from .meter import Cost
 
 
@@ -34,3 +38,36 @@ def kept(
     }
     write_text(path, json.dumps(data))
     return scores, cost, remark
+
+
+def kept_questions(path: Path, key: str, work: Steps[Questions]) -> Steps[Questions]:
+    """The questions in `path` if they were asked under `key`; else those of `work`, written there.
+
+    Drawn again, on another device or by another version, pictures differ in their last digits, and
+    nothing that was scored for them would be known.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            told = file.metadata() or {}
+            if told.get("key") == key:
+                work.close()
+                pictures = file.get_tensor("pictures")
+                return Questions(
+                    pictures=pictures,
+                    prompts=tuple(json.loads(told["prompts"])),
+                    keys=tuple(picture_key(p) for p in pictures),
+                    kinds=tuple(json.loads(told["kinds"])),
+                    named=np.array(json.loads(told["named"])),
+                )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        pass  # absent or damaged
+    asked = yield from work
+    told = {"prompts": asked.prompts, "kinds": asked.kinds, "named": asked.named.tolist()}
+    write_bytes(
+        path,
+        save(
+            {"pictures": asked.pictures.float().contiguous()},
+            {"key": key, **{name: json.dumps(value) for name, value in told.items()}},
+        ),
+    )
+    return asked

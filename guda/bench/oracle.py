@@ -18,7 +18,7 @@ from ..scoring.elbo import Points, Query, chunks, noised, weighted_terms
 from ..settings import digest
 from ..steps import Step, Steps
 from .benchmark import Benchmark, Model, Questions
-from .keep import kept
+from .keep import kept, kept_questions
 from .meter import Cost, metered
 from .train import train
 
@@ -54,6 +54,13 @@ def full_model(
     path = out / "models" / f"full-{seed}.safetensors"
     yield from train(model, encoded, None, bench.train, seed, path)
     return model
+
+
+def asked(bench: Benchmark, full: Model, split: str, out: Path) -> Steps[Questions]:
+    """The questions of the split, some of which the full model draws once."""
+    key = digest(full.backbone.fingerprint, bench.name, split)
+    path = out / "questions" / f"{split}.safetensors"
+    return (yield from kept_questions(path, key, bench.ask(full, split)))
 
 
 def logo(

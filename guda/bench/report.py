@@ -54,6 +54,7 @@ def to_dict(result: Result) -> dict:
         "methods": {n: dataclasses.asdict(m) for n, m in bench.guda.items()},
         "budgets": [dataclasses.asdict(b) for b in result.budgets],
         "coverage": [dataclasses.asdict(c) for c in result.coverage],
+        "screening": [dataclasses.asdict(s) for s in result.screening],
         "rows": [dataclasses.asdict(r) for r in result.rows],
     }
 
@@ -93,8 +94,25 @@ def to_markdown(result: Result) -> str:
             row.remark,
         ]
         lines.append(_line([row.method, *cells]))
-    lines += _budgets(result) + _intervals(result)
+    lines += _screening(result) + _budgets(result) + _intervals(result)
     return "\n".join(lines) + "\n"
+
+
+def _screening(result: Result) -> list[str]:
+    if result.bench.screening is None:
+        return []
+    by, then = result.bench.screening
+    heads = ["styles unlearned", "LOGO's first is among them", f"Top-1 of {then} among them"]
+    lines = [
+        "",
+        f"Screening: for each query only the first styles of {by} are unlearned:",
+        "",
+        _line(heads),
+        _rule(len(heads)),
+    ]
+    for row in result.screening:
+        lines.append(_line([str(row.unlearned), _text(row.among), _text(row.top1)]))
+    return lines
 
 
 def _budgets(result: Result) -> list[str]:

@@ -28,8 +28,8 @@ from .compare import Row, Scored, compare
 from .coverage import Coverage
 from .keep import kept
 from .meter import Cost, metered
-from .oracle import full_model, logo, on_base
-from .studies import Budget, budgets, intervals
+from .oracle import asked, full_model, logo, on_base
+from .studies import Budget, Screened, budgets, intervals, screening
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Result:
     rows: list[Row]
     budgets: list[Budget]
     coverage: list[Coverage]
+    screening: list[Screened] = dataclasses.field(default_factory=list)
 
 
 def run(
@@ -64,7 +65,7 @@ def run(
     empty = bench.fresh(0).backbone
     encoded = yield from encode_groups(empty, bench.groups, heldout=0.0)
     full = yield from full_model(bench, encoded, out)
-    questions = yield from bench.ask(full, split)
+    questions = yield from asked(bench, full, split, out)
     key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
     folder = out / "scores" / split
 
@@ -88,7 +89,11 @@ def run(
     rows = compare(scored, deltas, questions, logo_cost)
     curve = yield from budgets(bench, full, questions, deltas, key, out, folder)
     covered = yield from intervals(bench, full, questions, key, out, folder)
-    return Result(bench, split, questions, deltas, scored, rows, curve, covered)
+    screened = []
+    if bench.screening is not None:
+        direct, unlearned = bench.screening
+        screened = screening(by_name[direct], by_name[unlearned], deltas)
+    return Result(bench, split, questions, deltas, scored, rows, curve, covered, screened)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the first method's estimates are worth: Top-1 by number of evaluations, and intervals."""
+"""What estimates are worth: Top-1 by number of evaluations, intervals, and screening."""
 
 from __future__ import annotations
 
@@ -30,6 +30,32 @@ class Budget:
     schedule: str
     evaluations: int
     top1: Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class Screened:
+    """When only the first `unlearned` styles of a direct answer are unlearned for each picture.
+
+    among: how often LOGO's first style is one of them. top1: of the answer from those alone.
+    """
+
+    unlearned: int
+    among: Figure
+    top1: Figure
+
+
+def screening(direct: np.ndarray, unlearned: np.ndarray, logo: np.ndarray) -> list[Screened]:
+    """For every number of styles. direct, unlearned: scores (I, K); logo: (S, I, K)."""
+    truth, groups = logo.mean(0), direct.shape[1]
+    place = (-direct).argsort(1, kind="stable").argsort(1)
+    rows = []
+    for n in range(1, groups + 1):
+        chosen = place < n
+        among = np.take_along_axis(chosen, truth.argmax(1)[:, None], 1)[:, 0].astype(float)
+        worst = unlearned.min() - 1.0  # below everything that was unlearned
+        top1 = agreement.top1(np.where(chosen, unlearned, worst), truth)
+        rows.append(Screened(n, agreement.bootstrap(among), agreement.bootstrap(top1)))
+    return rows
 
 
 def by_schedule(budgets: list[Budget]) -> dict[str, list[Budget]]:

@@ -51,6 +51,9 @@ LORA = SHORT.replace(steps=300, modules="all", rank=32, caption_dropout=0.5, pre
 QUICK = SHORT.replace(steps=40, modules="all", rank=32)
 """Caption dropout and a larger lambda rank no better than chance in so few steps."""
 LEARNED = TrainConfig(steps=3000, lr=1e-3, batch_size=32, bfloat16=True, warmup=50)
+ON_BASE = LEARNED.replace(batch_size=64)
+"""Of 32 pictures a step the model learns three styles of six, of 128 it knows its pictures by heart
+and says less of others (direct answers on held-out pictures: .66, .50; with 64: .69)."""
 RECIPES = {"GUDA (AWSS, LoRA)": LORA}
 KL = ElboConfig(evaluations=64)
 DIRECT = {
@@ -114,7 +117,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
         title="Styles: text-conditional, retraining without one style",
         groups=known,
         fresh=fresh,
-        train=LEARNED.replace(steps=100 if quick else 3000 if base is None else 2000),
+        train=LEARNED.replace(steps=100) if quick else LEARNED if base is None else ON_BASE,
         base=None if base is None else Base(load_folder(base), LEARNED),
         ask=ask,
         guda=ways,
@@ -122,6 +125,7 @@ def benchmark(out: Path, quick: bool, data: Path | None, base: Path | None = Non
         reference=ElboConfig(evaluations=64, seed=1000),
         seeds=(1, 2) if quick or base is None else (1, 2, 3, 4, 5),
         together={"direct + GUDA (LoRA)": ("direct, posterior", "GUDA (AWSS, LoRA)")},
+        screening=("direct, posterior", "GUDA (AWSS, LoRA)"),
         budgets=(8, 32) if quick else (),
         repeats=2 if quick else 0,
         long=256,

@@ -105,6 +105,22 @@ def test_answered_at_once(comfy: Comfy, examples: dict):
     assert payload["images"][0]["scores"][0]["group"] == "Fluent Ink"
 
 
+@pytest.mark.slow
+def test_the_second_opinion_comes_beside_the_first(comfy: Comfy, examples: dict):
+    graph = shrunk(examples["second_opinion"][0], DEMO)
+    result = run(comfy, graph)
+    answers = {
+        key: result.outputs[key]["guda"][0]
+        for key, n in graph.items()
+        if n["class_type"] == "GudaAttribute"
+    }
+    first, second = answers.values()
+    assert "counterfactuals" in graph[list(answers)[1]]["inputs"]
+    assert first["counterfactuals"] == "direct" and second["counterfactuals"] != "direct"
+    styles = [{s["group"] for s in a["images"][0]["scores"]} for a in (first, second)]
+    assert styles[0] == styles[1] and len(styles[0]) == 5
+
+
 @pytest.fixture(scope="module")
 def checkpoint(comfy: Comfy):
     """Of SD 1.5's kind, under the name that the workflows ask for."""

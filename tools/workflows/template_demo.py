@@ -50,6 +50,52 @@ write what it shows into `prompt`, and the styles or artists that you suspect in
     runs=True,
 )
 
+SECOND_OPINION = Template(
+    "second_opinion",
+    {
+        "1": node("GudaLoadModel"),
+        "2": node("GudaGroupsFromPrompts", model=["1", 0]),
+        "3": node("GudaGeneratePictures", model=["1", 0], prompts="fox, in ink style", seed=1),
+        "4": node(
+            "GudaAttribute", model=["1", 0], groups=["2", 0], image=["3", 0], prompt=["3", 1]
+        ),
+        "5": node("GudaUnlearn", model=["1", 0], groups=["2", 0]),
+        "6": node(
+            "GudaAttribute",
+            model=["1", 0],
+            counterfactuals=["5", 0],
+            image=["3", 0],
+            prompt=["3", 1],
+        ),
+        "7": node("PreviewAny", source=["5", 2]),
+    },
+    {
+        1: ("", 0, 350, 400, 170),
+        2: ("", 0, 570, 400, 500),
+        3: ("", 0, 1120, 400, 330),
+        4: ("First answer: the model itself", 460, 50, 620, 1400),
+        5: ("", 1140, 50, 400, 1100),
+        7: ("Was each style forgotten?", 1140, 1200, 400, 250),
+        6: ("Second opinion: with each style unlearned", 1600, 50, 620, 1400),
+    },
+    {
+        "1  A model, its styles and a picture": (-20, 285, 440, 1185, BLUE),
+        "2  At once": (440, -30, 660, 1500, AMBER),
+        "3  Unlearn every style": (1120, -30, 440, 1500, BLUE),
+        "4  Some minutes later": (1580, -30, 660, 1500, AMBER),
+    },
+    (-60, -60, 3040),
+    """### Two answers to the same question
+
+Press **Run**. The first answer is there in seconds: the model is asked for the picture in each \
+style. Then *Unlearn Styles* makes a version of the model without each style, and the second \
+*Attribute to Styles* asks again with those (a few minutes without a GPU). Where both name the \
+same style you may trust it more; where they differ, look at both intervals.
+""",
+    note_height=290,
+    runs=True,
+)
+
 MY_STYLES = Template(
     "my_styles",
     one_picture(

@@ -19,10 +19,10 @@ from ..comfy.browser import ComfyPage, launched_chromium
 from ..comfy.server import running_comfy
 from .quick_start import LAY_OUT, work_folder
 from .template import Template
-from .template_demo import ANSWERED_AT_ONCE, BATCH_REPORT, MY_STYLES
+from .template_demo import ANSWERED_AT_ONCE, BATCH_REPORT, MY_STYLES, SECOND_OPINION
 from .template_sd15 import ARTISTS_SD15, CHECKPOINT, WITHOUT_STYLE
 
-SHIPPED = (ANSWERED_AT_ONCE, MY_STYLES, BATCH_REPORT, ARTISTS_SD15, WITHOUT_STYLE)
+SHIPPED = (ANSWERED_AT_ONCE, SECOND_OPINION, MY_STYLES, BATCH_REPORT, ARTISTS_SD15, WITHOUT_STYLE)
 TEMPLATES = {t.name: t for t in SHIPPED}
 
 # A seed that changes by itself would repeat hours of work.

@@ -13,27 +13,28 @@ import torch
 
 from guda import cli
 from guda.backbone.clip import clip_features
-from guda.bench import digits, report, styles
+from guda.bench import agreement, digits, report, styles
 from guda.bench.baselines import SCORERS
 from guda.bench.baselines.direct import error_ratios, lost
 from guda.bench.baselines.unlearned import drawn_by_the_model
 from guda.bench.benchmark import Base, Questions
 from guda.bench.compare import CEILING, Scored, compare, ratio
 from guda.bench.coverage import coverage
-from guda.bench.keep import kept
+from guda.bench.keep import kept, kept_questions
 from guda.bench.meter import Cost, metered
 from guda.bench.oracle import elbo, full_model, logo, on_base
 from guda.bench.run import Result, run
+from guda.bench.studies import screening
 from guda.bench.train import Pictures, TrainConfig, train
 from guda.config import ElboConfig
 from guda.demo import CONTENTS
-from guda.diffusion.noise import generator
+from guda.diffusion.noise import generator, picture_key
 from guda.errors import ConfigError, ModelError
 from guda.groups import StyleGroups
 from guda.groups.encode import encode_groups
 from guda.scoring import allocation
 from guda.scoring.differences import Differences, score_queries
-from guda.steps import drain
+from guda.steps import Step, drain
 
 from ..groups.group_folders import styles as style_folders
 
@@ -429,3 +430,39 @@ def test_the_report_names_the_queries(tmp_path):
     assert "| Pearson, truth |" in text and "Deltas in nats" not in text  # there is no truth
     path = report.save(result, tmp_path / "out")
     assert (path.parent / "cost.png").stat().st_size > 5000
+
+
+def test_screening_with_every_style_is_no_screening():
+    rng = np.random.default_rng(0)
+    logo = rng.normal(size=(2, 60, 4))
+    unlearned, direct = logo.mean(0) + rng.normal(size=(60, 4)), logo.mean(0)
+    rows = screening(direct, unlearned, logo)
+    assert [r.unlearned for r in rows] == [1, 2, 3, 4]
+    assert rows[-1].among[0] == 1.0
+    assert rows[-1].top1[0] == agreement.top1(unlearned, logo.mean(0)).mean()
+    assert rows[0].among[0] == rows[0].top1[0] == 1.0  # direct is the truth itself here
+    wrong = screening(-direct, unlearned, logo)
+    assert wrong[0].top1[0] == 0.0
+    assert [r.among[0] for r in wrong] == sorted(r.among[0] for r in wrong)
+
+
+def test_questions_are_asked_once(tmp_path):
+    def work():
+        asked.append(1)
+        yield Step("draw", 1, 1)
+        picture = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(len(asked)))
+        keys = tuple(picture_key(p) for p in picture)
+        return Questions(picture, ("a", "ü, in b style"), keys, ("x", "y"), np.array([-1, 1]))
+
+    asked: list[int] = []
+    path = tmp_path / "questions" / "dev.safetensors"
+    first, again = (drain(kept_questions(path, "key", work())) for _ in range(2))
+    assert len(asked) == 1
+    assert torch.equal(first.pictures, again.pictures)
+    same = ("prompts", "keys", "kinds")
+    assert [getattr(first, n) for n in same] == [getattr(again, n) for n in same]
+    assert again.named.tolist() == [-1, 1]
+    drain(kept_questions(path, "another", work()))
+    path.write_bytes(b"damaged")
+    drain(kept_questions(path, "another", work()))
+    assert len(asked) == 3

@@ -1,0 +1,170 @@
+"""Does a certificate tell beforehand how well a LoRA agrees with retraining?
+
+    python benchmarks/certificates.py --data DIR/train --base DIR/base [--out guda-bench]
+
+Every style of the benchmark is unlearned by five recipes, from hardly begun to broken, and each
+LoRA's deltas for the dev split's questions are held against those of retraining (LOGO). Printed are
+a row per LoRA and the rank correlations of what its certificate says with its agreement; the plot
+goes to OUT/styles/dev/certificates.png. Nothing of a certificate looks at a question or at LOGO.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from guda.bench import styles
+from guda.bench.benchmark import Guda
+from guda.bench.keep import kept
+from guda.bench.meter import Cost
+from guda.bench.oracle import asked, full_model, logo, on_base
+from guda.cli import Progress
+from guda.config import ElboConfig
+from guda.files import write_atomically
+from guda.groups.encode import encode_groups
+from guda.jobs.unlearn import UnlearnRequest, unlearn
+from guda.scoring.differences import score_queries
+from guda.settings import digest
+from guda.steps import Steps, drain
+from guda.unlearning.progress import Measure
+
+RECIPES = {
+    "20 steps": {"steps": 20},
+    "75 steps": {"steps": 75},
+    "150 steps": {"steps": 150},
+    "300 steps": {},
+    "60 steps, lr x 10": {"steps": 60, "lr": 10 * styles.LORA.lr},
+}
+ELBO = ElboConfig(evaluations=32)
+VERDICTS = {"certified": "o", "weak": "v", "broken": "X", "refused": "s"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One LoRA: what its certificate says, and how its deltas agree with LOGO's."""
+
+    style: str
+    recipe: str
+    verdict: str
+    achieved: float
+    drift: float
+    pearson: float  # over the questions
+    slope: float  # its nats per nat of LOGO
+
+    def line(self) -> str:
+        numbers = (self.achieved, self.drift, self.pearson, self.slope)
+        cells = [self.style, self.recipe, self.verdict, *(f"{n:.2f}" for n in numbers)]
+        return f"| {' | '.join(cells)} |"
+
+
+def overall(measure: Measure | None) -> float:
+    share = None if measure is None else measure.overall
+    return float("nan") if share is None else share.value
+
+
+def measured(args: argparse.Namespace) -> Steps[list[Measured]]:
+    out = args.out / "styles"
+    bench = yield from on_base(styles.benchmark(out, False, args.data, args.base), out)
+    encoded = yield from encode_groups(bench.fresh(0).backbone, bench.groups, heldout=0.0)
+    full = yield from full_model(bench, encoded, out)
+    questions = yield from asked(bench, full, "dev", out)
+    key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
+    folder = out / "scores" / "dev"
+    retrained, _ = yield from logo(bench, encoded, full, questions, key, out, folder)
+    truth, query = retrained.mean(0), questions.encoded(full.backbone)
+    rows = []
+    for recipe, changes in RECIPES.items():
+        method = Guda(styles.LORA.replace(**changes), ELBO)
+        request = UnlearnRequest(full.backbone, bench.groups, method.folder(out), method.recipe)
+        made = yield from unlearn(request)
+
+        def scores(made=made) -> Steps[tuple[np.ndarray, Cost, str]]:
+            loras = {e.name: made.load(e, full.backbone) for e in made.entries}
+            gaps = yield from score_queries(full.backbone, loras, query, ELBO)
+            return gaps.contributions.sum(-1), Cost(), ""
+
+        made_from = digest(key, method.as_key(), bench.groups.names)
+        deltas, *_ = yield from kept(
+            folder / "certificates" / f"{digest(recipe)[:8]}.json", made_from, scores()
+        )
+        for k, entry in enumerate(made.entries):
+            assert entry.certificate is not None
+            told = entry.certificate.progress
+            x, y = truth[:, k], deltas[:, k]
+            rows.append(
+                Measured(
+                    entry.name,
+                    recipe,
+                    entry.certificate.as_dict(entry.gate)["verdict"],
+                    overall(told.achieved),
+                    overall(told.drift),
+                    float(np.corrcoef(x, y)[0, 1]),
+                    float(np.polyfit(x, y, 1)[0]),
+                )
+            )
+    return rows
+
+
+def plot(rows: list[Measured]) -> Figure:
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, name in ((left, "achieved"), (right, "drift")):
+        for verdict, marker in VERDICTS.items():
+            some = [r for r in rows if r.verdict == verdict]
+            axes.plot(
+                [getattr(r, name) for r in some], [r.pearson for r in some], marker, label=verdict,
+                ls="none", alpha=0.8,
+            )  # fmt: skip
+        axes.spines[["top", "right"]].set_visible(False)
+    left.set_xlabel("achieved, on held-out pictures")
+    right.set_xlabel("drift of other styles")
+    right.set_xscale("log")
+    left.set_ylabel("Pearson with retraining, over the questions")
+    left.legend(frameon=False)
+    return figure
+
+
+def ranks(rows: list[Measured], name: str) -> float:
+    x, y = ([getattr(r, n) for r in rows] for n in (name, "pearson"))
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("guda-bench"))
+    args = parser.parse_args()
+    with Progress() as progress:
+        rows = drain(measured(args), progress)
+    print("| style | recipe | certificate | achieved | drift | Pearson | slope |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        print(row.line())
+    whole = [r for r in rows if r.verdict != "broken"]
+    print()
+    for name in ("achieved", "drift"):
+        print(
+            f"Spearman of {name} with Pearson: {ranks(rows, name):.2f} over {len(rows)} LoRAs, "
+            f"{ranks(whole, name):.2f} over the {len(whole)} that are not broken"
+        )
+    for verdict in VERDICTS:
+        some = [r.pearson for r in rows if r.verdict == verdict]
+        if some:
+            print(f"{verdict}: {len(some)} LoRAs, Pearson {np.mean(some):.2f} on average")
+    path = args.out / "styles" / "dev" / "certificates.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda tmp: plot(rows).savefig(tmp, format="png", dpi=150))
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
