@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from ..cluster.pictures import listed
     from ..jobs.against import of_set
     from ..jobs.attribute import AttributeRequest, survey
+    from ..jobs.shapes import sizes
     from ..report import save
     from ..steps import drain
     from .attribute import without_of
@@ -55,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if not chosen:
         raise ImageError(f"There are no pictures in {args.pictures}; give those that were scored.")
     backbone = model.load(args)
-    loaded = [w.load(backbone.resolution) for w in chosen]
+    size = sizes(backbone, config)
+    loaded = [w.load(size) for w in chosen]
     names, prompts = [w.name for w in chosen], [w.prompt for w in chosen]
     pool, file = of_set(without, backbone, config)
     request = AttributeRequest(

@@ -29,6 +29,7 @@ CONFIG = {
     "distributed.worker.memory.terminate": False,
     "distributed.scheduler.allowed-failures": TRIES - 1,
     "distributed.scheduler.worker-ttl": "60s",
+    "distributed.worker.profile.enabled": False,  # a hundred looks a second
     "distributed.admin.log-format": "%(message)s",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..errors import ImageError, first_line
 from ..files.reading import open_file, read_text
 from ..groups import pictures
 from ..groups.formats import SUFFIXES
+from ..groups.shapes import Size
 
 LONGEST = 20_000
 """Characters of a prompt."""
@@ -38,17 +39,17 @@ class Where:
     def told(self) -> dict[str, Any]:
         return asdict(self)
 
-    def load(self, side: int) -> Tensor:
-        """(3, side, side). Raises ImageError."""
+    def load(self, size: Callable[[int, int], Size]) -> Tensor:
+        """(3, H, W) of the size that this gives for the picture's. Raises ImageError."""
         if not self.size:
-            return pictures.load(Path(self.path), side)
+            return pictures.load(Path(self.path), size)
         with tempfile.TemporaryDirectory(prefix="guda-") as folder:
             copy = Path(folder, f"picture{Path(self.name).suffix}")
             try:
                 with open_file(Path(self.path)) as file:
                     file.seek(self.start)
                     copy.write_bytes(file.read(self.size))
-                return pictures.load(copy, side)
+                return pictures.load(copy, size)
             except (OSError, ImageError) as error:
                 reason = first_line(error).replace(str(copy), self.name)
                 raise ImageError(f"{reason}, in {self.path}.") from None

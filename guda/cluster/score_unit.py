@@ -14,6 +14,7 @@ from ..errors import ImageError
 from ..files import write_text
 from ..jobs.against import of_set
 from ..jobs.attribute import AttributeRequest, AttributeWork, survey
+from ..jobs.shapes import sizes
 from ..report import to_dict
 from ..steps import Heard, Steps
 from .desk import Desk
@@ -33,9 +34,10 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
     heard, rows = Heard(), {}
     shard = [Where(**w) for w in what["pictures"]]
     loaded = []
+    size = sizes(desk.backbone, ElboConfig(**desk.job["config"]))
     for where in shard:
         try:
-            loaded.append((where, where.load(desk.backbone.resolution)))
+            loaded.append((where, where.load(size)))
         except ImageError as error:
             rows[where.name] = {"image": where.name, "error": str(error)}
     if loaded:
