@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup
 from ..scoring.elbo import Query
-from ..settings import digest
+from ..settings import Settings, digest
 from ..steps import Steps
 from .baselines import Corpus
 from .train import Model, TrainConfig
@@ -122,7 +122,10 @@ class Benchmark:
     def made_from(self, scorer: str, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         """What names a scorer's scores, beside the model and the questions."""
         method = settings.get("method")
-        return (scorer, settings) if method is None else (method.as_key(), self.groups.names)
+        if method is not None:
+            return method.as_key(), self.groups.names
+        told = {n: v.as_key() if isinstance(v, Settings) else v for n, v in settings.items()}
+        return scorer, told
 
 
 def with_clip(bench: Benchmark, folder: Path) -> Benchmark:

@@ -79,7 +79,7 @@ def benchmark(out: Path, quick: bool) -> Benchmark:
             name: RECIPES[name].replace(steps=40, batch_size=32, retain_batch_size=32)
             for name in ("GUDA (ReTrack, LoRA)", "GUDA (ESD, 100 steps)")
         }
-    elbo = ElboConfig(evaluations=32 if quick else 64, batch_size=256)
+    elbo = ElboConfig(evaluations=32 if quick else 64, batch_size=256, shape="square")
     few = ("random", "class label", "similarity, pixels (10-NN)")
     return Benchmark(
         name="digits",
@@ -90,7 +90,9 @@ def benchmark(out: Path, quick: bool) -> Benchmark:
         ask=ask,
         guda={name: Guda(recipe, elbo) for name, recipe in recipes.items()},
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},
-        reference=ElboConfig(evaluations=64 if quick else 256, batch_size=256, seed=1000),
+        reference=ElboConfig(
+            evaluations=64 if quick else 256, batch_size=256, seed=1000, shape="square"
+        ),
         seeds=(1, 2) if quick else (1, 2, 3),
         budgets=(8, 32) if quick else BUDGETS,
         repeats=2 if quick else 8,
@@ -143,7 +145,7 @@ def questions(
 ) -> Steps[Questions]:
     """2 x size generated digits, size held-out ones and size blends of two held-out ones."""
     seed = {"test": 11, "dev": 12}[split_name]
-    sampling = SampleConfig(steps=50, seed=seed, batch_size=256)
+    sampling = SampleConfig(steps=50, seed=seed, batch_size=256, shape="square")
     generated = yield from draw(model.backbone, [""] * 2 * size, sampling)
     rng = np.random.default_rng(seed)
     part = {"test": 0, "dev": 1}[split_name]

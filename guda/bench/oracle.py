@@ -104,7 +104,7 @@ def logo(
                 return own, cost, ""
 
             made_from = digest(
-                key, bench.train.as_dict(), bench.reference.as_dict(), seed, group.name
+                key, bench.train.as_key(), bench.reference.as_key(), seed, group.name
             )
             path = folder / "logo" / f"{group.slug}-{seed}.json"
             without, cost, _ = yield from kept(path, made_from, retrained())

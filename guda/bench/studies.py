@@ -90,7 +90,7 @@ def budgets(
                     gaps = yield from score_queries(full.backbone, loras, query, config)
                 return gaps.contributions.sum(-1), cost, ""
 
-            made_from = digest(key, method.as_key(), config.as_dict(), bench.groups.names)
+            made_from = digest(key, method.as_key(), config.as_key(), bench.groups.names)
             path = folder / "budgets" / f"{schedule}-{n}.json"
             deltas, *_ = yield from kept(path, made_from, scores())
             top1 = agreement.top1(deltas, logo.mean(0)[some])
@@ -122,7 +122,7 @@ def intervals(
         return np.array([[r.covered, r.width, r.error, r.top1] for r in rows]), cost, ""
 
     made_from = digest(
-        key, method.as_key(), [c.as_dict() for c in configs], bench.repeats, bench.long
+        key, method.as_key(), [c.as_key() for c in configs], bench.repeats, bench.long
     )
     found, *_ = yield from kept(folder / "coverage.json", made_from, measured())
     return [
