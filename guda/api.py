@@ -27,9 +27,11 @@ from .errors import ConfigError, ImageError
 from .groups import StyleGroups, check_pictures, from_prompts
 from .groups import load_folder as groups_of_folder
 from .groups import pictures as files
+from .groups.shapes import Size
 from .jobs.against import of_set
 from .jobs.attribute import AttributeRequest
 from .jobs.attribute import attribute as attributed
+from .jobs.shapes import sizes
 from .jobs.unlearn import UnlearnRequest
 from .jobs.unlearn import unlearn as unlearned
 from .report import save as save_report
@@ -156,8 +158,10 @@ def attribute(
     given = settings.pop("null", None)
     if isinstance(pictures, str | os.PathLike | Tensor):
         raise ImageError(f"pictures is a {type(pictures).__name__}; give a list, even of one.")
-    loaded = [_picture(p, model.resolution) for p in pictures]
-    without, asked = _without(counterfactuals), _with(config or ElboConfig(), settings, ("null",))
+    asked = _with(config or ElboConfig(), settings, ("null",))
+    size = sizes(model, asked)
+    loaded = [_picture(p, size) for p in pictures]
+    without = _without(counterfactuals)
     pool, file = of_set(without, model, asked) if given is None else _pool(given)
     request = AttributeRequest(
         model,
@@ -193,9 +197,9 @@ def _without(
     return DirectCounterfactuals.named(given)
 
 
-def _picture(given: str | os.PathLike[str] | Tensor, resolution: int) -> Tensor:
+def _picture(given: str | os.PathLike[str] | Tensor, size: Callable[[int, int], Size]) -> Tensor:
     if not isinstance(given, Tensor):
-        return files.load(Path(given), resolution)
+        return files.load(Path(given), size)
     if given.ndim != 3 or len(given) != 3:
         raise ImageError(f"A picture is a tensor {tuple(given.shape)}; give (3, H, W) in [0, 1].")
     return given.detach().to("cpu", torch.float32)

@@ -15,6 +15,7 @@ from .variants import ANCHORS, MIXTURES, OPERATORS, SCHEDULES, with_settings_of
 MODULES = ("cross_attention", "attention", "all", "full")
 TIMESTEPS = ("uniform", "low")
 WEIGHTINGS = ("kl", "eps")
+SHAPES = ("own", "square")
 EVALUATIONS, DIRECT_EVALUATIONS = 64, 16
 """UNet evaluations per picture and model, with LoRAs and with direct counterfactuals."""
 PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
@@ -191,6 +192,14 @@ class ElboConfig(Settings):
         f"one. {MIXTURES.told()}.",
         choices=MIXTURES,
         before="posterior",
+    )
+
+    shape: str = setting(
+        "own",
+        "own: a picture is scored in its own shape, its sides rounded to what the model takes, at "
+        "about the model's size; square: a centred square is cut from it, as earlier versions did.",
+        choices=SHAPES,
+        before="square",
     )
 
     def __post_init__(self) -> None:

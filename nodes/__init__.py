@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension
 
+from .any_model import GudaAttributeAny
 from .attribute import GudaAttribute
 from .generate import GudaGeneratePictures
 from .groups import GudaGroupsFromFolder, GudaGroupsFromPrompts
@@ -28,6 +29,7 @@ class GudaExtension(ComfyExtension):
             GudaLoadCounterfactuals,
             GudaGeneratePictures,
             GudaAttribute,
+            GudaAttributeAny,
             GudaHeatMap,
             GudaSaveReport,
             GudaWithoutStyle,

@@ -5,13 +5,22 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
-from ..guda.errors import CounterfactualError, ImageError
+from ..guda.errors import CounterfactualError
 from . import settings
-from .convert import from_batch, lines, to_batch
+from .convert import to_batch
+from .lists import asked, prompts_of, singled
 from .payload import payload
 from .progress import Scoring
-from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, AttributionType, Counterfactuals, Groups, Null, model_input
+from .runtime import normal_mode, on_device, plan, run, warning
+from .types import (
+    CATEGORY,
+    AttributionType,
+    Counterfactuals,
+    Groups,
+    Null,
+    aliases,
+    model_input,
+)
 
 
 class GudaAttribute(io.ComfyNode):
@@ -34,8 +43,8 @@ class GudaAttribute(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="One picture or a batch. Each is cut to a centred square of the "
-                    "model's size. Not needed where latents are linked.",
+                    tooltip="One picture, a batch or a list, of any shapes. Not needed where "
+                    "latents are linked.",
                 ),
                 io.String.Input(
                     "prompt",
@@ -43,10 +52,10 @@ class GudaAttribute(io.ComfyNode):
                     dynamic_prompts=False,
                     default="",
                     placeholder="what the picture shows",
-                    tooltip="The prompt of the picture, or a description: one line for all "
-                    "pictures, or one line per picture. It may be empty.",
+                    tooltip="The prompt of the picture, or a description, however many lines it "
+                    "has. It may be empty. One prompt per picture comes as a list.",
                 ),
-                *settings.inputs(ElboConfig),
+                *(i for i in settings.inputs(ElboConfig) if i.id != "shape"),
                 io.Latent.Input(
                     "latent",
                     optional=True,
@@ -71,14 +80,7 @@ class GudaAttribute(io.ComfyNode):
                     "'Name: phrase', or just the phrase that prompts use. The model itself answers "
                     "for them at once.",
                 ),
-                io.Boolean.Input(
-                    "one_source",
-                    default=False,
-                    optional=True,
-                    tooltip="The pictures are of one source, such as a workflow or an artist: also "
-                    "says what they lean on together, from 10 pictures on. Many pictures tell more "
-                    "than one.",
-                ),
+                one_source_input(),
                 Null.Input(
                     "null_pool",
                     optional=True,
@@ -87,69 +89,118 @@ class GudaAttribute(io.ComfyNode):
                     "nothing to do with the styles. The pool in the counterfactuals' folder is "
                     "found by itself.",
                 ),
-                io.Boolean.Input(
-                    "credit",
-                    default=False,
+                credit_input(),
+                io.Conditioning.Input(
+                    "positive",
                     optional=True,
-                    tooltip="A column of credit in the table and the report, which adds up to at "
-                    "most 1 a picture and leaves the rest to none of these. No share of money.",
+                    tooltip="The conditioning that the picture was made with, in place of the "
+                    "prompt's text: weights, embeddings and CLIP skip count. For direct answers "
+                    "the styles are put into the prompt's text, or behind the conditioning where "
+                    "that is empty. Areas, masks, timestep ranges and ControlNets are refused.",
                 ),
+                *(i for i in settings.inputs(ElboConfig) if i.id == "shape"),
             ],
-            outputs=[
-                AttributionType.Output(
-                    display_name="attribution",
-                    tooltip="All scores and maps, for Style Heat Map and Save Attribution Report.",
-                ),
-                io.String.Output(display_name="table", tooltip="All scores as Markdown."),
-                io.Image.Output(display_name="charts", tooltip="One bar chart per picture."),
-                io.Image.Output(
-                    display_name="heat_maps",
-                    tooltip="One sheet per picture: where the leading styles explain it.",
-                ),
-                io.String.Output(
-                    display_name="verdict",
-                    tooltip="One line per picture: a style's name, 'none of these' or 'undecided'; "
-                    "with a null pool also what cannot be told.",
-                ),
-            ],
+            outputs=outputs(),
             is_output_node=True,
+            is_input_list=True,
+            **aliases("which artist", "which style", "provenance", "attribution"),
         )
 
     @classmethod
     @normal_mode
-    def execute(cls, model, image=None, prompt="", latent=None, **values):
-        from ..guda import report
+    def execute(cls, model, **values):
         from ..guda.jobs.against import of_set
         from ..guda.jobs.attribute import AttributeRequest, survey
-        from ..guda.report import heatmap, wording
+        from . import conditioning
 
-        without = asked_for(*(values.get(n) for n in ("counterfactuals", "groups", "styles")))
-        pictures, latents = asked(model, image, latent)
+        (model,), given = model, singled(values)
+        without = asked_for(*(given.get(n) for n in ("counterfactuals", "groups", "styles")))
+        pictures, latents = asked(model, given.get("image", []), given.get("latent", []))
         names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
-        config = settings.read(ElboConfig, values)
-        pool, file = values.get("null_pool"), ""
+        prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=True)
+        config = settings.read(ElboConfig, given)
+        pool, file = given.get("null_pool"), ""
         if pool is None:
             pool, file = of_set(without, model, config)
-        request = AttributeRequest(
-            model, without, pictures, names, lines(prompt), config, latents, pool, file,
-            one_source=bool(values.get("one_source")), credit=bool(values.get("credit")),
-        )  # fmt: skip
         with on_device(model):
-            work = survey(request)
-            note = plan(work.price())
+            positive = conditioning.of_backbone(model, given.get("positive", []), len(names))
+            work = survey(
+                AttributeRequest(
+                    model,
+                    without,
+                    pictures,
+                    names,
+                    prompts,
+                    config,
+                    latents,
+                    pool,
+                    file,
+                    one_source=bool(given.get("one_source")),
+                    credit=bool(given.get("credit")),
+                    conditions=positive,
+                )
+            )
+            note = "\n".join([plan(work.price()), *map(warning, said)])
             attribution = run(work.run(), Scoring(without.names, len(names)), note)
-        numbers = range(len(attribution.images))
-        charts = to_batch([report.bars(attribution, i) for i in numbers])
-        sheets = to_batch([heatmap.sheet(attribution, i) for i in numbers])
-        verdicts = "\n".join(wording.plain(i.verdict) for i in attribution.images)
-        return io.NodeOutput(
-            attribution,
-            report.to_markdown(attribution),
-            charts,
-            sheets,
-            verdicts,
-            ui={"guda": [payload(attribution)]},
-        )
+        return answer(attribution)
+
+
+def one_source_input():
+    return io.Boolean.Input(
+        "one_source",
+        default=False,
+        optional=True,
+        tooltip="The pictures are of one source, such as a workflow or an artist: also "
+        "says what they lean on together, from 10 pictures on. Many pictures tell more "
+        "than one.",
+    )
+
+
+def credit_input():
+    return io.Boolean.Input(
+        "credit",
+        default=False,
+        optional=True,
+        tooltip="A column of credit in the table and the report, which adds up to at most 1 a "
+        "picture and leaves the rest to none of these. No share of money.",
+    )
+
+
+def outputs():
+    """Of every node that attributes."""
+    return [
+        AttributionType.Output(
+            display_name="attribution",
+            tooltip="All scores and maps, for Style Heat Map and Save Attribution Report.",
+        ),
+        io.String.Output(display_name="table", tooltip="All scores as Markdown."),
+        io.Image.Output(display_name="charts", tooltip="One bar chart per picture."),
+        io.Image.Output(
+            display_name="heat_maps",
+            tooltip="One sheet per picture: where the leading styles explain it.",
+        ),
+        io.String.Output(
+            display_name="verdict",
+            tooltip="One line per picture: a style's name, 'none of these' or 'undecided'; "
+            "with a null pool also what cannot be told.",
+        ),
+    ]
+
+
+def answer(attribution):
+    """The same, and what the panel shows."""
+    from ..guda import report
+    from ..guda.report import heatmap, wording
+
+    numbers = range(len(attribution.images))
+    return io.NodeOutput(
+        attribution,
+        report.to_markdown(attribution),
+        to_batch([report.bars(attribution, i) for i in numbers]),
+        to_batch([heatmap.sheet(attribution, i) for i in numbers]),
+        "\n".join(wording.plain(i.verdict) for i in attribution.images),
+        ui={"guda": [payload(attribution)]},
+    )
 
 
 def asked_for(counterfactuals, groups, styles):
@@ -178,11 +229,3 @@ def asked_for(counterfactuals, groups, styles):
     if groups is not None:
         return DirectCounterfactuals.of(groups)
     return DirectCounterfactuals.named(parse_styles(written))
-
-
-def asked(model, image, latent):
-    """Pictures and scaled latents (None without) of what is to be scored. Raises ImageError."""
-    if image is None and latent is None:
-        raise ImageError("Nothing is linked to image or latent; link a picture or latents to one.")
-    pictures = [] if image is None else from_batch(image)
-    return pictures, None if latent is None else model.scale_latents(latent["samples"].clone())

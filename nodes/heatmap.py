@@ -49,20 +49,29 @@ class GudaHeatMap(io.ComfyNode):
                 ),
                 io.Mask.Output(
                     display_name="mask",
-                    tooltip="1 where the style explains the picture most, at the size of the "
-                    "square that the model saw.",
+                    tooltip="1 where the style explains the picture most, at the size and place of "
+                    "the picture as it was given; 0 where the model did not see it.",
                 ),
             ],
         )
 
     @classmethod
     def execute(cls, attribution, group="", picture=0, opacity=0.65):
-        import torch
-
         chosen = chosen_maps(attribution, group.strip(), picture)
         painted = [paint(attribution, i, name, opacity) for i, name in chosen]
         overlays, masks = zip(*painted, strict=True)
-        return io.NodeOutput(to_batch(overlays), torch.stack(masks))
+        return io.NodeOutput(to_batch(overlays), together(masks))
+
+
+def together(masks):
+    """(n, H, W); smaller ones get a margin of zeros at the right and the bottom."""
+    import torch
+
+    height, width = (max(m.shape[i] for m in masks) for i in (0, 1))
+    batch = torch.zeros(len(masks), height, width)
+    for row, mask in zip(batch, masks, strict=True):
+        row[: mask.shape[0], : mask.shape[1]] = mask
+    return batch
 
 
 def chosen_maps(attribution, group: str, picture: int) -> list[tuple[int, str]]:
@@ -80,12 +89,15 @@ def chosen_maps(attribution, group: str, picture: int) -> list[tuple[int, str]]:
 
 
 def paint(attribution, index: int, group: str, opacity: float):
-    """Overlay with legend (Pillow) and mask (H, W), on the scale of the report's sheet."""
-    from ..guda.report import heatmap, wording
+    """Overlay with legend (Pillow) and mask (H, W), on the scale of the report's sheet.
+
+    Both lie over the picture as it was given, where the model saw it.
+    """
+    from ..guda.report import heatmap, placed, wording
 
     _, scale = heatmap.overlays(attribution, index, size=64)
-    heat, picture = attribution.map_of(index, group), attribution.pictures[index]
-    image = heatmap.overlay(picture, heat, scale=scale, opacity=opacity)
+    at = attribution.original_of(index), attribution.pictures[index]
+    heat = attribution.map_of(index, group)
+    image = placed.overlay(*at, heat, scale, opacity)
     image = heatmap.with_legend(image, scale, group, wording.unit(attribution))
-    large = heatmap.upsample(heat, *picture.shape[-2:], smooth=heatmap.SMOOTH)
-    return image, heatmap.mask(large, scale)
+    return image, placed.mask(*at, heat, scale)

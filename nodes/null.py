@@ -49,7 +49,7 @@ class GudaNullPool(io.ComfyNode):
                     "with what is shown; none, with no prompt; named, with one of the styles' "
                     "names in the prompt. Others may be added to the same pool.",
                 ),
-                *settings.inputs(ElboConfig),
+                *(i for i in settings.inputs(ElboConfig) if i.id != "shape"),
                 Groups.Input(
                     "groups",
                     optional=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from comfy_api.latest import io
 
 CATEGORY = "GUDA"
@@ -25,3 +27,9 @@ def groups_input():
 
 def attribution_input():
     return AttributionType.Input("attribution", tooltip="From Attribute to Styles.")
+
+
+def aliases(*words: str) -> dict[str, list[str]]:
+    """What a search finds the node by, in a ComfyUI that knows aliases (0.11 and later)."""
+    known = "search_aliases" in inspect.signature(io.Schema).parameters
+    return {"search_aliases": list(words)} if known else {}

@@ -7,7 +7,7 @@ import { Panel } from "./panel/panel.js"
 import { fetchHistory, findResult } from "./panel/restore.js"
 import { speak, t } from "./panel/words.js"
 
-const NODE = "GudaAttribute"
+const NODES = ["GudaAttribute", "GudaAttributeAny"]
 const MIN_HEIGHT = 420 // as in guda.css
 const LONG = 20_000 // milliseconds that a message stays
 const panels = new Map() // node -> { panel, source }: the node whose answers the panel shows
@@ -51,7 +51,7 @@ function shareWithCanvas(panel) {
 
 /** The node whose answers `node` shows: itself, or one inside if it is a subgraph. */
 function sourceOf(node) {
-  if (node.comfyClass === NODE) return node
+  if (NODES.includes(node.comfyClass)) return node
   for (const inner of node.subgraph?.nodes ?? []) {
     const found = sourceOf(inner)
     if (found) return found
@@ -82,7 +82,7 @@ async function restoreFromHistory(node, { panel, source }) {
   const { id } = node.graph?.rootGraph ?? node.graph ?? {}
   if (!panel.empty || !id) return
   const asked = (path) => isSource(path, node, source)
-  const found = findResult(await fetchHistory(api), id, asked, NODE)
+  const found = findResult(await fetchHistory(api), id, asked, NODES)
   if (found && panel.empty) panel.take(found, t("last_run"))
 }
 

@@ -120,6 +120,10 @@ class StableDiffusion:
         placement.bring(part, self.modules(), self.device, self.rest)
 
     @property
+    def multiple(self) -> int:
+        return self._factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         side = self.resolution // self._factor
         return self.unet.config.in_channels, side, side
@@ -178,12 +182,11 @@ class StableDiffusion:
 
     def _check_size(self, cells: int, rest: int = 0) -> None:
         """A side of the latents has to survive every halving in the UNet."""
-        halvings = len(self.unet.config.block_out_channels) - 1
-        if cells < 1 or rest or cells % 2**halvings:
+        if cells < 1 or rest or cells * self._factor % self.multiple:
             pixels = cells * self._factor + rest
             raise ImageError(
                 f"a side of {pixels} pixels does not fit the model {self.name}; give a multiple of "
-                f"{self._factor * 2**halvings}."
+                f"{self.multiple}."
             )
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:

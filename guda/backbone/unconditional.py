@@ -29,6 +29,7 @@ class Unconditional:
     """
 
     conditional = False
+    multiple = 0
     warnings: Sequence[str] = ()
     aliases: Sequence[str] = ()
     overrides: Mapping[str, Any] = MappingProxyType({})

@@ -45,7 +45,13 @@ def for_training(backbone: Backbone, config: UnlearnConfig, memory: MemoryConfig
 def for_scoring(
     backbone: Backbone, lora: LoraWeights | None, rows: int, shape: Sequence[int] | None = None
 ) -> Room:
-    """At most `rows`. shape: (c, h, w) of the latents, where they are not of the model's size."""
+    """At most `rows`. shape: (c, h, w) of the latents, where they are not of the model's size.
+
+    A model that another program keeps in its place (`at_work`) has that program's care; it is given
+    a few at a time, so that a run can be stopped.
+    """
+    if hasattr(backbone, "at_work"):
+        return Room(min(rows, backbone.rows), backbone.device)  # type: ignore[attr-defined]
     free = _free(backbone)
     if free is not None and not _is_small(backbone, rows, free):
         rows = largest(lambda n: footprint.scoring(backbone, lora, n, shape), rows, free)

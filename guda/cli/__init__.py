@@ -20,6 +20,8 @@ from . import (
     evidence,
     groups,
     null,
+    report,
+    score,
     sign,
     styles,
     unlearn,
@@ -31,7 +33,8 @@ from .stopping import Terminated, terminable
 __all__ = ["Progress", "main"]
 
 COMMANDS = (
-    demo, groups, styles, unlearn, null, attribute, evidence, sign, verify, check, bench
+    demo, groups, styles, unlearn, null, attribute, score, report, evidence, sign, verify,
+    check, bench
 )  # fmt: skip
 
 

@@ -93,6 +93,7 @@ def asked_for(args: argparse.Namespace):
     """The work that the options of `asks` describe, surveyed."""
     from ..groups import pictures
     from ..jobs.attribute import AttributeRequest, survey
+    from ..jobs.shapes import sizes
 
     config = options.read(args, ElboConfig)
     without = without_of(args)
@@ -101,7 +102,8 @@ def asked_for(args: argparse.Namespace):
     for path in args.image:
         pictures.check(path)
     backbone = model.load(args)
-    loaded = [pictures.load(path, backbone.resolution) for path in args.image]
+    size = sizes(backbone, config)
+    loaded = [pictures.load(path, size) for path in args.image]
     pool, file = null_of(args, backbone, without, config)
     names = [p.name for p in args.image]
     prompts = args.prompt or [""]

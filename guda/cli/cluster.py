@@ -69,11 +69,15 @@ def unlearn(
     from ..steps import drain
 
     making = drain(work.drawn(), progress)
-    backbone: Any = work.request.backbone
-    backbone.move("cpu", rest="cpu")  # the device is the workers'
+    make_room(work.request.backbone)
     with reached(args) as client:
         made = drain(clustered.run(making, client, source(args), args.patience), progress)
     return made.set, made.failures
+
+
+def make_room(backbone: Any) -> None:
+    """The device is the workers'."""
+    backbone.move("cpu", rest="cpu")
 
 
 @contextmanager
@@ -118,3 +122,16 @@ def told(missing: Sequence[Failure]) -> dict[str, Any]:
     """For JSON; nothing where nothing is missing."""
     rows = [{"unit": f.unit.name, "tries": f.tries, "error": f.error} for f in missing]
     return {"missing": rows} if rows else {}
+
+
+def count(args: argparse.Namespace) -> int:
+    """Workers of the cluster that the options name; 1 without one."""
+    from ..cluster.connect import LOCAL, workers
+
+    if not args.cluster:
+        return 1
+    if args.cluster.partition(":")[0] == LOCAL:
+        return workers(args.cluster)
+    with reached(args) as client:
+        there: Any = client.nthreads()
+        return max(1, len(there))

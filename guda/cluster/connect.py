@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterError, first_line
+from . import quiet
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -99,7 +100,7 @@ def _local(distributed: Any, where: str) -> Iterator[Client]:
         if devices:
             env["CUDA_VISIBLE_DEVICES"] = devices[i % len(devices)]
         options = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "env": env}
-        options |= {"dashboard": False, "silence_logs": SILENT}
+        options |= {"dashboard": False, "silence_logs": SILENT, "preload": [quiet.__name__]}
         specs[i] = {"cls": distributed.Nanny, "options": options}
     scheduler = {
         "cls": distributed.Scheduler,

@@ -17,7 +17,7 @@ class Pulse:
     """
 
     def __init__(self, patience: float, on_hang: Callable[[], None], beat: float = BEAT):
-        self._patience, self._on_hang, self._beat = patience, on_hang, beat
+        self.patience, self._on_hang, self._beat = patience, on_hang, beat
         self._last = time.monotonic()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="guda pulse", daemon=True)
@@ -39,8 +39,8 @@ class Pulse:
         self._last = time.monotonic()
 
     def _run(self) -> None:
-        while not self._end.wait(min(self._beat, self._patience / 4)):
-            if time.monotonic() - self._last > self._patience:
+        while not self._end.wait(min(self._beat, self.patience / 4)):
+            if time.monotonic() - self._last > self.patience:
                 self._on_hang()
                 return
             if self.lease is not None and not self.lease.beat():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ class Units:
         self._client, self._job, self._board = client, job, board
         self._result, self._files = result, files
         self._ready: deque[Unit] = deque()
+        self._rest: Iterator[Unit] = iter(())
         self._later: list[tuple[float, Unit]] = []
         self._given: dict[Future, Unit] = {}
         self._tried: Counter[str] = Counter()
@@ -72,15 +73,15 @@ class Units:
 
     def run(self, units: Iterable[Unit]) -> Steps[list[Failure]]:
         """Every unit and those that follow from them. Raises ClusterError."""
-        self._ready.extend(units)
+        self._rest, left = iter(units), True
         self._client.subscribe_topic(topic(self._job), lambda event: self._inbox.put(event[1]))
         told = self._client.submit(_hold, self._job, key=topic(self._job), pure=False)
         seen = time.monotonic()
         try:
-            while self._ready or self._later or self._given:
+            while left or self._ready or self._later or self._given:
                 if self._client.status == "running":
                     seen = time.monotonic()
-                    self._give(told)
+                    left = self._give(told)
                 elif time.monotonic() - seen > LOST or self._client.status == "closed":
                     raise ClusterError(
                         "The cluster's scheduler is gone; what was finished is kept, start one and "
@@ -97,13 +98,15 @@ class Units:
             self._client.unsubscribe_topic(topic(self._job))
         return self.failures
 
-    def _give(self, told: Future) -> None:
+    def _give(self, told: Future) -> bool:
+        """Give out as many units as the workers take; whether there may be more of them."""
         now = time.monotonic()
         self._ready.extend(u for at, u in self._later if at <= now)
         self._later = [(at, u) for at, u in self._later if at > now]
         able = [w for w in self._workers() if w not in self._refused]
-        while self._ready and len(self._given) < AHEAD * len(able):
-            unit = self._ready.popleft()
+        while len(self._given) < AHEAD * len(able):
+            if (unit := self._next()) is None:
+                return False
             what = dict(unit.what)
             if self._unshared:
                 what["files"] = self._files(unit)
@@ -117,6 +120,14 @@ class Units:
             )
             self._given[future] = unit
             future.add_done_callback(self._inbox.put)
+        return True
+
+    def _next(self) -> Unit | None:
+        if self._ready:
+            return self._ready.popleft()
+        if (unit := next(self._rest, None)) is not None:
+            self._board.add([unit])
+        return unit
 
     def _workers(self) -> list[str]:
         """Their addresses. Raises ClusterError where all of them have refused."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..counterfactuals import CounterfactualSet, Entry, SetWork
@@ -18,9 +16,9 @@ from ..groups import Group
 from ..settings import digest
 from ..steps import Steps, about, warn
 from ..unlearning import resume
-from . import lease
 from .board import Board
-from .job import Source, Told, Unit, groups_to_json, job, texts, topic
+from .job import Source, Told, Unit, groups_to_json, job, texts
+from .marked import marked
 from .units import Failure, Units
 from .unlearn_unit import LORA, state_files
 
@@ -60,7 +58,7 @@ def run(work: SetWork, client: Client, source: Source, patience: float) -> Steps
         failures: list[Failure] = []
         if units:
             board = Board("unlearn", [*units, *making.awaited], client.dashboard_link or "")
-            with _marked(work.folder, told):
+            with marked(work.folder, told):
                 running = Units(client, told, board, making.take, making.files)
                 failures = yield from running.run(units)
         yield from about(*making.chosen)
@@ -144,15 +142,3 @@ class _Making:
         what = {"group": group.name, "part": part, "state": state}
         key = f"{group.slug}-{part}-{digest(state)[:12]}"
         return Unit(key, "unlearn", name, steps + (part == LORA), what)
-
-
-@contextmanager
-def _marked(folder: Path, told: Told) -> Iterator[None]:
-    """By a file in the folder, workers know that they see the same one."""
-    path = folder / lease.FOLDER / f"{told['run']}{lease.MARK}"
-    write_bytes(path, topic(told).encode())
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        lease.sweep(folder / lease.FOLDER)

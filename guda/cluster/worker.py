@@ -13,18 +13,23 @@ from typing import Any
 
 from ..errors import DivergedError, GudaError, OutOfMemoryError, first_line
 from ..steps import Steps
-from . import lease, unlearn_unit
+from . import lease, score_unit, unlearn_unit
 from .desk import Desk, RefusedError, prepared
 from .job import Told, topic
 from .pulse import Pulse
 
 HUNG = 75
 """Exit code of a worker whose unit made no step."""
-COUNTED = ("unlearn", "score")
+COUNTED = ("unlearn",)
 """Stages whose steps are those that a unit has."""
+PREPARING = 1800.0
+"""Seconds that a model may take to be loaded."""
 REPORTED = 0.5
 """Seconds between two reports of a unit's progress."""
-KINDS: Mapping[str, Callable[[Desk, Told], Steps[Told]]] = {"unlearn": unlearn_unit.perform}
+KINDS: Mapping[str, Callable[[Desk, Told], Steps[Told]]] = {
+    "unlearn": unlearn_unit.perform,
+    "score": score_unit.perform,
+}
 _one = threading.Lock()  # one unit at a time, whatever the worker's number of threads
 
 
@@ -40,7 +45,9 @@ def perform(job: Told, unit: Told) -> Told:
     started, worker = time.monotonic(), _worker()
     with _one:
         try:
-            with Pulse(job["patience"], lambda: _hang(worker, job, unit)) as pulse:
+            # A model comes from a slow disk in one step; nobody waits for its lease meanwhile.
+            most = max(PREPARING, job["patience"])
+            with Pulse(most, lambda: _hang(worker, job, unit)) as pulse:
                 desk = prepared(job, worker and worker.local_directory)
                 ready = time.monotonic()
                 result = _do(desk, unit, pulse)
@@ -63,6 +70,8 @@ def _do(desk: Desk, unit: Told, pulse: Pulse) -> Told:
     pulse.lease = lease.take(desk.lease(unit))
     if pulse.lease is None:
         return {"state": "busy"}
+    pulse.step()
+    pulse.patience = desk.job["patience"]
     steps, reported = KINDS[unit["kind"]](desk, unit), 0.0
     try:
         while True:

@@ -94,7 +94,7 @@ class DirectCounterfactuals:
         """A prompt in every style."""
         return in_styles(prompt, self.phrases, self.template)
 
-    def prompts(self, given: Iterable[str]) -> Prompts:
-        """What the model is asked for pictures with these prompts."""
+    def prompts(self, given: Iterable[str], encoded: bool = False) -> Prompts:
+        """What the model is asked for pictures with these prompts; encoded: see `Prompts`."""
         asked = [self.asked(p) for p in given]
-        return Prompts(tuple(a.in_styles for a in asked), tuple(a.prompt for a in asked))
+        return Prompts(tuple(a.in_styles for a in asked), tuple(a.prompt for a in asked), encoded)

@@ -61,6 +61,23 @@ class Conditioning:
             torch.cat(embeds), added, None if bool((tokens == longest).all()) else tokens
         )
 
+    def then(self, other: Conditioning) -> Conditioning:
+        """Row by row the tokens of both, one behind the other; what else there is, is the first's.
+
+        As ComfyUI's Conditioning (Concat) has it.
+        """
+        mine, theirs = self.lengths().tolist(), other.lengths().tolist()
+        rows = [
+            Conditioning(
+                torch.cat(
+                    [self.embeds[i : i + 1, :n], other.embeds[i : i + 1, :m].to(self.embeds)], 1
+                ),
+                {k: v[i : i + 1] for k, v in self.added.items()},
+            )
+            for i, (n, m) in enumerate(zip(mine, theirs, strict=True))
+        ]
+        return Conditioning.cat(rows)
+
     def lengths(self) -> Tensor:
         """(n,) tokens of every row."""
         if self.tokens is not None:
@@ -170,6 +187,11 @@ class Backbone(Protocol):
 
         Empty where it is not known.
         """
+        ...
+
+    @property
+    def multiple(self) -> int:
+        """Of which a picture's sides have to be multiples; 0 where only the model's square fits."""
         ...
 
     @property

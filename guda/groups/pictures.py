@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,7 @@ from ..files import write_bytes
 from ..files.reading import open_file
 from . import profiles
 from .formats import decoders
+from .shapes import Size, box
 
 MIN_PIXELS = 16
 MAX_PIXELS = 2**27
@@ -29,21 +30,24 @@ LARGE, STRIP = 2**24, 2**21
 """Pixels; of a picture with more than LARGE, at most about STRIP are floats at any time."""
 
 
-def load(path: Path, size: int | None = None, most: int = 0) -> Tensor:
+def load(path: Path, size: int | Callable[[int, int], Size] | None = None, most: int = 0) -> Tensor:
     """One picture, (3, H, W) float32 in [0, 1]; with `size`, cut to (3, size, size) by `fit`.
 
+    size: the side of a square, or what gives (height, width) for those of the picture.
     most: pixels, a larger picture is averaged down to about that; 0: it comes as it is.
     EXIF orientation is applied, colours of other profiles become sRGB, of transparent pixels the
     colour counts (as trainers and ComfyUI's LoadImage have it), 16-bit grey is scaled, and an
     animation gives its first frame. Raises ImageError for anything that does not decode fully.
     """
     with _decoded(Path(path)) as picture:
-        if (size or most) and picture.width * picture.height > (most or LARGE):
-            pixels = _shrunk(picture, size, most)
+        wanted = size(picture.height, picture.width) if callable(size) else size
+        shape = (wanted, wanted) if isinstance(wanted, int) else wanted
+        if (shape or most) and picture.width * picture.height > (most or LARGE):
+            pixels = _shrunk(picture, shape, most)
         else:
             plain = _plain(picture)
             pixels = _floats(plain, _white(plain))
-        return pixels if size is None else fit(pixels, size)
+        return pixels if shape is None else fit(pixels, shape)
 
 
 def check(path: Path) -> None:
@@ -75,25 +79,28 @@ def _is_opaque(picture: Image.Image) -> bool:
     return clear == (255, 255)
 
 
-def fit(image: Tensor, size: int, *, checked: bool = False) -> Tensor:
-    """Scale the short side to `size` (Lanczos, antialiased) and cut the centre, clamped to [0, 1].
+def fit(image: Tensor, size: int | Size, *, checked: bool = False) -> Tensor:
+    """Scale to `size` (Lanczos, antialiased) and cut what stands out evenly, clamped to [0, 1].
 
-    image: as `check_tensor` has it; checked: whether it has seen this one already.
-    Returns float32 on the CPU, (3, size, size) or (n, 3, size, size). Raises ImageError.
+    image: as `check_tensor` has it; checked: whether it has seen this one already. size: the side
+    of a square, or (height, width); nothing is stretched.
+    Returns float32 on the CPU, (3, H, W) or (n, 3, H, W). Raises ImageError.
     """
+    size = (size, size) if isinstance(size, int) else size
     if not checked:
         check_tensor(image)
     rgb = _rgb(image)
     h, w = rgb.shape[-2:]
     # The box cuts at sub-pixel accuracy and lets the filter see the pixels beyond it, so this is
     # resize-then-crop without the intermediate picture (huge for a very long one).
-    short, left, top = min(h, w), (w - min(h, w)) / 2, (h - min(h, w)) / 2
-    box = (left, top, left + short, top + short)
-    scaled = np.empty((rgb.shape[:-2].numel(), size, size), np.float32)
+    part = box(h, w, size)
+    scaled = np.empty((rgb.shape[:-2].numel(), *size), np.float32)
     for i, channel in enumerate(rgb.reshape(-1, h, w).numpy()):
-        resized = Image.fromarray(channel).resize((size, size), Image.Resampling.LANCZOS, box)
+        resized = Image.fromarray(channel).resize(
+            (size[1], size[0]), Image.Resampling.LANCZOS, part
+        )
         scaled[i] = np.asarray(resized)
-    return torch.from_numpy(scaled).reshape(*rgb.shape[:-2], size, size).clamp_(0, 1)
+    return torch.from_numpy(scaled).reshape(*rgb.shape[:-2], *size).clamp_(0, 1)
 
 
 def check_tensor(image: Tensor) -> None:
@@ -255,18 +262,20 @@ def _white(picture: Image.Image) -> float:
     return 65535.0 if low_high[1] <= 65535 else 2.0**31 - 1
 
 
-def _shrunk(picture: Image.Image, size: int | None, most: int) -> Tensor:
+def _shrunk(picture: Image.Image, size: Size | None, most: int) -> Tensor:
     """A large picture averaged down, a strip at a time, so that its floats never are all there.
 
-    With `size` its centred square, to at least three times `size`; else to about `most` pixels.
+    With `size` the centred part of its shape, to at least three times it; else to about `most`
+    pixels.
     """
     width, height = picture.size
     left = top = 0
     cell = math.isqrt(width * height // (most or LARGE)) + 1
     if size is not None:
-        short = min(width, height)
-        left, top, cell = (width - short) // 2, (height - short) // 2, max(1, short // (3 * size))
-        width = height = short
+        x, y, right, bottom = box(height, width, size)
+        left, top = int(x), int(y)
+        width, height = round(right - x), round(bottom - y)
+        cell = max(1, min(height // (3 * size[0]), width // (3 * size[1])))
     step, white = cell * max(1, STRIP // (cell * width)), _white(picture)
     small = torch.empty(3, -(-height // cell), -(-width // cell))
     for start in range(0, height, step):

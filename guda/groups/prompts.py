@@ -26,6 +26,8 @@ MARKUP = {
     ),
 }
 """Pattern -> what it is called, what becomes of it and the remedy."""
+READ = ("Weights", "Embeddings")
+"""What of it a model's own text encoder may read (`weighs_prompts`), as ComfyUI's does."""
 
 
 def doubts(backbone: Backbone, prompts: Sequence[str]) -> Iterator[str]:
@@ -33,6 +35,8 @@ def doubts(backbone: Backbone, prompts: Sequence[str]) -> Iterator[str]:
     if not backbone.conditional:
         return
     for pattern, (name, becomes) in MARKUP.items():
+        if name in READ and getattr(backbone, "weighs_prompts", False):
+            continue
         found = [m[0] for m in map(re.compile(pattern, re.IGNORECASE).search, prompts) if m]
         if found:
             yield (

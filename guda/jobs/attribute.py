@@ -13,21 +13,21 @@ from ..budget import footprint, rows, warmup
 from ..config import DIRECT_EVALUATIONS, EVALUATIONS, ElboConfig
 from ..counterfactuals import CounterfactualSet
 from ..counterfactuals.direct import DirectCounterfactuals
-from ..diffusion import Backbone, LoraWeights
+from ..diffusion import Backbone, Conditioning, LoraWeights
 from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
 from ..groups import prompts as markup
-from ..groups.pictures import check_tensor, fit
+from ..groups.pictures import as_rgb, check_tensor, fit
 from ..scoring import allocation, explains
-from ..scoring.differences import Differences, score_queries
-from ..scoring.direct import score_directly
+from ..scoring.differences import Differences
 from ..scoring.elbo import Query
 from ..scoring.null import Basis, NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, credited, styles, together
+from . import against, basis, credited, measuring, shapes, styles, together
+from .measuring import Shown
 from .origin import origin_of
 from .plan import Plan
 
@@ -45,6 +45,7 @@ class AttributeRequest:
     null_file: where it lies, for the report.
     one_source: whether the pictures are of one source, and asked together, too.
     credit: whether scores come with a column of credit.
+    conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
     """
 
     backbone: Backbone
@@ -58,6 +59,7 @@ class AttributeRequest:
     null_file: str = ""
     one_source: bool = False
     credit: bool = False
+    conditions: Conditioning | None = None
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -80,6 +82,11 @@ def survey(request: AttributeRequest) -> AttributeWork:
     if len(request.names) != count:
         raise ImageError(
             f"{len(request.names)} names were given for {count} pictures; give one per picture."
+        )
+    if request.conditions is not None and len(request.conditions) != count:
+        raise ImageError(
+            f"{len(request.conditions)} conditionings were given for {count} pictures; give one "
+            "per picture."
         )
     for name, prompt in zip(request.names, prompts, strict=True):
         check_text(name, "the picture's name")
@@ -140,13 +147,13 @@ class AttributeWork:
         """What it will take, after a look at the model and a warm-up."""
         backbone, config = self.request.backbone, self.config
         yield from self._doubts()
-        n = min(explains.MOST, len(self))
-        some = [i * len(self) // n for i in range(n)]
-        checked = yield from explains.check(backbone, lambda: self._query(some)[0], self.look)
+        first, shape = measuring.first(self)
+        n = min(explains.MOST, len(first))
+        some = [first[i * len(first) // n] for i in range(n)]
+        checked = yield from explains.check(backbone, lambda: self.query(some)[0], self.look)
         yield Step("plan", 0, 2)
         encoding = warmup.picture(backbone)
         yield Step("plan", 1, 2)
-        shape = None if self.request.latents is None else self.request.latents.shape[1:]
         lora = next(iter(self.loras.values()), None)
         most = min(config.batch_size, len(self) * config.evaluations)
         room = rows.for_scoring(backbone, lora, most, shape)
@@ -165,11 +172,11 @@ class AttributeWork:
         )
 
     @keeps_warnings
-    def run(self) -> Steps[Attribution]:
-        """The scores of every picture."""
+    def run(self, look: bool = True) -> Steps[Attribution]:
+        """The scores of every picture. look: as `measure` has it."""
         yield from self._doubts()
         started = time.monotonic()
-        shown, gaps = yield from self.measure()
+        shown, gaps = yield from self.measure(look)
         answer = self._assemble(shown, gaps, time.monotonic() - started)
         pool, one = self.request.null, self.request.one_source
         forms = basis.forms(self.request.counterfactuals, self.prompts)
@@ -185,26 +192,9 @@ class AttributeWork:
             yield warn(text)
         return together.together(answer, gaps.contributions, pool, forms) if one else answer
 
-    def measure(self, look: bool = True) -> Steps[tuple[Tensor, Differences]]:
-        """The pictures as they are shown, (n, 3, H, W), and what the models differ by on them.
-
-        look: whether to ask first if the model explains the pictures and knows the styles.
-        """
-        backbone, config = self.request.backbone, self.config
-        yield Step("encode", 0, len(self))
-        query, shown = self._query(range(len(self)))
-        if look:
-            yield from explains.check(backbone, lambda: query, self.look)
-        lora = next(iter(self.loras.values()), None)
-        room = rows.for_scoring(backbone, lora, config.batch_size, query.latents.shape[1:])
-        if isinstance(without := self.request.counterfactuals, DirectCounterfactuals):
-            if look:
-                yield from styles.check(backbone, without, query, room)
-            asked = without.prompts(self.prompts)
-            gaps = yield from score_directly(backbone, asked, query, config, room)
-        else:
-            gaps = yield from score_queries(backbone, self.loras, query, config, room)
-        return shown, gaps
+    def measure(self, look: bool = True) -> Steps[tuple[Shown, Differences]]:
+        """See `measuring.measure`."""
+        return (yield from measuring.measure(self, look))
 
     def _looks(self) -> int:
         """Evaluations that tell whether the model knows the styles, where it answers itself."""
@@ -216,21 +206,24 @@ class AttributeWork:
             yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
 
-    def _query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
-        """The chosen pictures, encoded, and as they are shown (n, 3, H, W)."""
+    def query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
+        """The chosen pictures, of one shape, encoded, and as they are shown (n, 3, H, W)."""
         request, backbone = self.request, self.request.backbone
-        condition = backbone.encode_prompts([self.prompts[i] for i in chosen])
+        if request.conditions is None:
+            condition = backbone.encode_prompts([self.prompts[i] for i in chosen])
+        else:
+            condition = request.conditions.take(list(chosen))
         if request.latents is None:
-            shown = torch.stack(
-                [fit(request.pictures[i], backbone.resolution, checked=True) for i in chosen]
-            )
+            size = shapes.sizes(backbone, self.config)
+            given = [request.pictures[i] for i in chosen]
+            shown = torch.stack([fit(p, size(*p.shape[-2:]), checked=True) for p in given])
             keys = tuple(map(picture_key, shown))
             return Query(backbone.encode_images(shown), condition, keys), shown
         latents = request.latents[list(chosen)]
         query = Query(latents, condition, tuple(map(picture_key, latents)))
         return query, _shown(request.pictures, backbone.decode(latents))
 
-    def _assemble(self, shown: Tensor, gaps: Differences, seconds: float) -> Attribution:
+    def _assemble(self, shown: Shown, gaps: Differences, seconds: float) -> Attribution:
         request, groups = self.request, self.request.counterfactuals.names
         estimate = self.config.as_dict()
         images = []
@@ -250,11 +243,24 @@ class AttributeWork:
             estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
             direct=not self.loras,
             certificates=_certificates(self.request.counterfactuals),
-            origin=origin_of(request.backbone, request.counterfactuals, request.latents),
+            origin=origin_of(
+                request.backbone,
+                request.counterfactuals,
+                request.latents,
+                request.conditions is not None,
+            ),
+            originals=_originals(request),
             unet_evaluations=gaps.unet_evaluations,
             seconds=seconds,
             version=__version__,
         )
+
+
+def _originals(request: AttributeRequest) -> tuple[Tensor, ...]:
+    """None beside latents, which are scored whole."""
+    if request.latents is not None:
+        return ()
+    return tuple((as_rgb(p) * 255).round().byte() for p in request.pictures)
 
 
 def _certificates(without: CounterfactualSet | DirectCounterfactuals) -> dict[str, str]:

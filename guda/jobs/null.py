@@ -35,6 +35,7 @@ from .attribute import AttributeRequest, AttributeWork
 from .attribute import survey as survey_scores
 from .basis import Without
 from .plan import Plan
+from .shapes import sizes
 from .wanted import Asking, Wanted, drawn, read
 
 SIZE = 200  # null pictures
@@ -222,7 +223,8 @@ class NullWork:
     def _shown(self, some: Sequence[Wanted]) -> Steps[dict[str, Tensor]]:
         """The pictures, drawn or read."""
         backbone, sampling = self.request.backbone, self.request.sampling
-        shown = {w.id: pictures.load(w.path, backbone.resolution) for w in some if w.path}
+        size = sizes(backbone, self.scoring.config)
+        shown = {w.id: pictures.load(w.path, size) for w in some if w.path}
         to_draw = [w for w in some if w.drawn]
         for start in range(0, len(to_draw), sampling.batch_size):
             part = to_draw[start : start + sampling.batch_size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -11,11 +12,24 @@ from ..counterfactuals.direct import DirectCounterfactuals
 from ..diffusion import Backbone
 from ..scoring.origin import Origin
 
+GIVEN = "The prompts were given as a graph's conditioning, which is not in here."
+
 
 def origin_of(
+    backbone: Backbone,
+    without: CounterfactualSet | DirectCounterfactuals,
+    latents: Tensor | None,
+    encoded: bool = False,
+) -> Origin:
+    """Of scores that `backbone` gives on pictures, or on latents; encoded: as are the prompts."""
+    made = _origin(backbone, without, latents)
+    reason = getattr(backbone, "unrepeatable", "") or (GIVEN if encoded else "")
+    return replace(made, unrepeatable=reason)
+
+
+def _origin(
     backbone: Backbone, without: CounterfactualSet | DirectCounterfactuals, latents: Tensor | None
 ) -> Origin:
-    """Of scores that `backbone` gives on pictures, or on latents."""
     model = {
         "name": backbone.name,
         "fingerprint": backbone.fingerprint,

@@ -22,7 +22,7 @@ class Differences:
     """I pictures, K groups, P points; everything in nats (with weighting "kl")."""
 
     contributions: np.ndarray  # (I, K, P) float64; sums to ELBO(full) - ELBO(without_group)
-    maps: Tensor  # (I, K, h, w) float32; sums to the same
+    maps: Tensor | tuple[Tensor, ...]  # I of (K, h, w) float32; sums to the same
     elbo: np.ndarray  # (I,) the full model's, without its constant parts
     points: Points
     unet_evaluations: int

@@ -35,10 +35,15 @@ from .mixtures import without_each
 
 @dataclass(frozen=True)
 class Prompts:
-    """What the model is asked: for every picture its K prompts in the styles, and its own."""
+    """What the model is asked: for every picture its K prompts in the styles, and its own.
+
+    encoded: whether the query's condition is the pictures' own prompts, which then need no text.
+    Where one has none, the styles' words come behind it.
+    """
 
     in_styles: tuple[tuple[str, ...], ...]  # (I, K)
     given: tuple[str, ...]  # (I,)
+    encoded: bool = False
 
     def __len__(self) -> int:
         return len(self.given)
@@ -49,7 +54,7 @@ class Prompts:
         return len(self.in_styles[0])
 
     def part(self, rows: slice) -> Prompts:
-        return Prompts(self.in_styles[rows], self.given[rows])
+        return Prompts(self.in_styles[rows], self.given[rows], self.encoded)
 
 
 def score_directly(
@@ -61,7 +66,8 @@ def score_directly(
 ) -> Steps[Differences]:
     """Differences for every picture and style; yields once per UNet call.
 
-    query: its condition is not read; the prompts are encoded here, a few pictures at a time.
+    query: its condition is not read unless it stands for the prompts (`Prompts.encoded`); they are
+    encoded here, a few pictures at a time.
     """
     config = config.filled(DIRECT_EVALUATIONS)
     room = room or Room(config.batch_size, backbone.device)
@@ -90,7 +96,7 @@ def direct_differences(
     for rows in chunks(images, len(points), query.latents[0].numel()):
         part = query.part(rows)
         work = noised(part, points, backbone.schedule, config.seed, config.weighting)
-        answers = Answers.of(backbone, prompts.part(rows))
+        answers = Answers.of(backbone, prompts.part(rows), part.condition)
         nats = backbone.schedule.kl_weight(points.t) * points.weight
         mixing = Mixing(work, nats, MIXTURES[config.mixture], maps[rows])
         while mixing.left:
@@ -114,11 +120,25 @@ class Answers:
     place: Tensor  # (I, K + 1) rows of `condition`; the prompt as given comes last
 
     @classmethod
-    def of(cls, backbone: Backbone, prompts: Prompts) -> Answers:
+    def of(cls, backbone: Backbone, prompts: Prompts, given: Conditioning | None = None) -> Answers:
+        """given: the pictures' own prompts, where `prompts` says that they are encoded."""
+        if prompts.encoded and given is not None:
+            return cls._beside(backbone, prompts, given)
         texts = [(*s, p) for s, p in zip(prompts.in_styles, prompts.given, strict=True)]
         unique = {t: i for i, t in enumerate(dict.fromkeys(t for row in texts for t in row))}
         place = torch.tensor([[unique[t] for t in row] for row in texts])
         return cls(backbone.encode_prompts(list(unique)), place)
+
+    @classmethod
+    def _beside(cls, backbone: Backbone, prompts: Prompts, given: Conditioning) -> Answers:
+        parts = []
+        for i, (texts, prompt) in enumerate(zip(prompts.in_styles, prompts.given, strict=True)):
+            styled, own = backbone.encode_prompts(list(texts)), given.take([i])
+            if not prompt.strip():
+                styled = given.take([i] * len(texts)).then(styled)
+            parts += [styled, own]
+        images, asked = len(prompts), prompts.styles + 1
+        return cls(type(given).cat(parts), torch.arange(images * asked).view(images, asked))
 
     @torch.no_grad()
     def residuals(

@@ -148,8 +148,8 @@ class Attribution:
 
     images: tuple[ImageScores, ...]
     groups: tuple[str, ...]
-    pictures: Tensor  # (I, 3, H, W) in [0, 1]
-    maps: Tensor  # (I, K, h, w) nats per latent location; sums to the delta over h and w
+    pictures: Tensor | tuple[Tensor, ...]  # I of (3, H, W) in [0, 1]
+    maps: Tensor | tuple[Tensor, ...]  # I of (K, h, w) nats per latent location; sum to the deltas
     profile: Tensor  # (I, K, S) nats per stratum of noise levels; sums to the delta over S
     strata: tuple[tuple[int, int], ...]  # first and last timestep of each stratum
     full_model: dict  # name, fingerprint
@@ -160,13 +160,21 @@ class Attribution:
     warnings: tuple[str, ...] = ()  # to be read before the scores
     direct: bool = False  # whether the model itself answered for the styles, without unlearning
     certificates: Mapping[str, str] = field(default_factory=dict)  # style -> in words; see `direct`
+    originals: tuple[Tensor, ...] = ()
+    """The pictures as they were given, (3, H, W) uint8, where they lie here; see `original_of`."""
     null: AgainstNull | None = None  # None: verdicts rank the styles, and are no evidence
     origin: Origin | None = None  # what it was computed from
     source: SourceScores | None = None  # of all pictures together, where they are of one source
 
+    def original_of(self, image: int) -> Tensor:
+        """(3, H, W) uint8, the picture as it was given: of it `pictures` are the middle, scaled."""
+        if self.originals:
+            return self.originals[image]
+        return (self.pictures[image].float() * 255).round().byte()
+
     def map_of(self, image: int, group: str) -> Tensor:
         """(h, w) nats per latent location."""
-        return self.maps[image, self.groups.index(group)]
+        return self.maps[image][self.groups.index(group)]
 
 
 def interval(

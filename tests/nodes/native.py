@@ -51,6 +51,7 @@ sys.modules["pack"] = pack = importlib.util.module_from_spec(
 )
 graph = importlib.import_module("pack.nodes.graph")
 patchers = importlib.import_module("patchers")
+flows = importlib.import_module("flows")
 
 PROMPTS = ("a fox in the snow, in café style!", "")
 TAGS = ", ".join(f"tag number {i} of many" for i in range(40))
@@ -175,6 +176,7 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     scaled = native.model.process_latent_in(raw)
     result["latents"] = gap(own.encode_images(picture), scaled)
     result["scaled"] = gap(own.scale_latents(raw), scaled)
+    result["direct"] = flows.beside(own, native, clip, vae, random_lora(own, "all"))
     result["pixels"] = gap(own.decode(scaled), vae.decode(raw).permute(0, 3, 1, 2))
     if family == "sd1":
         result["patched"] = patchers.compare(path, options, LOADED[family], random_lora(own, "all"))
@@ -257,6 +259,7 @@ def main(folder: Path) -> None:
     found: dict = {"coverage": {f: coverage(f) for f in checkpoints.FULL}}
     found["beside"] = {f: beside(f, folder) for f in checkpoints.FULL}
     found["beside"] |= {f"{f} v": beside(f, folder, "v_prediction") for f in ("sd2", "sdxl")}
+    found["flows"] = flows.flows()
     found["refusals"] = refusals()
     print(json.dumps(found))
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from itertools import product
-from pathlib import Path
 
 import pytest
-
-from tools.comfy.server import find_comfyui, server_environment
 
 FAMILIES = ("sd1", "sd2", "sdxl")
 MODULES = ("cross_attention", "attention", "all", "full")
@@ -22,27 +15,6 @@ KEYS = {
     "sd2": (192, 384, 708, 686),
     "sdxl": (840, 1680, 2268, 1680),
 }
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory) -> dict:
-    home = find_comfyui()
-    script = Path(__file__).with_name("native.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path_factory.mktemp("native"))],
-        cwd=home,
-        env=server_environment() | {"COMFYUI_PATH": str(home)} | _threads(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def _threads() -> dict[str, str]:
-    chosen = os.environ.get("OMP_NUM_THREADS")
-    return {"OMP_NUM_THREADS": chosen} if chosen else {}
 
 
 @pytest.mark.slow

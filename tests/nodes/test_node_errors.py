@@ -129,11 +129,6 @@ def test_odd_evaluations(comfy: Comfy, quick: Path):
     assert "give an even number" in failure(comfy, graph, "attribute")
 
 
-def test_prompts_and_pictures_do_not_match(comfy: Comfy, quick: Path):
-    graph = changed(upto(workflow(), "attribute"), "attribute", prompt="one\ntwo\nthree")
-    assert "3 prompts were given for 2 pictures" in failure(comfy, graph, "attribute")
-
-
 def test_unknown_group_lists_the_known(comfy: Comfy, quick: Path):
     graph = changed(upto(workflow(), "see_overlays"), "heatmap", group="Cubism")
     message = failure(comfy, graph, "heatmap")

@@ -82,6 +82,7 @@ GROUPS = {  # title: (x, y, width, height, colour)
     "5  Results": (1980, -30, 900, 1450, "#3f789e"),
 }
 ALONE = {  # nodes that are not in the graph: what they are shown with
+    "GudaAttributeAny": {"styles": "Van Gogh: van gogh\nHokusai: hokusai", "prompt": "a mountain"},
     "GudaGroupsFromFolder": {"folder": "built-in example"},
     "GudaLoadCounterfactuals": {},
     "GudaModelFromGraph": {},

@@ -3,16 +3,16 @@
 const ENTRIES = 64
 
 /**
- * The newest result in this workflow of a node of that type that is asked for, as `ui` outputs;
+ * The newest result in this workflow of a node of these types that is asked for, as `ui` outputs;
  * null without one. `asked(path)`: the server's name of a node, inside a subgraph a path, "12:5".
  */
-export function findResult(history, workflowId, asked, nodeType) {
+export function findResult(history, workflowId, asked, nodeTypes) {
   const entries = Object.values(history ?? {}).sort((a, b) => b.prompt?.[0] - a.prompt?.[0])
   for (const { prompt, outputs } of entries) {
     const [, , nodes, extra] = prompt ?? []
     if (extra?.extra_pnginfo?.workflow?.id !== workflowId) continue
     for (const [id, output] of Object.entries(outputs ?? {})) {
-      if (output?.guda && nodes?.[id]?.class_type === nodeType && asked(id)) return output
+      if (output?.guda && nodeTypes.includes(nodes?.[id]?.class_type) && asked(id)) return output
     }
   }
   return null

@@ -6,6 +6,7 @@ import pytest
 
 from guda.cluster.connect import connected
 from guda.cluster.job import Source
+from guda.groups import check_pictures, load_folder
 
 
 @pytest.fixture(scope="package")
@@ -13,6 +14,14 @@ def client():
     """Two workers that keep their models from test to test."""
     with connected("local:2") as client:
         yield client
+
+
+@pytest.fixture(scope="package")
+def groups(groups_folder):
+    """As commands load them, with what is remarked of the pictures."""
+    groups = load_folder(groups_folder)
+    check_pictures(groups)
+    return groups
 
 
 @pytest.fixture(scope="session")

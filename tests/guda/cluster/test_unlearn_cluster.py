@@ -16,7 +16,6 @@ from guda.cluster.job import Source
 from guda.counterfactuals import make
 from guda.errors import ClusterError
 from guda.files.lock import NAME
-from guda.groups import check_pictures, load_folder
 from guda.steps import drain
 
 from ..cli.said import QUICK
@@ -24,14 +23,6 @@ from ..cli.said import QUICK
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-@pytest.fixture(scope="module")
-def groups(groups_folder):
-    """As commands load them, with what is remarked of the pictures."""
-    groups = load_folder(groups_folder)
-    check_pictures(groups)
-    return groups
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +61,7 @@ def test_a_command_makes_the_same_set_as_one_machine(
 def test_results_are_sent_back_where_the_folder_is_not_shared(
     client, work, source, serial, monkeypatch
 ):
-    monkeypatch.setattr(clustered, "_marked", lambda *_: nullcontext())
+    monkeypatch.setattr(clustered, "marked", lambda *_: nullcontext())
     made = drain(clustered.run(work, client, source, 60.0))
     assert not made.failures and contents(work.folder) == serial
 

@@ -1,0 +1,134 @@
+"""Scores by any model that ComfyUI samples: the model of the graph itself answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..guda.config import ElboConfig
+from . import settings
+from .attribute import answer, asked_for, credit_input, one_source_input, outputs
+from .lists import asked, prompts_of, singled
+from .progress import Scoring
+from .runtime import normal_mode, plan, run, warning
+from .types import CATEGORY, Groups, aliases
+
+
+class GudaAttributeAny(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GudaAttributeAny",
+            display_name="Attribute to Styles (Any Model)",
+            category=CATEGORY,
+            description="Scores every picture against every style by the model that the graph "
+            "samples with, whatever it is: Stable Diffusion, SDXL, SD 3.5, Flux, Z-Image, "
+            "Qwen-Image and others, quantized or not, with its LoRAs. Nothing is unlearned.",
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="Any model that a KSampler takes, with its LoRAs and patches."
+                ),
+                io.Clip.Input("clip", tooltip="The model's text encoder, with its LoRAs."),
+                io.Vae.Input("vae", tooltip="The model's VAE."),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="One picture, a batch or a list, of any shapes. Not needed where "
+                    "latents are linked.",
+                ),
+                io.String.Input(
+                    "styles",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="",
+                    placeholder="Van Gogh: van gogh\nHokusai: hokusai",
+                    tooltip="One style per line, as 'Name: phrase', or just the phrase that "
+                    "prompts use. Two at least. Empty where groups are linked.",
+                ),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    dynamic_prompts=False,
+                    default="",
+                    placeholder="what the picture shows",
+                    tooltip="The prompt of the picture, or a description, however many lines it "
+                    "has; weights and embeddings count as in a KSampler. It may be empty. One "
+                    "prompt per picture comes as a list.",
+                ),
+                *(i for i in settings.inputs(ElboConfig) if i.id != "batch_size"),
+                io.Latent.Input(
+                    "latent",
+                    optional=True,
+                    tooltip="Latents from a KSampler with this model, scored as they are, without "
+                    "the loss of a round trip through the VAE. An image beside them is only shown.",
+                ),
+                Groups.Input(
+                    "groups",
+                    optional=True,
+                    tooltip="In place of styles: style groups, asked for by their phrases.",
+                ),
+                io.Int.Input(
+                    "resolution",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=16,
+                    control_after_generate=False,
+                    tooltip="Side of the pictures in pixels; 0 for what suits the kind of model: "
+                    "512 for Stable Diffusion 1.x, 1024 for most others.",
+                    **settings.advanced(io.Int.Input),
+                ),
+                io.String.Input(
+                    "name",
+                    default="my-model",
+                    tooltip="What to call the model in reports.",
+                    **settings.advanced(io.String.Input),
+                ),
+                io.Conditioning.Input(
+                    "positive",
+                    optional=True,
+                    tooltip="The conditioning that the picture was made with, for what a text does "
+                    "not say: Flux' guidance, SDXL's sizes, reference pictures. Without a prompt "
+                    "the styles' words come behind it. Areas, masks, timestep ranges and "
+                    "ControlNets are refused.",
+                ),
+                one_source_input(),
+                credit_input(),
+            ],
+            outputs=outputs(),
+            is_output_node=True,
+            is_input_list=True,
+            **aliases("which artist", "which style", "provenance", "flux", "sdxl", "qwen"),
+        )
+
+    @classmethod
+    @normal_mode
+    def execute(cls, model, clip, vae, styles, **values):
+        from ..guda.jobs.attribute import AttributeRequest, survey
+        from . import conditioning
+        from .native import NativeModel
+
+        given = singled(values)
+        without = asked_for(None, given.get("groups"), styles[0])
+        name = given.get("name", "").strip() or "my-model"
+        made: Any = NativeModel(model[0], clip[0], vae[0], name, given.get("resolution", 0))
+        pictures, latents = asked(made, given.get("image", []), given.get("latent", []))
+        names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
+        prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=False)
+        positive: Any = conditioning.of_native(made, given.get("positive", []), len(names))
+        config = settings.read(ElboConfig, given)
+        work = survey(
+            AttributeRequest(
+                made,
+                without,
+                pictures,
+                names,
+                prompts,
+                config,
+                latents,
+                conditions=positive,
+            )
+        )
+        note = "\n".join([plan(work.price()), *map(warning, said)])
+        return answer(run(work.run(), Scoring(without.names, len(names)), note))

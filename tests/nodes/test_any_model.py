@@ -1,0 +1,75 @@
+"""Direct scores through ComfyUI's own model call: see flows.py for what they are held against."""
+
+from __future__ import annotations
+
+import pytest
+
+MODELS = ("sd1", "sd2", "sdxl", "sd2 v", "sdxl v")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_scores_are_those_of_the_diffusers_path(found, model):
+    """On the same weights, alone and with a LoRA that Load LoRA patches in."""
+    result = found["beside"][model]["direct"]
+    for name in ("scores", "lora"):
+        gap, size = result[name]
+        assert size > 0.05 and gap < 1e-3 * size, name
+    assert result["changed"][0] > 0.05 * result["scores"][1], "a LoRA too small to see"
+    assert len(set(result["names"])) == 2
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_pictures_go_through_the_graph_s_vae(found, model):
+    result = found["beside"][model]["direct"]
+    for name in ("latents", "pixels"):
+        gap, size = result[name]
+        assert size > 0.02 and gap < 1e-4, name
+    weights, work = result["at work"]
+    assert weights > 1e6 and work > 1e5
+
+
+@pytest.mark.parametrize("kind", ["SD3", "Flux", "FluxSchnell", "ZImage", "QwenImage"])
+def test_rectified_flows_equal_a_sum_over_the_bare_network(found, kind):
+    gap, size = found["flows"][kind]["scores"]
+    assert size > 1 and gap < 1e-3 * size
+
+
+def test_what_was_distilled_is_no_likelihood(found):
+    said = {kind: " ".join(flow["warnings"]) for kind, flow in found["flows"].items()}
+    assert "guidance was distilled into it" in said["Flux"]
+    assert "it was distilled into few steps" in said["FluxSchnell"]
+    assert "If it is the Turbo one" in said["ZImage"]
+    assert said["SD3"] == said["QwenImage"] == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "makes"), [("WAN21_T2V", "videos"), ("HunyuanVideo", "videos"), ("ACEStep", "sound")]
+)
+def test_what_makes_no_pictures_is_refused_by_name(found, kind, makes):
+    assert found["flows"]["refused"][kind] == (
+        f"The model mine ({kind}) makes {makes}, which cannot be scored; link a model that makes "
+        "pictures from text."
+    )
+
+
+def test_an_answer_that_is_no_number_is_refused(found):
+    assert found["flows"]["nan"].startswith(
+        "The model nan answers with values that are not finite. Start ComfyUI with --force-fp32"
+    )
+
+
+def test_latents_of_another_model_are_refused(found):
+    said = found["flows"]["latents"]
+    assert said["channels"].startswith("the latents have shape (1, 4, 6, 8); the model SD3 takes")
+    assert "3 pictures of a video; give one" in said["video"]
+
+
+def test_lists_are_one_for_each_and_lines_are_spoken_of(found):
+    lists = found["flows"]["lists"]
+    (old, (before,)), (new, (now,)) = lists["lines"]
+    assert (old, new) == (["a", "b"], ["a\nb"])
+    assert "each line is read as the prompt of one picture" in before
+    assert "all of it is the prompt of every picture" in now
+    assert lists["list"] == [["a\nb", "c"], []]
+    assert lists["single"] == {"prompt": ["a", "b"], "seed": 3}
+    assert lists["twice"].startswith("seed was given 2 times; only image, latent, prompt, positive")
