@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -16,6 +15,7 @@ from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
 from . import distribution, heatmap, source, wording
+from .profiles import profiles
 from .theme import CSS
 
 POLICY = (
@@ -27,7 +27,6 @@ UNNAMED = {
     Outcome.UNLIKE: "Unlike anything",
     Outcome.UNTOLD: "Not enough to tell",
 }
-BARS = 16  # most bars in a noise-level profile
 PHOTO = 440  # longer side of a picture, pixels: twice its width on the page
 
 
@@ -116,7 +115,7 @@ def _section(attribution: Attribution, index: int, top: int) -> str:
 {said}{_null(attribution, image)}{prompt}</div></div>
 {_table(attribution, image)}
 {_maps(attribution, index, top)}
-{_profiles(attribution, index, top)}
+{profiles(attribution, index, top)}
 </section>"""
 
 
@@ -207,63 +206,6 @@ without it. Lightly smoothed for the eye; the numbers are not.{noise}</p>
 <div class="maps">{"".join(figures)}</div>
 <div class="legend soft">{legend}<div><span>{wording.MINUS}{end}</span><span>0</span>
 <span>+{end}</span></div>{unit} per location</div>"""
-
-
-def _profiles(attribution: Attribution, index: int, top: int) -> str:
-    image, groups = attribution.images[index], attribution.groups
-    strata = len(attribution.strata)
-    if strata < 2:
-        return ""
-    # much noise first, as sampling goes; neighbours are added up where there are many
-    order = sorted(range(strata), key=lambda s: -attribution.strata[s][0])
-    size = math.ceil(strata / BARS)
-    bins = [order[i : i + size] for i in range(0, strata, size)]
-    shown = {}
-    for score in image.scores[:top]:
-        profile = attribution.profile[index, groups.index(score.group)].tolist()
-        shown[score.group] = [math.fsum(profile[s] for s in b) for b in bins]
-    finite = [v for values in shown.values() for v in values if math.isfinite(v)]
-    low, high = min([0.0, *finite]), max([0.0, *finite])
-    spans = [[attribution.strata[s] for s in b] for b in bins]
-    labels = [f"t {min(span)[0]} to {max(last for _, last in span)}" for span in spans]
-    waves = [
-        f"<figure>{_wave(group, values, labels, low, high, wording.unit(attribution))}"
-        f'<div class="ends"><span>structure</span><span>texture</span></div>'
-        f"<figcaption><b>{_text(group)}</b></figcaption></figure>"
-        for group, values in shown.items()
-    ]
-    first = max(last for _, last in attribution.strata)
-    last = min(first for first, _ in attribution.strata)
-    return f"""<h3>By noise level</h3>
-<p class="soft small">Where each style's score comes from: left, much noise (t = {first}), where a
-picture's layout is decided; right, little noise (t = {last}), where texture and edges are. All
-panels share one scale.</p><div class="waves">{"".join(waves)}</div>"""
-
-
-def _wave(
-    group: str, values: Sequence[float], labels: Sequence[str], low: float, high: float, unit: str
-) -> str:
-    span, width = (high - low) or 1.0, 100 / len(values)
-    parts = []
-    decimals = wording.digits([low, high])
-    for k, (value, label) in enumerate(zip(values, labels, strict=True)):
-        if not math.isfinite(value):
-            continue
-        top, tall = 100 * (high - max(value, 0)) / span, 100 * abs(value) / span
-        said = f"{label}: {wording.number(value, decimals, signed=True)} {unit}"
-        parts.append(
-            f'<rect class="{"up" if value > 0 else "down"}" x="{k * width + 0.6:.2f}" '
-            f'y="{top:.2f}" width="{width - 1.2:.2f}" height="{tall:.2f}">'
-            f"<title>{escape(said)}</title></rect>"
-        )
-    zero = 100 * high / span
-    return (
-        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
-        f'aria-label="{_text(group)} by noise level"><line class="zero" x1="0" x2="100" '
-        f'y1="{zero:.2f}" y2="{zero:.2f}" vector-effect="non-scaling-stroke"/>'
-        + "".join(parts)
-        + "</svg>"
-    )
 
 
 def _time(seconds: float) -> list[tuple[str, str, str]]:
