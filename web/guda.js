@@ -9,6 +9,7 @@ import { speak, t } from "./panel/words.js"
 
 const NODES = ["GudaAttribute", "GudaAttributeAny"]
 const MIN_HEIGHT = 420 // as in guda.css
+const TEXT_HEIGHTS = { prompt: 60, styles: 74 } // of a node with a panel, at most
 const LONG = 20_000 // milliseconds that a message stays
 const panels = new Map() // node -> { panel, source }: the node whose answers the panel shows
 
@@ -96,8 +97,8 @@ function addPanel(node, source) {
     getMinHeight: () => MIN_HEIGHT,
   })
   widget.serialize = false // not in widgets_values
-  const prompt = node.widgets.find((w) => w.name === "prompt")
-  if (prompt?.options) prompt.options.getMaxHeight ??= () => 90 // the panel takes what is left
+  for (const { name, options } of node.widgets) // the panel takes what is left
+    if (name in TEXT_HEIGHTS && options) options.getMaxHeight ??= () => TEXT_HEIGHTS[name]
   const onExecuted = node.onExecuted
   node.onExecuted = function (output) {
     onExecuted?.apply(this, arguments)

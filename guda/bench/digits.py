@@ -145,7 +145,7 @@ def questions(
 ) -> Steps[Questions]:
     """2 x size generated digits, size held-out ones and size blends of two held-out ones."""
     seed = {"test": 11, "dev": 12}[split_name]
-    sampling = SampleConfig(steps=50, seed=seed, batch_size=256, shape="square")
+    sampling = SampleConfig(steps=50, seed=seed, batch_size=256)
     generated = yield from draw(model.backbone, [""] * 2 * size, sampling)
     rng = np.random.default_rng(seed)
     part = {"test": 0, "dev": 1}[split_name]
