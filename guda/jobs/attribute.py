@@ -155,7 +155,9 @@ class AttributeWork:
         encoding = warmup.picture(backbone)
         yield Step("plan", 1, 2)
         lora = next(iter(self.loras.values()), None)
-        most = min(config.batch_size, len(self) * config.evaluations)
+        # A point asks for the answers to K + 1 prompts at once where the model itself answers.
+        at_once = 1 if self.loras else len(self.request.counterfactuals.names) + 1
+        most = min(config.batch_size, len(self) * config.evaluations * at_once)
         room = rows.for_scoring(backbone, lora, most, shape)
         forward = warmup.scoring(backbone, lora, room, shape)
         memory = footprint.scoring(backbone, lora, room.rows, shape)

@@ -13,6 +13,7 @@ from guda.backbone import build
 from guda.budget import footprint
 from guda.cli import main
 from guda.config import ElboConfig, MemoryConfig, SampleConfig
+from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.groups import from_prompts, parse_styles
 from guda.groups.pictures import save_png
 from guda.jobs.attribute import AttributeRequest, attribute
@@ -140,6 +141,20 @@ def test_latents_are_planned_at_their_own_size(backbone, make_lora, make_set, tm
         return found.memory.activations
 
     assert plan(2 * h, 2 * w) > 2 * plan(h, w)
+
+
+def test_direct_answers_are_planned_with_all_prompts_of_a_point_at_once(backbone):
+    styles = DirectCounterfactuals.named({n: n for n in "abc"})
+    config = ElboConfig(evaluations=4, batch_size=64)
+    request = AttributeRequest(backbone, styles, [torch.rand(3, 32, 32)], ["p"], [""], config)
+    most = []
+    backbone.unet.register_forward_hook(lambda *call: most.append(len(call[2].sample)))
+    work = survey_attribution(request)
+    plan = planned(work.price())
+    most.clear()
+    drain(work.run())
+    assert plan.memory is not None
+    assert plan.memory.rows == max(most) == 4 * (3 + 1)
 
 
 def of_the_right_order(work) -> bool:
