@@ -134,7 +134,7 @@ def test_example_workflows_are_described():
     """Templates of ComfyUI's browser: each with a thumbnail, each in the README."""
     readme = (PACK_ROOT / "README.md").read_text("utf-8")
     workflows = sorted((PACK_ROOT / "example_workflows").glob("*.json"))
-    assert len(workflows) == 6
+    assert len(workflows) == 7
     for path in workflows:
         assert path.with_suffix(".jpg").stat().st_size < 60_000, path.stem
         assert f"| *{path.stem}* |" in readme, path.stem

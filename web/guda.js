@@ -97,8 +97,10 @@ function addPanel(node, source) {
     getMinHeight: () => MIN_HEIGHT,
   })
   widget.serialize = false // not in widgets_values
-  for (const { name, options } of node.widgets) // the panel takes what is left
-    if (name in TEXT_HEIGHTS && options) options.getMaxHeight ??= () => TEXT_HEIGHTS[name]
+  for (const [name, most] of Object.entries(TEXT_HEIGHTS)) {
+    const text = node.widgets.find((w) => w.name === name)
+    if (text?.options) text.options.getMaxHeight ??= () => most // the panel takes what is left
+  }
   const onExecuted = node.onExecuted
   node.onExecuted = function (output) {
     onExecuted?.apply(this, arguments)

@@ -234,7 +234,7 @@ def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
     page.look_at(left - 200 / scale, top - 120 / scale, scale)
     page.page.wait_for_timeout(1500)
     picture = taken(page.locator(f'[data-node-id="{node_id}"]').first)
-    picture.thumbnail((640, 900))
+    picture.thumbnail((640, 1100))
     images = HELP / "images"
     images.mkdir(exist_ok=True)
     picture.save(images / f"{kind}.jpg", quality=80)
