@@ -120,9 +120,13 @@ def plot(rows: list[Measured]) -> Figure:
         for verdict, marker in VERDICTS.items():
             some = [r for r in rows if r.verdict == verdict]
             axes.plot(
-                [max(0.0, getattr(r, name)) for r in some], [r.pearson for r in some], marker, label=verdict,
-                ls="none", alpha=0.8,
-            )  # fmt: skip
+                [max(0.0, getattr(r, name)) for r in some],
+                [r.pearson for r in some],
+                marker,
+                label=verdict,
+                ls="none",
+                alpha=0.8,
+            )
         axes.spines[["top", "right"]].set_visible(False)
     left.set_xlabel("achieved, on held-out pictures (broken ones lie far below 0)")
     right.set_xlabel("drift of other styles")
