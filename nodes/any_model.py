@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from . import settings
-from .attribute import answer, asked_for, credit_input, one_source_input, outputs
-from .lists import asked, prompts_of, singled
-from .progress import Scoring
-from .runtime import normal_mode, plan, run, warning
+from .attribute import answered, asked_for, credit_input, one_source_input, outputs, question
+from .lists import singled
+from .runtime import normal_mode
 from .types import CATEGORY, Groups, aliases
 
 
@@ -105,7 +105,6 @@ class GudaAttributeAny(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, clip, vae, styles, **values):
-        from ..guda.jobs.attribute import AttributeRequest, survey
         from . import conditioning
         from .native import NativeModel
 
@@ -113,22 +112,7 @@ class GudaAttributeAny(io.ComfyNode):
         without = asked_for(None, given.get("groups"), styles[0])
         name = given.get("name", "").strip() or "my-model"
         made: Any = NativeModel(model[0], clip[0], vae[0], name, given.get("resolution", 0))
-        pictures, latents = asked(made, given.get("image", []), given.get("latent", []))
-        names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
-        prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=False)
-        positive: Any = conditioning.of_native(made, given.get("positive", []), len(names))
-        config = settings.read(ElboConfig, given)
-        work = survey(
-            AttributeRequest(
-                made,
-                without,
-                pictures,
-                names,
-                prompts,
-                config,
-                latents,
-                conditions=positive,
-            )
-        )
-        note = "\n".join([plan(work.price()), *map(warning, said)])
-        return answer(run(work.run(), Scoring(without.names, len(names)), note))
+        request, said = question(made, without, given, by_line=False)
+        count = len(request.names)
+        positive: Any = conditioning.of_native(made, given.get("positive", []), count)
+        return answered(replace(request, conditions=positive), said)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
@@ -110,39 +112,52 @@ class GudaAttribute(io.ComfyNode):
     @normal_mode
     def execute(cls, model, **values):
         from ..guda.jobs.against import of_set
-        from ..guda.jobs.attribute import AttributeRequest, survey
         from . import conditioning
 
         (model,), given = model, singled(values)
         without = asked_for(*(given.get(n) for n in ("counterfactuals", "groups", "styles")))
-        pictures, latents = asked(model, given.get("image", []), given.get("latent", []))
-        names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
-        prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=True)
-        config = settings.read(ElboConfig, given)
+        request, said = question(model, without, given, by_line=True)
         pool, file = given.get("null_pool"), ""
         if pool is None:
-            pool, file = of_set(without, model, config)
+            pool, file = of_set(without, model, request.config)
         with on_device(model):
-            positive = conditioning.of_backbone(model, given.get("positive", []), len(names))
-            work = survey(
-                AttributeRequest(
-                    model,
-                    without,
-                    pictures,
-                    names,
-                    prompts,
-                    config,
-                    latents,
-                    pool,
-                    file,
-                    one_source=bool(given.get("one_source")),
-                    credit=bool(given.get("credit")),
-                    conditions=positive,
-                )
-            )
-            note = "\n".join([plan(work.price()), *map(warning, said)])
-            attribution = run(work.run(), Scoring(without.names, len(names)), note)
-        return answer(attribution)
+            count = len(request.names)
+            positive = conditioning.of_backbone(model, given.get("positive", []), count)
+            return answered(replace(request, null=pool, null_file=file, conditions=positive), said)
+
+
+def question(model, without, given, *, by_line):
+    """What the inputs of a node that attributes ask, and what is to be said of them.
+
+    by_line: see `lists.prompts_of`.
+    """
+    from ..guda.jobs.attribute import AttributeRequest
+
+    pictures, latents = asked(model, given.get("image", []), given.get("latent", []))
+    names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
+    prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=by_line)
+    request = AttributeRequest(
+        model,
+        without,
+        pictures,
+        names,
+        prompts,
+        settings.read(ElboConfig, given),
+        latents,
+        one_source=bool(given.get("one_source")),
+        credit=bool(given.get("credit")),
+    )
+    return request, said
+
+
+def answered(request, said):
+    """The node's outputs, once the question is answered."""
+    from ..guda.jobs.attribute import survey
+
+    work = survey(request)
+    note = "\n".join([plan(work.price()), *map(warning, said)])
+    shown = Scoring(request.counterfactuals.names, len(request.names))
+    return answer(run(work.run(), shown, note))
 
 
 def one_source_input():

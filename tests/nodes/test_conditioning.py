@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from tools.comfy.graphs import STYLES as PHRASES
 from tools.comfy.graphs import Graph, node
 
 from .. import checkpoints
-from .test_nodes import pictures
+from .test_nodes import pictures, text
 
 FILE = "sub/small.safetensors"
 SIDE = 32
@@ -86,6 +88,17 @@ def test_both_nodes_say_the_same(comfy: Comfy, plain: dict):
     assert own["elbo"] == pytest.approx(plain["elbo"], rel=1e-3)
     assert close(plain, own)
     assert [len(i["heatmaps"]) for i in (own, plain)] == [2, 2]
+
+
+@pytest.mark.parametrize("kind", [ANY, OWN])
+def test_credit_and_one_source_are_answered(comfy: Comfy, small: str, kind: str):
+    graph = asking(kind, credit=True, one_source=True)
+    graph["picture"]["inputs"]["batch_size"] = 10
+    graph["report"] = node("GudaSaveReport", attribution=["attribute", 0], filename_prefix="a")
+    page = Path(text(answered(comfy, graph), "report"))
+    told = json.loads((page.parent / "attribution.json").read_text("utf-8"))
+    assert told["source"]["pictures"] == len(told["images"]) == 10
+    assert all("credit" in s for image in told["images"] for s in image["scores"])
 
 
 def test_a_conditioning_is_the_prompt_that_was_given(comfy: Comfy, plain: dict):
