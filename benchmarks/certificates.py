@@ -21,15 +21,14 @@ from scipy.stats import rankdata
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import on_styles
 from guda.bench import styles
 from guda.bench.benchmark import Guda
 from guda.bench.keep import kept
 from guda.bench.meter import Cost
-from guda.bench.oracle import asked, full_model, logo, on_base
 from guda.cli import Progress
 from guda.config import ElboConfig
 from guda.files import write_atomically
-from guda.groups.encode import encode_groups
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.scoring.differences import score_queries
 from guda.settings import digest
@@ -71,29 +70,24 @@ def overall(measure: Measure | None) -> float:
 
 
 def measured(args: argparse.Namespace) -> Steps[list[Measured]]:
-    out = args.out / "styles"
-    bench = yield from on_base(styles.benchmark(out, False, args.data, args.base), out)
-    encoded = yield from encode_groups(bench.fresh(0).backbone, bench.groups, heldout=0.0)
-    full = yield from full_model(bench, encoded, out)
-    questions = yield from asked(bench, full, "dev", out)
-    key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
-    folder = out / "scores" / "dev"
-    retrained, _ = yield from logo(bench, encoded, full, questions, key, out, folder)
-    truth, query = retrained.mean(0), questions.encoded(full.backbone)
+    trained = yield from on_styles.trained(args)
+    retrained = yield from trained.retrained("dev")
+    bench, backbone, out = trained.bench, trained.full.backbone, trained.out
+    truth, query = retrained.deltas.mean(0), retrained.questions.encoded(backbone)
     rows = []
     for recipe, changes in RECIPES.items():
         method = Guda(styles.LORA.replace(**changes), ELBO)
-        request = UnlearnRequest(full.backbone, bench.groups, method.folder(out), method.recipe)
+        request = UnlearnRequest(backbone, bench.groups, method.folder(out), method.recipe)
         made = yield from unlearn(request)
 
         def scores(made=made) -> Steps[tuple[np.ndarray, Cost, str]]:
-            loras = {e.name: made.load(e, full.backbone) for e in made.entries}
-            gaps = yield from score_queries(full.backbone, loras, query, ELBO)
+            loras = {e.name: made.load(e, backbone) for e in made.entries}
+            gaps = yield from score_queries(backbone, loras, query, ELBO)
             return gaps.contributions.sum(-1), Cost(), ""
 
-        made_from = digest(key, method.as_key(), bench.groups.names)
+        made_from = digest(retrained.key, method.as_key(), bench.groups.names)
         deltas, *_ = yield from kept(
-            folder / "certificates" / f"{digest(recipe)[:8]}.json", made_from, scores()
+            retrained.folder / "certificates" / f"{digest(recipe)[:8]}.json", made_from, scores()
         )
         for k, entry in enumerate(made.entries):
             assert entry.certificate is not None
@@ -143,9 +137,7 @@ def ranks(rows: list[Measured], name: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--base", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("guda-bench"))
+    on_styles.options(parser)
     args = parser.parse_args()
     with Progress() as progress:
         rows = drain(measured(args), progress)

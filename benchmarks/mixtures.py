@@ -18,15 +18,13 @@ from scipy.special import log_softmax, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guda.bench import agreement, styles
+from benchmarks import on_styles
+from guda.bench import agreement
 from guda.bench.baselines.direct import lost
 from guda.bench.grams import content_share, deltas, evidence, grams
-from guda.bench.oracle import asked, full_model, logo, on_base
 from guda.cli import Progress
 from guda.config import ElboConfig
 from guda.counterfactuals.direct import DirectCounterfactuals
-from guda.groups.encode import encode_groups
-from guda.settings import digest
 from guda.steps import Steps, drain
 
 TEMPERS = (1, 2, 5, 10, 20, 50)
@@ -84,19 +82,14 @@ def variants(asked: Asked) -> dict[str, np.ndarray]:
 
 def measured(args: argparse.Namespace) -> Steps[tuple[Asked, np.ndarray]]:
     """What the model answered, and LOGO's deltas (S, I, K)."""
-    out = args.out / "styles"
-    bench = yield from on_base(styles.benchmark(out, False, args.data, args.base), out)
-    encoded = yield from encode_groups(bench.fresh(0).backbone, bench.groups, heldout=0.0)
-    full = yield from full_model(bench, encoded, out)
-    questions = yield from asked(bench, full, args.split, out)
-    key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
-    folder = out / "scores" / args.split
-    retrained, _ = yield from logo(bench, encoded, full, questions, key, out, folder)
-    backbone, config = full.backbone, ElboConfig(evaluations=64, batch_size=128)
-    without, query = DirectCounterfactuals.of(bench.groups), questions.encoded(full.backbone)
+    trained = yield from on_styles.trained(args)
+    retrained = yield from trained.retrained(args.split)
+    questions = retrained.questions
+    backbone, config = trained.full.backbone, ElboConfig(evaluations=64, batch_size=128)
+    without, query = DirectCounterfactuals.of(trained.bench.groups), questions.encoded(backbone)
     gram, points = yield from grams(backbone, without, query, questions.prompts, config)
     kl = backbone.schedule.kl_weight(points.t).numpy()
-    return Asked(gram, points.t.numpy(), points.weight.numpy(), kl), retrained
+    return Asked(gram, points.t.numpy(), points.weight.numpy(), kl), retrained.deltas
 
 
 def line(name: object, scores: list[np.ndarray], truth: np.ndarray) -> str:
@@ -107,9 +100,7 @@ def line(name: object, scores: list[np.ndarray], truth: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--base", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("guda-bench"))
+    on_styles.options(parser)
     parser.add_argument("--split", choices=["dev", "test"], default="dev")
     args = parser.parse_args()
     with Progress() as progress:

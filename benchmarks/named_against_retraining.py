@@ -18,16 +18,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from guda.bench import styles
-from guda.bench.oracle import asked, full_model, logo, on_base
+from benchmarks import on_styles
 from guda.cli import Progress
 from guda.config import ElboConfig
 from guda.counterfactuals.direct import DirectCounterfactuals
-from guda.groups.encode import encode_groups
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.null import NullRequest, null
 from guda.scoring.verdict import Outcome
-from guda.settings import digest
 from guda.steps import Steps, drain
 
 DRAWN = ("prompted", "no style", "two styles", "wrong word")
@@ -36,22 +33,18 @@ DRAWN = ("prompted", "no style", "two styles", "wrong word")
 def measured(args: argparse.Namespace) -> Steps[dict[str, np.ndarray]]:
     """Of every drawn picture: its kind; the style named without and with a pool, -1 where none;
     and LOGO's deltas."""
-    out = args.out / "styles"
-    bench = yield from on_base(styles.benchmark(out, False, args.data, args.base), out)
-    encoded = yield from encode_groups(bench.fresh(0).backbone, bench.groups, heldout=0.0)
-    full = yield from full_model(bench, encoded, out)
-    without, config = DirectCounterfactuals.of(bench.groups), ElboConfig(batch_size=128)
-    forms, file = ("content", "named"), out / "null.json"
-    pool = yield from null(NullRequest(full.backbone, without, file, forms=forms, config=config))
+    trained = yield from on_styles.trained(args)
+    groups, backbone = trained.bench.groups, trained.full.backbone
+    without, config = DirectCounterfactuals.of(groups), ElboConfig(batch_size=128)
+    forms, file = ("content", "named"), trained.out / "null.json"
+    pool = yield from null(NullRequest(backbone, without, file, forms=forms, config=config))
     told: dict[str, list] = {"kind": [], "before": [], "after": [], "logo": []}
     for split in ("dev", "test"):
-        questions = yield from asked(bench, full, split, out)
-        key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
-        folder = out / "scores" / split
-        retrained, _ = yield from logo(bench, encoded, full, questions, key, out, folder)
+        retrained = yield from trained.retrained(split)
+        questions = retrained.questions
         rows = [i for i, kind in enumerate(questions.kinds) if kind in DRAWN]
         request = AttributeRequest(
-            full.backbone,
+            backbone,
             without,
             [questions.pictures[i] for i in rows],
             [f"{split} {i}" for i in rows],
@@ -62,9 +55,9 @@ def measured(args: argparse.Namespace) -> Steps[dict[str, np.ndarray]]:
             answer = yield from attribute(dataclasses.replace(request, null=against))
             for image in answer.images:
                 one = image.outcome is Outcome.STYLE
-                told[name].append(bench.groups.names.index(image.scores[0].group) if one else -1)
+                told[name].append(groups.names.index(image.scores[0].group) if one else -1)
         told["kind"] += [questions.kinds[i] for i in rows]
-        told["logo"] += list(retrained[:, rows].transpose(1, 0, 2))
+        told["logo"] += list(retrained.deltas[:, rows].transpose(1, 0, 2))
     return {name: np.array(values) for name, values in told.items()}
 
 
@@ -87,9 +80,7 @@ def line(kind: str, named: np.ndarray, deltas: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--base", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("guda-bench"))
+    on_styles.options(parser)
     args = parser.parse_args()
     with Progress() as progress:
         told = drain(measured(args), progress)

@@ -58,6 +58,20 @@ def about(*things: Any) -> Steps[None]:
             yield warn(text)
 
 
+def passed(steps: Steps[T], change: Callable[[Step], Step | None]) -> Steps[T]:
+    """The same work; its steps are told as `change` makes them, and those are not that it drops."""
+    try:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value
+            if (told := change(step)) is not None:
+                yield told
+    finally:
+        steps.close()
+
+
 class Heard:
     """Passes steps on, every warning once, and keeps the warnings' texts in `texts`."""
 
@@ -69,19 +83,14 @@ class Heard:
         return tuple(self._texts)
 
     def __call__(self, steps: Steps[T]) -> Steps[T]:
-        try:
-            while True:
-                try:
-                    step = next(steps)
-                except StopIteration as end:
-                    return end.value
-                if step.warning in self._texts:
-                    continue
-                if step.warning:
-                    self._texts[step.warning] = None
-                yield step
-        finally:
-            steps.close()
+        return passed(steps, self._once)
+
+    def _once(self, step: Step) -> Step | None:
+        if step.warning in self._texts:
+            return None
+        if step.warning:
+            self._texts[step.warning] = None
+        return step
 
 
 def keeps_warnings(work: Callable[P, Steps[T]]) -> Callable[P, Steps[T]]:

@@ -12,7 +12,7 @@ from . import settings
 from .attribute import answered, asked_for, credit_input, one_source_input, outputs, question
 from .lists import singled
 from .runtime import normal_mode
-from .types import CATEGORY, Groups, aliases
+from .types import CATEGORY, Groups, aliases, lines_input, pictures_input
 
 
 class GudaAttributeAny(io.ComfyNode):
@@ -31,27 +31,16 @@ class GudaAttributeAny(io.ComfyNode):
                 ),
                 io.Clip.Input("clip", tooltip="The model's text encoder, with its LoRAs."),
                 io.Vae.Input("vae", tooltip="The model's VAE."),
-                io.Image.Input(
-                    "image",
-                    optional=True,
-                    tooltip="One picture, a batch or a list, of any shapes. Not needed where "
-                    "latents are linked.",
-                ),
-                io.String.Input(
+                pictures_input(),
+                lines_input(
                     "styles",
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="Van Gogh: van gogh\nHokusai: hokusai",
+                    "Van Gogh: van gogh\nHokusai: hokusai",
                     tooltip="One style per line, as 'Name: phrase', or just the phrase that "
                     "prompts use. Two at least. Empty where groups are linked.",
                 ),
-                io.String.Input(
+                lines_input(
                     "prompt",
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="what the picture shows",
+                    "what the picture shows",
                     tooltip="The prompt of the picture, or a description, however many lines it "
                     "has; weights and embeddings count as in a KSampler. It may be empty. One "
                     "prompt per picture comes as a list.",

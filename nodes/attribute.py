@@ -21,7 +21,9 @@ from .types import (
     Groups,
     Null,
     aliases,
+    lines_input,
     model_input,
+    pictures_input,
 )
 
 
@@ -42,18 +44,10 @@ class GudaAttribute(io.ComfyNode):
                     tooltip="From Unlearn Styles or Load Counterfactuals; made from this model. "
                     "Without it, link groups or write styles: the model itself answers at once.",
                 ),
-                io.Image.Input(
-                    "image",
-                    optional=True,
-                    tooltip="One picture, a batch or a list, of any shapes. Not needed where "
-                    "latents are linked.",
-                ),
-                io.String.Input(
+                pictures_input(),
+                lines_input(
                     "prompt",
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="what the picture shows",
+                    "what the picture shows",
                     tooltip="The prompt of the picture, or a description, however many lines it "
                     "has. It may be empty. One prompt per picture comes as a list.",
                 ),
@@ -71,13 +65,10 @@ class GudaAttribute(io.ComfyNode):
                     tooltip="In place of counterfactuals: style groups that the model itself "
                     "answers for at once, by their phrases. Nothing is unlearned.",
                 ),
-                io.String.Input(
+                lines_input(
                     "styles",
+                    "Van Gogh: van gogh\nHokusai: hokusai",
                     optional=True,
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="Van Gogh: van gogh\nHokusai: hokusai",
                     tooltip="In place of counterfactuals and groups: one style per line, as "
                     "'Name: phrase', or just the phrase that prompts use. The model itself answers "
                     "for them at once.",

@@ -8,7 +8,7 @@ from ..guda.errors import GroupsError
 from ..guda.groups.captions import TEMPLATE
 from . import settings
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, Groups, model_input
+from .types import CATEGORY, Groups, lines_input, model_input
 
 
 class GudaStylesKnown(io.ComfyNode):
@@ -23,12 +23,9 @@ class GudaStylesKnown(io.ComfyNode):
             "at once.",
             inputs=[
                 model_input(),
-                io.String.Input(
+                lines_input(
                     "styles",
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="Van Gogh: van gogh\nHokusai: hokusai",
+                    "Van Gogh: van gogh\nHokusai: hokusai",
                     tooltip="One style per line, as 'Name: phrase', or just the phrase that "
                     "prompts use. Empty where groups are linked.",
                 ),
@@ -37,13 +34,10 @@ class GudaStylesKnown(io.ComfyNode):
                     optional=True,
                     tooltip="In place of styles: style groups, asked for by their phrases.",
                 ),
-                io.String.Input(
+                lines_input(
                     "contents",
+                    "a cat\na mountain",
                     optional=True,
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="a cat\na mountain",
                     tooltip="What is shown in the styles, one per line, at least two; every "
                     "interval is one over these. Empty: six everyday subjects.",
                 ),

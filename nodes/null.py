@@ -9,7 +9,7 @@ from . import places, settings
 from .attribute import asked_for
 from .progress import Pooling
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, Counterfactuals, Groups, Null, model_input
+from .types import CATEGORY, Counterfactuals, Groups, Null, lines_input, model_input
 
 FORMS = ("content", "none", "named")
 
@@ -56,22 +56,16 @@ class GudaNullPool(io.ComfyNode):
                     tooltip="In place of counterfactuals: style groups that the model itself "
                     "answers for.",
                 ),
-                io.String.Input(
+                lines_input(
                     "styles",
+                    "Van Gogh: van gogh\nHokusai: hokusai",
                     optional=True,
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="Van Gogh: van gogh\nHokusai: hokusai",
                     tooltip="In place of counterfactuals and groups: one style per line.",
                 ),
-                io.String.Input(
+                lines_input(
                     "contents",
+                    "a cat\na mountain",
                     optional=True,
-                    multiline=True,
-                    dynamic_prompts=False,
-                    default="",
-                    placeholder="a cat\na mountain",
                     tooltip="What the drawn pictures show, one per line, alike in kind to the "
                     "pictures in question. Empty: everyday subjects.",
                 ),

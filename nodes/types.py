@@ -29,6 +29,29 @@ def attribution_input():
     return AttributionType.Input("attribution", tooltip="From Attribute to Styles.")
 
 
+def lines_input(name: str, placeholder: str, tooltip: str, **more):
+    """A text of any number of lines, empty at first."""
+    return io.String.Input(
+        name,
+        multiline=True,
+        dynamic_prompts=False,
+        default="",
+        placeholder=placeholder,
+        tooltip=tooltip,
+        **more,
+    )
+
+
+def pictures_input():
+    """What a node that attributes is asked about."""
+    return io.Image.Input(
+        "image",
+        optional=True,
+        tooltip="One picture, a batch or a list, of any shapes. Not needed where latents are "
+        "linked.",
+    )
+
+
 def aliases(*words: str) -> dict[str, list[str]]:
     """What a search finds the node by, in a ComfyUI that knows aliases (0.11 and later)."""
     known = "search_aliases" in inspect.signature(io.Schema).parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,44 @@ def full_model(
     return model
 
 
-def asked(bench: Benchmark, full: Model, split: str, out: Path) -> Steps[Questions]:
-    """The questions of the split, some of which the full model draws once."""
-    key = digest(full.backbone.fingerprint, bench.name, split)
-    path = out / "questions" / f"{split}.safetensors"
-    return (yield from kept_questions(path, key, bench.ask(full, split)))
+@dataclass(frozen=True)
+class Trained:
+    """A benchmark's full model, in the folder where its questions and scores lie, too."""
+
+    bench: Benchmark  # on its base
+    encoded: Mapping[str, EncodedGroup]
+    full: Model
+    out: Path
+
+    @classmethod
+    def of(cls, bench: Benchmark, out: Path) -> Steps[Trained]:
+        bench = yield from on_base(bench, out)
+        encoded = yield from encode_groups(bench.fresh(0).backbone, bench.groups, heldout=0.0)
+        full = yield from full_model(bench, encoded, out)
+        return cls(bench, encoded, full, out)
+
+    def retrained(self, split: str) -> Steps[Retrained]:
+        """The questions of the split, some of which the full model draws once, and LOGO's answers;
+        what is missing is trained."""
+        bench, full = self.bench, self.full
+        named = digest(full.backbone.fingerprint, bench.name, split)
+        path = self.out / "questions" / f"{split}.safetensors"
+        questions = yield from kept_questions(path, named, bench.ask(full, split))
+        key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
+        folder = self.out / "scores" / split
+        deltas, cost = yield from logo(bench, self.encoded, full, questions, key, self.out, folder)
+        return Retrained(questions, key, folder, deltas, cost)
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """key: names the full model and the questions. folder: of what is scored for them."""
+
+    questions: Questions
+    key: str
+    folder: Path
+    deltas: np.ndarray  # (S, I, K), see `logo`
+    cost: Cost
 
 
 def logo(

@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..files import slugify
 from ..files.temporary import sweep
 from ..groups import StyleGroups, pictures
-from ..groups.encode import EncodedGroup, encode_groups
+from ..groups.encode import EncodedGroup
 from ..settings import digest
 from ..steps import Step, Steps, about
 from . import agreement
@@ -28,7 +28,7 @@ from .compare import Row, Scored, compare
 from .coverage import Coverage
 from .keep import kept
 from .meter import Cost, metered
-from .oracle import asked, full_model, logo, on_base
+from .oracle import Trained
 from .studies import Budget, Screened, budgets, intervals, screening
 
 
@@ -61,16 +61,12 @@ def run(
     for folder, _, _ in os.walk(out):
         sweep(Path(folder))  # what killed runs left
     yield from about(bench.groups)
-    bench = yield from on_base(bench, out)
-    empty = bench.fresh(0).backbone
-    encoded = yield from encode_groups(empty, bench.groups, heldout=0.0)
-    full = yield from full_model(bench, encoded, out)
-    questions = yield from asked(bench, full, split, out)
-    key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
-    folder = out / "scores" / split
-
-    deltas, logo_cost = yield from logo(bench, encoded, full, questions, key, out, folder)
-    offer = Offer(bench, full, encoded, questions, out)
+    trained = yield from Trained.of(bench, out)
+    bench, full = trained.bench, trained.full
+    retrained = yield from trained.retrained(split)
+    questions, key, folder = retrained.questions, retrained.key, retrained.folder
+    deltas = retrained.deltas
+    offer = Offer(bench, full, trained.encoded, questions, out)
     scored = []
     for name, (scorer, settings) in bench.scorers.items():
         if SCORERS[scorer].needs_prompts and not full.backbone.conditional:
@@ -86,7 +82,7 @@ def run(
         whole = np.mean([agreement.standardised(by_name[p]) for p in parts], 0)
         scored.append(Scored(name, whole, Cost(), f"from the rows {' and '.join(parts)}"))
     yield Step("compare", 0, 1)
-    rows = compare(scored, deltas, questions, logo_cost)
+    rows = compare(scored, deltas, questions, retrained.cost)
     curve = yield from budgets(bench, full, questions, deltas, key, out, folder)
     covered = yield from intervals(bench, full, questions, key, out, folder)
     screened = []

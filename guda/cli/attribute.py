@@ -76,11 +76,15 @@ def styles_asked(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    check_folder(args.out, "out")
+    return told(args, asked_for(args))
+
+
+def told(args: argparse.Namespace, work) -> int:
+    """What an attribution will take, with --plan; else its report, in --out."""
     from ..report import save
     from ..steps import drain
 
-    check_folder(args.out, "out")
-    work = asked_for(args)
     if args.plan:
         return output.tell(work.price(), args.json)
     with Progress() as progress:
@@ -97,8 +101,6 @@ def asked_for(args: argparse.Namespace):
 
     config = options.read(args, ElboConfig)
     without = without_of(args)
-    if args.style:
-        without = without.subset(args.style)
     for path in args.image:
         pictures.check(path)
     backbone = model.load(args)
@@ -130,7 +132,12 @@ def null_of(args: argparse.Namespace, backbone, without, config: ElboConfig):
 
 
 def without_of(args: argparse.Namespace):
-    """The set, or the styles that the model itself answers for."""
+    """The set, or the styles that the model itself answers for; of these, those of --style."""
+    without = _all_of(args)
+    return without.subset(args.style) if args.style else without
+
+
+def _all_of(args: argparse.Namespace):
     from ..counterfactuals import load_set
 
     if args.counterfactuals is not None:

@@ -85,8 +85,6 @@ def run(args: argparse.Namespace) -> int:
             "it out."
         )
     without = without_of(args)
-    if args.style:
-        without = without.subset(args.style)
     like, contents = _shown(args)
     backbone = model.load(args)
     origin = GENERATED if args.images is None else REAL

@@ -8,8 +8,7 @@ from itertools import islice
 from ..config import ElboConfig
 from ..errors import ConfigError, ImageError
 from ..files.destination import check_folder
-from . import arguments, attribute, model, options, output
-from .output import Progress
+from . import arguments, attribute, model, options
 
 MOST = 50
 
@@ -41,14 +40,9 @@ def run(args: argparse.Namespace) -> int:
     from ..jobs.against import of_set
     from ..jobs.attribute import AttributeRequest, survey
     from ..jobs.shapes import sizes
-    from ..report import save
-    from ..steps import drain
-    from .attribute import without_of
 
     check_folder(args.out, "out")
-    config, without = options.read(args, ElboConfig), without_of(args)
-    if args.style:
-        without = without.subset(args.style)
+    config, without = options.read(args, ElboConfig), attribute.without_of(args)
     wanted, rows = set(args.only or ()), listed(args.pictures, args.prompt)
     chosen = [w for w in rows if w.name in wanted] if wanted else list(islice(rows, MOST))
     if missing := sorted(wanted - {w.name for w in chosen}):
@@ -63,10 +57,4 @@ def run(args: argparse.Namespace) -> int:
     request = AttributeRequest(
         backbone, without, loaded, names, prompts, config, null=pool, null_file=file
     )
-    work = survey(request)
-    if args.plan:
-        return output.tell(work.price(), args.json)
-    with Progress() as progress:
-        attribution = drain(work.run(), progress)
-    output.finish(attribution, save(attribution, args.out), args.json)
-    return 0
+    return attribute.told(args, survey(request))

@@ -56,8 +56,6 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"shard is {args.shard}; give a number of pictures, 1 to 10000.")
     config = options.read(args, ElboConfig)
     without = attribute.without_of(args)
-    if args.style:
-        without = without.subset(args.style)
     listed(args.pictures)
     backbone = model.load(args)
     without.verify(backbone)

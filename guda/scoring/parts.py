@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..steps import Steps
+from ..steps import Step, Steps, passed
 from .differences import Differences
 from .elbo import Points
 
@@ -34,16 +34,12 @@ def together(measures: Sequence[Measure], places: Sequence[Sequence[int]]) -> Me
 
 def _shifted(steps: Steps[Differences], before: int, own: int, images: int) -> Steps[Differences]:
     """The same steps, counted as part of those of all pictures."""
-    try:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                return end.value
-            each = step.total // own
-            yield replace(step, done=step.done + before * each, total=images * each)
-    finally:
-        steps.close()
+
+    def counted(step: Step) -> Step:
+        each = step.total // own
+        return replace(step, done=step.done + before * each, total=images * each)
+
+    return passed(steps, counted)
 
 
 def joined(found: Sequence[Differences], places: Sequence[Sequence[int]]) -> Differences:

@@ -25,18 +25,6 @@ from ..report.report_sample import sample
 from .evidence_sample import contents, make, rewrite
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture
-def copy(made, tmp_path):
-    path = tmp_path / "copy.zip"
-    path.write_bytes(made.read_bytes())
-    return path
-
-
 def test_the_same_attribution_gives_the_same_bytes(made, tmp_path):
     assert make(tmp_path, seconds=3.5).read_bytes() == made.read_bytes()
     assert list(contents(made))[:2] == ["README.txt", "index.html"]

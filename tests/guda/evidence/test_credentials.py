@@ -17,7 +17,7 @@ from guda.cli import main
 from guda.errors import EvidenceError
 from guda.evidence import credentials
 
-from .evidence_sample import contents, make, rewrite
+from .evidence_sample import contents, rewrite
 
 DAY = datetime.timedelta(days=1)
 USES = (
@@ -90,21 +90,9 @@ def keys(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture
-def copy(plain, tmp_path):
-    path = tmp_path / "copy.zip"
-    path.write_bytes(plain.read_bytes())
-    return path
-
-
-@pytest.fixture(scope="module")
-def signed(plain, keys, tmp_path_factory):
+def signed(made, keys, tmp_path_factory):
     path = tmp_path_factory.mktemp("signed") / "b.zip"
-    path.write_bytes(plain.read_bytes())
+    path.write_bytes(made.read_bytes())
     argv = ["sign", path, "--certificate", keys.chain, "--key", keys.key]
     assert main([str(a) for a in argv]) == 0
     return path
@@ -116,17 +104,17 @@ def state(path, capsys, *argv) -> tuple[int, str]:
     return code, json.loads(capsys.readouterr().out)["signature"]["state"]
 
 
-def test_a_signed_bundle_is_the_same_bundle(signed, plain, capsys):
+def test_a_signed_bundle_is_the_same_bundle(signed, made, capsys):
     files = contents(signed)
     del files["META-INF/content_credential.c2pa"]
-    assert files == contents(plain)
-    assert state(signed, capsys) == (0, "valid") and state(plain, capsys) == (0, "none")
+    assert files == contents(made)
+    assert state(signed, capsys) == (0, "valid") and state(made, capsys) == (0, "none")
 
 
-def test_who_is_trusted_is_said_by_the_reader(signed, plain, keys, capsys):
+def test_who_is_trusted_is_said_by_the_reader(signed, made, keys, capsys):
     assert state(signed, capsys, "--trust", keys.guild) == (0, "trusted")
     assert state(signed, capsys, "--trust", keys.other) == (1, "valid")
-    assert state(plain, capsys, "--trust", keys.guild) == (1, "none")
+    assert state(made, capsys, "--trust", keys.guild) == (1, "none")
     assert main(["verify", str(signed), "--trust", str(keys.guild)]) == 0
     assert "Signature: of Anna (certificate of Guild)" in capsys.readouterr().out
     assert main(["verify", str(signed)]) == 0
@@ -134,10 +122,10 @@ def test_who_is_trusted_is_said_by_the_reader(signed, plain, keys, capsys):
 
 
 def test_what_was_changed_after_it_was_signed_is_told_even_with_a_new_list(
-    signed, plain, keys, tmp_path, capsys
+    signed, made, keys, tmp_path, capsys
 ):
     credential = "META-INF/content_credential.c2pa"
-    files = contents(plain)
+    files = contents(made)
     files["README.txt"] = files["README.txt"].replace(b"not", b"now")
     forged = rewrite(tmp_path / "forged.zip", files, sums=True)
     assert state(forged, capsys) == (0, "none")
