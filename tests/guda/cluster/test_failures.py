@@ -117,6 +117,11 @@ def test_two_runs_where_the_disk_has_no_locks_do_nothing_twice(
     assert contents(making.folder) == serial
 
 
+def heeds_ctrl_c() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_run_that_is_ended_is_resumed(
     model_folder, groups_folder, client, making, source, serial, number, code
@@ -132,6 +137,7 @@ def test_a_run_that_is_ended_is_resumed(
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=heeds_ctrl_c,
     )
     limit = time.monotonic() + 200
     workers: set[int] = set()
