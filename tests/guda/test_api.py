@@ -79,11 +79,9 @@ def test_pictures_that_are_there_twice_are_told(backbone, quick, tmp_path):
 
 def test_a_verdict_one_source_and_credit_are_asked_as_on_the_command_line(backbone, tmp_path):
     styles = {"Dots": "dots", "Waves": "waves", "Ink": "ink"}
-    few = {"evaluations": 4, "sampling": SampleConfig(steps=1), "contents": ("a fox", "a cup")}
-    steps = []
-    pool = guda.null_pool(
-        backbone, styles, tmp_path / "null.json", size=4, on_step=steps.append, **few
-    )
+    few, steps = {"sampling": SampleConfig(steps=1), "contents": ("a fox", "a cup")}, []
+    out, made = tmp_path / "null.json", partial(guda.null_pool, backbone, styles, evaluations=4)
+    pool = made(out, size=4, on_step=steps.append, **few)
     assert pool.counts() == {"content": {FREE: 4, IN_STYLE: 1}} and steps
     seed = torch.Generator().manual_seed(0)
     pictures = list(torch.rand(10, 3, 32, 32, generator=seed))
@@ -93,12 +91,13 @@ def test_a_verdict_one_source_and_credit_are_asked_as_on_the_command_line(backbo
 
     plain = ask()
     assert plain.null is None and plain.source is None and plain.images[0].scores[0].credit is None
-    told = ask(null=tmp_path / "null.json", one_source=True, credit=True)
+    told, again = (ask(null=p, one_source=True, credit=True) for p in (out, pool))
+    assert told.null and told.source and again.null
     assert told.null.file == "null.json" and told.images[0].outcome is Outcome.UNTOLD
     assert told.source.pictures == 10 and len(told.source.scores) == 3
     for image in told.images:
-        assert 0 <= sum(s.credit for s in image.scores) <= 1
-    again = ask(null=pool)
+        assert 0 <= sum(s.credit or 0 for s in image.scores) <= 1
+        assert None not in [s.credit for s in image.scores]
     assert again.null.digest == told.null.digest and again.null.file == ""
     assert [i.evidence for i in again.images] == [i.evidence for i in told.images]
 
