@@ -15,7 +15,7 @@ from .test_browser import SHOW, invented
 
 LOCALES = PACK_ROOT / "locales"
 WEB = PACK_ROOT / "web"
-LANGUAGES = ("en", "de", "ja", "zh")
+LANGUAGES = ("en", "de", "es", "fr", "ja", "ko", "ru", "zh")
 POOL = ("named", "between", "nothing", "unlike", "untold")  # verdicts from null pictures
 SPECIAL = set("{}@|$")  # the front end's translator would read them as its own marks
 
@@ -85,6 +85,20 @@ def test_translations_are_translated_and_keep_names(nodes: dict, language: str):
             assert not [o for o in named if o not in found[key]], key
 
 
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_other_nodes_are_called_as_they_are_there(nodes: dict, language: str):
+    """Where the English words name a node, the translation has the name it bears there."""
+    english, own = expected(nodes), words(language)
+    said = {k: v for k, v in flat(own).items() if k.endswith(("description", "tooltip"))}
+    names = {info["display_name"]: own[node_id]["display_name"] for node_id, info in nodes.items()}
+    assert not [
+        (key, there)
+        for key, text in said.items()
+        for name, there in names.items()
+        if name in english[key] and there not in text
+    ]
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_comfyui_serves_them(comfy: Comfy, language: str):
     served = comfy.get("/i18n")[language]["nodeDefs"]
@@ -145,6 +159,13 @@ def test_the_panel_has_every_word(language: str):
     if language != "en":
         long = [k for k, v in english.items() if len(v) > 24 and not v.startswith("{")]
         assert len(long) > 15 and not [k for k in long if found[k] == english[k]]
+
+
+def test_the_panel_can_be_set_to_every_language():
+    tables = re.search(r"const TABLES = \{ (.*) \}", (WEB / "panel" / "words.js").read_text("utf-8"))
+    assert tables and tables[1].split(", ") == sorted(LANGUAGES)
+    for folder in (LOCALES, WEB / "panel" / "words"):
+        assert {path.stem for path in folder.iterdir()} == set(LANGUAGES)
 
 
 def test_the_panel_says_only_words_that_exist():

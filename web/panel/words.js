@@ -2,10 +2,14 @@
 
 import de from "./words/de.js"
 import en from "./words/en.js"
+import es from "./words/es.js"
+import fr from "./words/fr.js"
 import ja from "./words/ja.js"
+import ko from "./words/ko.js"
+import ru from "./words/ru.js"
 import zh from "./words/zh.js"
 
-const TABLES = { de, en, ja, zh }
+const TABLES = { de, en, es, fr, ja, ko, ru, zh }
 let table = en
 
 /** `locale` as ComfyUI's setting has it: "de", "zh-TW". */
