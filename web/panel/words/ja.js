@@ -2,7 +2,7 @@
 
 export default {
   hint: "「実行」を押すと、画像ごとに画風の順位がここに表示されます。順位は、その画風を一度も学習しなかった場合にモデルが画像にどれだけ合わなくなるかで決まります。",
-  region: "画風への帰属",
+  region: "画風の由来",
   pictures: "画像",
   of: "{n} / {all}：{what}",
   the_picture: "画像",
@@ -37,7 +37,7 @@ export default {
   copy_csv_tip: "すべてのスコアを表計算用にコピー",
   open_report: "レポートを開く",
   open_report_tip: "レポート全体を読む、または保存する",
-  report: "帰属レポート",
+  report: "画風の由来レポート",
   close: "閉じる",
   save: "HTML で保存",
   report_gone: "レポートはもうありません。もう一度実行してください",
