@@ -22,6 +22,7 @@ from guda.jobs.plan import Plan, amount, duration
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.jobs.unlearn import survey as survey_unlearning
 from guda.steps import drain
+from guda.unlearning import rates
 from guda.variants import OPERATORS
 
 
@@ -62,6 +63,17 @@ def test_looks_are_planned_up_to_the_limit(backbone, groups, quick, tmp_path):
     assert plan.evaluations["look"] == 2 * (1 + 2) * 8
     assert str(plan).startswith("at most 15 optimizer steps")
     assert plan.total == counted(backbone, unlearn(request))
+
+
+def test_trials_of_rates_are_planned_up_to_their_most(backbone, groups, quick, tmp_path):
+    recipe = quick.replace(steps=2, lr_probe="auto")
+    request = UnlearnRequest(backbone, groups, tmp_path, recipe, ["dots"])
+    plan = planned(survey_unlearning(request).price())
+    assert plan.steps == 2 * rates.MOST + 2 and plan.at_most
+    counter, made = Counter(backbone.unet), drain(unlearn(request))
+    each = 2 * 12 + (1 + 2) * 8  # steps of 2 x (3 + 3) pictures, and a look
+    assert plan.total - each * (rates.MOST - len(made.trials)) == counter.rows
+    assert planned(survey_unlearning(request).price()).steps == 0
 
 
 def test_an_unconditional_models_evaluations_are_exact(groups, quick, tmp_path):
