@@ -19,7 +19,7 @@ from ..groups.encode import EncodedGroup, encode_groups, few
 from ..scoring import explains
 from ..scoring.elbo import Query
 from ..steps import Heard, Step, Steps, about, warn
-from ..unlearning import rates, resume
+from ..unlearning import resume
 from ..unlearning.context import check_anchors
 from ..unlearning.held import MOST
 from ..unlearning.needs import check_needs
@@ -152,25 +152,12 @@ class SetWork:
 
     def rated(self) -> Steps[SetWork]:
         """With the learning rate that was found, where the recipe asks for one to be found."""
-        config, backbone, groups = self.config, self.backbone, self.groups
-        if config.lr_probe == "never":
+        if self.config.lr_probe == "never":
             return self
-        key = rate.key_of(backbone, groups, config, self.weights)
         with (yield from take(self.folder)) as lock:
-            done = rate.trials(self.folder, key)  # others may have written since
-            encoded = yield from self.encode()
-            yield from rates.find(
-                backbone,
-                groups,
-                encoded,
-                config,
-                done,
-                self.rooms,
-                lambda trials: rate.keep(lock, key, trials),
-            )
-        names = [g.name for g in self.chosen]
-        made = survey(backbone, groups, config, self.folder, names, self.memory)
-        return replace(made, look=self.look)
+            yield from rate.find(self, lock)
+        names, told = [g.name for g in self.chosen], (self.backbone, self.groups, self.config)
+        return replace(survey(*told, self.folder, names, self.memory), look=self.look)
 
     @property
     def rooms(self) -> Rooms:

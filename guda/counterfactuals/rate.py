@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import UnlearnConfig
 from ..diffusion import Backbone
+from ..errors import CounterfactualError
 from ..files import write_text
 from ..files.lock import Lock
 from ..files.reading import field, read_json
 from ..groups import StyleGroups, prompts
+from ..steps import Steps
 from ..unlearning import rates
 from ..unlearning.rates import Trial
 from . import sameness
+
+if TYPE_CHECKING:
+    from .make import SetWork
 
 FILE = "learning_rate.json"
 
@@ -34,9 +39,9 @@ def key_of(backbone: Backbone, groups: StyleGroups, config: UnlearnConfig, weigh
 def trials(folder: Path, key: str) -> list[Trial]:
     """Those that are done; none where the file is of other things, or cannot be read."""
     try:
-        told = read_json(folder / FILE, kind=ValueError)
+        told = read_json(folder / FILE, kind=CounterfactualError)
         return list(map(Trial.read, field(told, "trials", list))) if told["key"] == key else []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (CounterfactualError, ValueError, KeyError, TypeError):
         return []
 
 
@@ -45,6 +50,16 @@ def keep(lock: Lock, key: str, done: Sequence[Trial]) -> None:
     lock.check()
     rows = [t.as_dict() for t in done]
     write_text(lock.folder / FILE, json.dumps({"key": key, "trials": rows}, indent=1))
+
+
+def find(work: SetWork, lock: Lock) -> Steps[float]:
+    """Make the trials that are missing, and keep each."""
+    backbone, groups, config = work.backbone, work.groups, work.config
+    key = key_of(backbone, groups, config, work.weights)
+    done = trials(lock.folder, key)  # others may have written since the survey
+    encoded = yield from work.encode()
+    told = (backbone, groups, encoded, config, done, work.rooms)
+    return (yield from rates.find(*told, lambda trials: keep(lock, key, trials)))
 
 
 def settled(config: UnlearnConfig, done: Sequence[Trial]) -> UnlearnConfig:

@@ -76,6 +76,26 @@ def test_trials_of_rates_are_planned_up_to_their_most(backbone, groups, quick, t
     assert planned(survey_unlearning(request).price()).steps == 0
 
 
+def test_smaller_pictures_are_planned_at_their_own_size(backbone, groups, quick, tmp_path):
+    side = backbone.resolution // 2
+
+    def plan(name, **changes):
+        request = UnlearnRequest(
+            backbone, groups, tmp_path / name, quick.replace(steps=2, **changes), ["dots"]
+        )
+        return request, planned(survey_unlearning(request).price())
+
+    (_, whole), (request, small) = plan("whole"), plan("small", unlearn_resolution=side)
+    assert small.evaluations == whole.evaluations
+    assert small.total == counted(backbone, unlearn(request))
+    assert small.memory.activations < 0.6 * whole.memory.activations
+    gate = whole.evaluations["gate"]
+    assert whole.per_style == (2 * 12 + gate, 2 * 12 + gate) and "all steps" not in str(whole)
+    assert small.per_style == (2 * 12 // 4 + gate, 2 * 12 + gate)
+    assert f"a style is worth {6 + gate} evaluations at the model's size, {24 + gate}" in str(small)
+    assert small.as_dict()["evaluations_per_style"]["planned"] == 6 + gate
+
+
 def test_an_unconditional_models_evaluations_are_exact(groups, quick, tmp_path):
     model = build.digits(0)
     request = UnlearnRequest(
