@@ -15,6 +15,7 @@ VERBS = {
     "styles": "Asking for the styles",
     "unlearn": "Unlearning",
     "gate": "Checking",
+    "sheet": "Drawing the sheet",
     "score": "Scoring",
     "plan": "Measuring",
     "null": "Scoring null pictures",
