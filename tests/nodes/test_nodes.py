@@ -182,8 +182,8 @@ def test_zero_takes_what_suits_the_model(comfy: Comfy, whole: Result):
 def test_loras_are_in_the_lora_folder(comfy: Comfy, whole: Result):
     folder = comfy.base / "models" / "loras" / "guda" / "whole"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "counterfactuals.json", "fluent-ink.safetensors", "noto-blob.safetensors",
-        "twemoji.safetensors",
+        "counterfactuals.json", "fluent-ink.png", "fluent-ink.safetensors", "noto-blob.png",
+        "noto-blob.safetensors", "twemoji.png", "twemoji.safetensors",
     ]  # fmt: skip
     loras = comfy.object_info("LoraLoader")["input"]["required"]["lora_name"]
     names = loras[0] if isinstance(loras[0], list) else loras[1]["options"]
@@ -217,7 +217,7 @@ def test_progress_is_in_words_and_pictures(whole: Result):
 @pytest.mark.parametrize(
     ("name", "verb", "plan"),
     [
-        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 2120 UNet evaluations "),
+        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 3320 UNet evaluations "),
         ("attribute", "Scoring", "Planned: 68 UNet evaluations (4 check, 64 score); "),
     ],
 )
