@@ -37,6 +37,11 @@ RECIPE = UnlearnConfig(steps=12)
 PASSED = Gate(1.0, 2.0, 1.0, 1.0, 0.0)
 
 
+@pytest.fixture(autouse=True)
+def drawn_in_few_steps():
+    """No: here pictures are looked at."""
+
+
 class Workshop:
     """The built-in model and its example folder, encoded once."""
 
