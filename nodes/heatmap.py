@@ -95,7 +95,7 @@ def paint(attribution, index: int, group: str, opacity: float):
     """
     from ..guda.report import heatmap, placed, wording
 
-    _, scale = heatmap.overlays(attribution, index, size=64)
+    scale = placed.scale_of(attribution, index)
     at = attribution.original_of(index), attribution.pictures[index]
     heat = attribution.map_of(index, group)
     image = placed.overlay(*at, heat, scale, opacity)

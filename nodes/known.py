@@ -41,14 +41,16 @@ class GudaStylesKnown(io.ComfyNode):
                     tooltip="What is shown in the styles, one per line, at least two; every "
                     "interval is one over these. Empty: six everyday subjects.",
                 ),
-                io.String.Input(
-                    "template",
-                    default="",
-                    placeholder=TEMPLATE,
-                    dynamic_prompts=False,
-                    tooltip="How a prompt is made from {content} and {style}. Empty: that of the "
-                    f"groups, else '{TEMPLATE}'.",
-                    **settings.advanced(io.String.Input),
+                settings.advanced(
+                    io.String.Input(
+                        "template",
+                        default="",
+                        placeholder=TEMPLATE,
+                        dynamic_prompts=False,
+                        tooltip="How a prompt is made from {content} and {style}. Empty: that of "
+                        f"the groups, else '{TEMPLATE}'.",
+                        optional=True,
+                    )
                 ),
             ],
             outputs=[

@@ -43,7 +43,7 @@ class GudaUnlearn(io.ComfyNode):
                     tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give "
                     "every model and every selection of styles its own.",
                 ),
-                *settings.inputs(UnlearnConfig, MemoryConfig, but=LAST),
+                *settings.inputs(UnlearnConfig, MemoryConfig, but=LAST, shown=False),
                 AttributionType.Input(
                     "attribution",
                     optional=True,
@@ -51,16 +51,18 @@ class GudaUnlearn(io.ComfyNode):
                     "counterfactuals: the styles that lead it are unlearned, as many as screen "
                     "says.",
                 ),
-                io.Int.Input(
-                    "screen",
-                    optional=True,
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="How many of the styles that lead the linked attribution are "
-                    "unlearned; the others are only kept. 0: all styles.",
+                settings.advanced(
+                    io.Int.Input(
+                        "screen",
+                        optional=True,
+                        default=0,
+                        min=0,
+                        max=1000,
+                        tooltip="How many of the styles that lead the linked attribution are "
+                        "unlearned; the others are only kept. 0: all styles.",
+                    )
                 ),
-                *settings.inputs(UnlearnConfig, only=LAST),
+                *settings.inputs(UnlearnConfig, only=LAST, shown=False),
             ],
             outputs=[
                 _counterfactuals_output(),

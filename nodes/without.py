@@ -53,6 +53,11 @@ class GudaWithoutStyle(io.ComfyNode):
                     display_name="model", tooltip="The model without the style, for a KSampler."
                 ),
                 io.String.Output(display_name="style", tooltip="The style that was left out."),
+                io.Custom("LORA_MODEL").Output(
+                    display_name="lora",
+                    tooltip="The counterfactual itself, for ComfyUI's Load LoRA Model and Save "
+                    "LoRA Weights.",
+                ),
             ],
         )
 
@@ -61,7 +66,8 @@ class GudaWithoutStyle(io.ComfyNode):
         from .graph import without
 
         entry = chosen(counterfactuals, style.strip(), attribution)
-        return io.NodeOutput(without(model, counterfactuals, entry, strength), entry.name)
+        patched = without(model, counterfactuals, entry, strength)
+        return io.NodeOutput(patched, entry.name, counterfactuals.read(entry))
 
 
 def chosen(counterfactuals, style: str, attribution):

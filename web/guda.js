@@ -2,13 +2,15 @@
 
 import { app } from "../../scripts/app.js"
 import { api } from "../../scripts/api.js"
+import { tuckAway } from "./panel/advanced.js"
 import { unescaped } from "./panel/dom.js"
+import { growing } from "./panel/growing.js"
 import { Panel } from "./panel/panel.js"
 import { fetchHistory, findResult } from "./panel/restore.js"
 import { speak, t } from "./panel/words.js"
 
 const NODES = ["GudaAttribute", "GudaAttributeAny"]
-const MIN_HEIGHT = 420 // as in guda.css
+const MIN_HEIGHT = 640 // as in guda.css: five styles are seen without scrolling
 const TEXT_HEIGHTS = { prompt: 60, styles: 74 } // of a node with a panel, at most
 const LONG = 20_000 // milliseconds that a message stays
 const panels = new Map() // node -> { panel, source }: the node whose answers the panel shows
@@ -211,6 +213,8 @@ app.registerExtension({
     watchZoom()
   },
   nodeCreated(node) {
+    if (node.comfyClass?.startsWith("Guda")) tuckAway(node, app, inVueNodes)
+    if (node.comfyClass === "GudaGroupsFromImages") growing(node)
     const source = sourceOf(node)
     if (source) addPanel(node, source)
   },

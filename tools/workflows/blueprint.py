@@ -12,14 +12,15 @@ import json
 from ..comfy.browser import ComfyPage
 from ..comfy.graphs import node
 from ..comfy.server import PACK_ROOT
-from .quick_start import GRAPH_API, opened
+from .making import opened
+from .template_long import EVERY_STYLE
 
 BLUEPRINT = PACK_ROOT / "subgraphs" / "Attribute a Picture to Styles.json"
-INSIDE = {k: GRAPH_API[k] for k in ("1", "2", "3")} | {
+INSIDE = {k: EVERY_STYLE.graph[k] for k in ("1", "2", "3")} | {
     "5": node("GudaAttribute", model=["1", 0], counterfactuals=["3", 0])
 }
 POSITIONS = {1: (0, 0), 2: (0, 216), 3: (460, 0), 5: (900, 0)}
-SIZES = {1: (400, 136), 2: (400, 500), 3: (380, 970), 5: (620, 1230)}
+SIZES = {1: (400, 136), 2: (400, 500), 3: (380, 560), 5: (620, 1230)}
 INPUTS = (  # (node, input) that the subgraph takes from outside
     (5, "image"),
     (5, "latent"),

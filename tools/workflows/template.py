@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Template:
     note_height: int = 230
     runs: bool = False
     """On the built-in model: its picture is taken after a run."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """For the page: what it is as an app."""
 
     @property
     def path(self) -> Path:
