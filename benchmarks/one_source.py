@@ -13,12 +13,22 @@ over sets of one sample of 30 to 300 pictures. About half an hour on one core, w
 from __future__ import annotations
 
 import argparse
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from false_names import OUTSIDE, STYLES, Bench, Scored, in_turn, joined, listed, real_ones
+from on_pictures import (
+    OUTSIDE,
+    STYLES,
+    Bench,
+    Scored,
+    Source,
+    contents_of,
+    in_turn,
+    joined,
+    options,
+    real_ones,
+)
 
 from guda import demo
 from guda.cli import Progress
@@ -53,11 +63,9 @@ def line(title: str, scored: Scored, size: int, pool: np.ndarray, truth: int) ->
 
 def sources(bench: Bench, data: Path, outside: list[Path]):
     """(title, scores, right style or -1, whether real)."""
-    splits = [listed(data / split / "Twemoji") for split in ("train", "heldout")]
-    contents = [row["content"] for rows in splits for row in rows]
-    random.Random(3).shuffle(contents)
+    contents = contents_of(data)
     free = contents[520:720]
-    pool = bench.scored("pool, content", bench.drawn("pool", free, 21), free)
+    pool = bench.scored(Source("pool, content", bench.drawn("pool", free, 21), free))
     drawn = joined(
         [
             in_styles(bench, "in a style", contents[:80], 23),
@@ -74,9 +82,8 @@ def sources(bench: Bench, data: Path, outside: list[Path]):
     told += [(f"real, {n} (others are in the pool)", scored, -1, True) for n, scored in rest]
     told.append(("photographs", far["photographs"], -1, True))
     free = contents[:300]
-    none = bench.scored(
-        "choice, no style, content", bench.drawn("choice, no style", free, 11), free
-    )
+    drawn = bench.drawn("choice, no style", free, 11)
+    none = bench.scored(Source("choice, no style, content", drawn, free))
     told.append(("drawn without a style", none, -1, False))
     folder = [others[n].contributions[:100] for n in OUTSIDE[1::2]]
     return told, {True: np.concatenate(folder), False: pool.contributions}
@@ -85,14 +92,13 @@ def sources(bench: Bench, data: Path, outside: list[Path]):
 def in_styles(bench: Bench, name: str, contents: list[str], seed: int) -> Scored:
     """Drawn in the styles, and asked with what they show."""
     named, turns = in_turn(contents)
-    return bench.scored(f"{name}, content", bench.drawn(name, named, seed), contents, turns)
+    drawn = bench.drawn(name, named, seed)
+    return bench.scored(Source(f"{name}, content", drawn, contents, turns))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--outside", type=Path, nargs="+", required=True)
-    parser.add_argument("--out", type=Path, default=Path("guda-false-names"))
+    options(parser)
     args = parser.parse_args()
     with Progress() as progress:
         told, pools = sources(Bench(args.out, progress), args.data, args.outside)

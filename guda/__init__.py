@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         load_folder,
         load_model,
         load_set,
+        null_pool,
         save_report,
         unlearn,
     )
@@ -27,6 +28,7 @@ __all__ = [
     "load_folder",
     "load_model",
     "load_set",
+    "null_pool",
     "save_report",
     "unlearn",
 ]

@@ -28,15 +28,17 @@ from .groups import StyleGroups, check_pictures, from_prompts
 from .groups import load_folder as groups_of_folder
 from .groups import pictures as files
 from .groups.shapes import Size
-from .jobs.against import of_set
+from .jobs import against
 from .jobs.attribute import AttributeRequest
 from .jobs.attribute import attribute as attributed
+from .jobs.basis import Without
+from .jobs.null import NullRequest
+from .jobs.null import null as pooled
 from .jobs.shapes import sizes
 from .jobs.unlearn import UnlearnRequest
 from .jobs.unlearn import unlearn as unlearned
 from .report import save as save_report
 from .scoring.null import NullPool
-from .scoring.pool_file import read_pool
 from .scoring.verdict import Attribution
 from .settings import Settings
 from .steps import Step, drain
@@ -48,6 +50,7 @@ __all__ = [
     "load_folder",
     "load_model",
     "load_set",
+    "null_pool",
     "save_report",
     "unlearn",
 ]
@@ -55,6 +58,9 @@ __all__ = [
 S = TypeVar("S", bound=Settings)
 OnStep = Callable[[Step], None]
 """Is given every step of the work; `print` shows them."""
+Asked = CounterfactualSet | StyleGroups | Mapping[str, str]
+EXTRAS = ("null", "one_source", "credit")
+POOLS = ("forms", "images", "like", "contents", "sampling")
 
 
 def load_model(
@@ -136,7 +142,7 @@ def unlearn(
 
 def attribute(
     model: Backbone,
-    counterfactuals: CounterfactualSet | StyleGroups | Mapping[str, str],
+    counterfactuals: Asked,
     pictures: Sequence[str | os.PathLike[str] | Tensor],
     prompts: str | Sequence[str] = "",
     *,
@@ -150,19 +156,23 @@ def attribute(
     counterfactuals: a set that `unlearn` made; or groups, or style names and their phrases, for
     which the model itself answers at once (see `scoring.direct`).
     pictures: files, or tensors (3, H, W) in [0, 1]. prompts: what they show, one for all or one
-    each. names: what the report calls them, by default the files' names. settings: fields of
-    ElboConfig that differ from `config`; and null, the file of a null pool (`guda null`) for a
-    verdict with a known share of errors, which is found by itself in a set's folder.
+    each. names: what the report calls them, by default the files' names.
+    settings: fields of ElboConfig that differ from `config`; and
+    - null: a null pool, or the file or folder of one (see `null_pool`), for a verdict with a known
+      share of errors; that in a set's folder is found by itself
+    - one_source=True: the pictures are of one source, and asked together, too; from 10 on
+    - credit=True: a column of credit, which adds up to at most 1 a picture
     Raises GudaError on bad input.
     """
     given = settings.pop("null", None)
+    one, credit = (_yes(name, settings.pop(name, False)) for name in EXTRAS[1:])
     if isinstance(pictures, str | os.PathLike | Tensor):
         raise ImageError(f"pictures is a {type(pictures).__name__}; give a list, even of one.")
-    asked = _with(config or ElboConfig(), settings, ("null",))
+    asked = _with(config or ElboConfig(), settings, EXTRAS)
     size = sizes(model, asked)
     loaded = [_picture(p, size) for p in pictures]
     without = _without(counterfactuals)
-    pool, file = of_set(without, model, asked) if given is None else _pool(given)
+    pool, file = against.given(given, without, model, asked)
     request = AttributeRequest(
         model,
         without,
@@ -172,19 +182,45 @@ def attribute(
         asked,
         null=pool,
         null_file=file,
+        one_source=one,
+        credit=credit,
     )
     return drain(attributed(request), on_step)
 
 
-def _pool(given: object) -> tuple[NullPool, str]:
-    if not isinstance(given, str | os.PathLike):
-        raise ConfigError(f"null is a {type(given).__name__}; give the file of a null pool.")
-    return read_pool(Path(given)), Path(given).name
+def null_pool(
+    model: Backbone,
+    counterfactuals: Asked,
+    out: str | os.PathLike[str],
+    *,
+    size: int = NullRequest.size,
+    on_step: OnStep | None = None,
+    config: ElboConfig | None = None,
+    **settings: object,
+) -> NullPool:
+    """Pictures that have nothing to do with the styles, scored into the file `out`; resumable.
+
+    counterfactuals: as `attribute` takes them. size: null pictures for each form of prompt; a
+    larger one goes on from what is there. settings: fields of ElboConfig that differ from
+    `config`, as `attribute` will be asked; and forms, images, like, contents, sampling as
+    NullRequest has them. Raises GudaError on bad input.
+    """
+    more = {name: settings.pop(name) for name in POOLS if name in settings}
+    asked = _with(config or ElboConfig(), settings, POOLS)
+    without = _without(counterfactuals)
+    if isinstance(images := more.get("images"), str | os.PathLike):
+        more["images"] = Path(images)
+    request = NullRequest(model, without, Path(out), size, config=asked, **more)  # type: ignore[arg-type]
+    return drain(pooled(request), on_step)
 
 
-def _without(
-    given: CounterfactualSet | StyleGroups | Mapping[str, str],
-) -> CounterfactualSet | DirectCounterfactuals:
+def _yes(name: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise ConfigError(f"{name} is {given!r}; give True or False.")
+    return given
+
+
+def _without(given: Asked) -> Without:
     if isinstance(given, CounterfactualSet):
         return given
     if isinstance(given, StyleGroups):

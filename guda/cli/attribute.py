@@ -96,6 +96,7 @@ def told(args: argparse.Namespace, work) -> int:
 def asked_for(args: argparse.Namespace):
     """The work that the options of `asks` describe, surveyed."""
     from ..groups import pictures
+    from ..jobs import against
     from ..jobs.attribute import AttributeRequest, survey
     from ..jobs.shapes import sizes
 
@@ -106,29 +107,13 @@ def asked_for(args: argparse.Namespace):
     backbone = model.load(args)
     size = sizes(backbone, config)
     loaded = [pictures.load(path, size) for path in args.image]
-    pool, file = null_of(args, backbone, without, config)
+    pool, file = against.given(args.null, without, backbone, config)
     names = [p.name for p in args.image]
     prompts = args.prompt or [""]
     request = AttributeRequest(
         backbone, without, loaded, names, prompts, config, null=pool, null_file=file
     )
     return survey(dataclasses.replace(request, one_source=args.one_source, credit=args.credit))
-
-
-def null_of(args: argparse.Namespace, backbone, without, config: ElboConfig):
-    """The null pool and its file's name: the one given, or that of the set; (None, "") without."""
-    from ..jobs import basis
-    from ..jobs.against import of_set
-    from ..scoring.null import GENERATED, REAL
-    from ..scoring.pool_file import read_pool
-    from .null import place
-
-    if args.null is None:
-        return of_set(without, backbone, config)
-    now = basis.of(backbone, without, config)
-    drawn, real = (place(args.null, None, now, origin) for origin in (GENERATED, REAL))
-    path = drawn if drawn.is_file() or not real.is_file() else real
-    return read_pool(path), path.name
 
 
 def without_of(args: argparse.Namespace):

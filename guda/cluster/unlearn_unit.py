@@ -51,7 +51,7 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
         for step in training:
             if step.stage == "gate":  # the repetition is done, and its last state on disk
                 break
-            yield replace(step, done=step.done - part * config.steps)
+            yield replace(step, done=max(0, step.done - part * config.steps))
         training.close()
         state = place.of_repetition(part).path
         return {} if desk.shared else {"files": {state.name: state.read_bytes()}}

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DivergedError, GudaError, OutOfMemoryError, first_line
 from ..steps import Steps
-from . import lease, score_unit, unlearn_unit
+from . import allocator, lease, score_unit, unlearn_unit
 from .desk import Desk, RefusedError, prepared
 from .job import Told, topic
 from .pulse import Pulse
@@ -43,6 +43,8 @@ def perform(job: Told, unit: Told) -> Told:
     state: done, busy (another has it), stopped, refused (this worker cannot), or failed.
     """
     started, worker = time.monotonic(), _worker()
+    if worker is not None:
+        allocator.keep_freed()
     with _one:
         try:
             # A model comes from a slow disk in one step; nobody waits for its lease meanwhile.

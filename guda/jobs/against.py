@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ..config import ElboConfig
 from ..counterfactuals.direct import DirectCounterfactuals
 from ..diffusion import Backbone
-from ..errors import CounterfactualError
+from ..errors import ConfigError, CounterfactualError
 from ..scoring import conformal, null
 from ..scoring.differences import Differences
-from ..scoring.null import FORMS, Basis, Compared, NullPool
+from ..scoring.null import FORMS, GENERATED, REAL, Basis, Compared, NullPool
 from ..scoring.pool_file import FILE, pool_digest, read_pool
 from ..scoring.verdict import AgainstNull, Attribution, NullForm, Outcome
 from . import basis
@@ -36,8 +38,32 @@ def of_set(without: Without, backbone: Backbone, config: ElboConfig) -> tuple[Nu
     if isinstance(without, DirectCounterfactuals) or not (without.folder / FILE).is_file():
         return None, ""
     pool = read_pool(without.folder / FILE)
-    fits = not pool.basis.against(basis.of(backbone, without, config))
-    return (pool, FILE) if fits else (None, "")
+    now = basis.of(backbone, without, config, pool.basis.fingerprint)
+    return (None, "") if pool.basis.against(now) else (pool, FILE)
+
+
+def given(
+    asked: object, without: Without, backbone: Backbone, config: ElboConfig
+) -> tuple[NullPool | None, str]:
+    """The pool that was asked for and its file's name; `of_set` where none was.
+
+    asked: a pool, its .json file, or a folder that holds it; there the one of drawn pictures comes
+    first. Raises CounterfactualError where it is missing or damaged.
+    """
+    if asked is None:
+        return of_set(without, backbone, config)
+    if isinstance(asked, NullPool):
+        return asked, ""
+    if not isinstance(asked, str | os.PathLike):
+        raise ConfigError(
+            f"null is a {type(asked).__name__}; give a null pool, or its file or folder."
+        )
+    file = Path(asked)
+    if file.suffix != ".json":
+        now = basis.of(backbone, without, config)
+        drawn, real = (file / basis.file_of(now, origin) for origin in (GENERATED, REAL))
+        file = drawn if drawn.is_file() or not real.is_file() else real
+    return read_pool(file), file.name
 
 
 def doubts(pool: NullPool, forms: Sequence[str]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from ..groups.pictures import as_rgb, check_tensor, fit
 from ..scoring import allocation, explains
 from ..scoring.differences import Differences
 from ..scoring.elbo import Query
-from ..scoring.null import Basis, NullPool
+from ..scoring.null import NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
@@ -95,12 +95,14 @@ def survey(request: AttributeRequest) -> AttributeWork:
         check_tensor(picture)
     loras = _loras(request.counterfactuals, request.backbone)
     if request.null is not None:
-        against.check(request.null, request.null_file, _basis(request))
+        now = basis.of(
+            request.backbone,
+            request.counterfactuals,
+            request.config,
+            request.null.basis.fingerprint,
+        )
+        against.check(request.null, request.null_file, now)
     return AttributeWork(request, prompts, loras)
-
-
-def _basis(request: AttributeRequest) -> Basis:
-    return basis.of(request.backbone, request.counterfactuals, request.config)
 
 
 def _loras(

@@ -6,14 +6,18 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 import guda
-from guda.errors import ConfigError, ImageError
+from guda.config import SampleConfig
+from guda.errors import ConfigError, CounterfactualError, ImageError
 from guda.groups.pictures import save_png
+from guda.scoring.null import FREE, IN_STYLE
+from guda.scoring.verdict import Outcome
 
 from .groups.group_folders import styles
 
@@ -71,3 +75,42 @@ def test_pictures_that_are_there_twice_are_told(backbone, quick, tmp_path):
         backbone, groups, tmp_path / "set", names=["Oil"], on_step=steps.append, **quick.as_dict()
     )
     assert set(told) <= set(made.warnings) and set(told) <= {s.warning for s in steps}
+
+
+def test_a_verdict_one_source_and_credit_are_asked_as_on_the_command_line(backbone, tmp_path):
+    styles = {"Dots": "dots", "Waves": "waves", "Ink": "ink"}
+    few, steps = {"sampling": SampleConfig(steps=1), "contents": ("a fox", "a cup")}, []
+    out, made = tmp_path / "null.json", partial(guda.null_pool, backbone, styles, evaluations=4)
+    pool = made(out, size=4, on_step=steps.append, **few)
+    assert pool.counts() == {"content": {FREE: 4, IN_STYLE: 1}} and steps
+    seed = torch.Generator().manual_seed(0)
+    pictures = list(torch.rand(10, 3, 32, 32, generator=seed))
+
+    def ask(**settings):
+        return guda.attribute(backbone, styles, pictures, "a fox", evaluations=4, **settings)
+
+    plain = ask()
+    assert plain.null is None and plain.source is None and plain.images[0].scores[0].credit is None
+    told, again = (ask(null=p, one_source=True, credit=True) for p in (out, pool))
+    assert told.null and told.source and again.null
+    assert told.null.file == "null.json" and told.images[0].outcome is Outcome.UNTOLD
+    assert told.source.pictures == 10 and len(told.source.scores) == 3
+    for image in told.images:
+        assert 0 <= sum(s.credit or 0 for s in image.scores) <= 1
+        assert None not in [s.credit for s in image.scores]
+    assert again.null.digest == told.null.digest and again.null.file == ""
+    assert [i.evidence for i in again.images] == [i.evidence for i in told.images]
+
+
+def test_what_is_no_pool_or_no_switch_is_named(backbone, tmp_path):
+    ask = partial(guda.attribute, backbone, {"Ink": "ink"}, [torch.rand(3, 32, 32)])
+    with pytest.raises(ConfigError, match="null is a int; give a null pool, or its file"):
+        ask(null=200)
+    with pytest.raises(ConfigError, match="one_source is 'no'; give True or False"):
+        ask(one_source="no")
+    with pytest.raises(ConfigError, match=r"'credits'; choose one of: .*one_source, credit"):
+        ask(credits=True)
+    with pytest.raises(CounterfactualError, match="null-"):
+        ask(null=tmp_path)
+    with pytest.raises(ConfigError, match=r"'prompts'; choose one of: .*forms, images, like"):
+        guda.null_pool(backbone, {"Ink": "ink"}, tmp_path / "null.json", prompts="none")

@@ -66,6 +66,34 @@ def test_results_are_sent_back_where_the_folder_is_not_shared(
     assert not made.failures and contents(work.folder) == serial
 
 
+def test_what_ends_by_itself_ends_where_it_does_on_one_machine(
+    client, backbone, groups, source, twice, tmp_path
+):
+    ends_early = twice.replace(stop="auto", goal=0.42, steps=14)
+
+    def work(name):
+        return make.survey(backbone, groups, ends_early, tmp_path / name, ["dots", "waves"])
+
+    def taken(made) -> list[int]:
+        return [e.step for entry in made.entries for e in entry.ended]
+
+    drain(work("serial").run())
+    serial = contents(tmp_path / "serial")
+    made = drain(clustered.run(work("set"), client, source, 60.0))
+    assert not made.failures and contents(tmp_path / "set") == serial
+    assert {10, 14} <= set(taken(made.set)), "this test wants early ends, and some at the limit"
+
+    begun = work("begun").run()
+    for step in begun:
+        if (step.stage, step.done) == ("unlearn", 14 + 11):
+            break  # in the second repetition, after its first look
+    begun.close()
+    making = work("begun")
+    assert sum(done for _, done in making.left) == 10 + 10
+    again = drain(clustered.run(making, client, source, 60.0))
+    assert not again.failures and contents(tmp_path / "begun") == serial
+
+
 def test_a_worker_with_another_model_is_not_used(client, work, save_model, tmp_path):
     other = Source(str(save_model(tmp_path / "other", seed=1)), device="cpu")
     said = []

@@ -14,6 +14,7 @@ from PIL import Image
 
 from guda.errors import ImageError
 from guda.groups import load_folder, pictures
+from guda.groups.pictures import reading
 
 ROOT = Path(__file__).parents[3]
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1", "I;16", "CMYK")
@@ -31,8 +32,8 @@ def test_a_large_picture_is_nearly_the_same(mode, tmp_path, monkeypatch):
     path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
     picture.save(path)
     whole = pictures.load(path, 16)
-    monkeypatch.setattr(pictures, "LARGE", 1000)
-    monkeypatch.setattr(pictures, "STRIP", 5000)
+    monkeypatch.setattr(reading, "LARGE", 1000)
+    monkeypatch.setattr(reading, "STRIP", 5000)
     large = pictures.load(path, 16)
     assert large.shape == whole.shape == (3, 16, 16)
     assert (large - whole).abs().mean() < (0.05 if mode == "1" else 0.005)
@@ -43,6 +44,7 @@ CHILD = """
 import json, resource, sys
 from pathlib import Path
 from guda.groups import load_folder, pictures
+from guda.groups.pictures import reading
 from guda.errors import GudaError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 told = {}
@@ -80,7 +82,7 @@ def test_bombs_stay_small(tmp_path):
 
 def test_a_check_makes_no_floats(tmp_path, monkeypatch):
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
-    monkeypatch.setattr(pictures, "_floats", None)
+    monkeypatch.setattr(reading, "_floats", None)
     pictures.check(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:-30])
     with pytest.raises(ImageError, match="damaged or cut short"):
