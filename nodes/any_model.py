@@ -94,7 +94,7 @@ class GudaAttributeAny(io.ComfyNode):
             outputs=outputs(),
             is_output_node=True,
             is_input_list=True,
-            **aliases("which artist", "which style", "provenance", "flux", "sdxl", "qwen"),
+            **aliases("which artist", "which style", "provenance", "attribution", "flux", "qwen"),
         )
 
     @classmethod

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from ..guda.errors import CounterfactualError
-from . import settings
+from . import places, settings
 from .convert import to_batch
 from .lists import asked, prompts_of, singled
 from .payload import payload
@@ -98,7 +98,7 @@ class GudaAttribute(io.ComfyNode):
             outputs=outputs(),
             is_output_node=True,
             is_input_list=True,
-            **aliases("which artist", "which style", "provenance", "attribution"),
+            **aliases("which artist", "which style", "provenance", "attribution", "style"),
         )
 
     @classmethod
@@ -141,6 +141,7 @@ def question(model, without, given, *, by_line):
         latents,
         one_source=bool(given.get("one_source")),
         credit=bool(given.get("credit")),
+        kept=places.scores_folder(),
     )
     return request, (*said, *left_out(model, prompts))
 
@@ -159,10 +160,13 @@ def left_out(model, prompts):
 
 def answered(request, said):
     """The node's outputs, once the question is answered."""
+    from ..guda.jobs import kept
     from ..guda.jobs.attribute import survey
 
     work = survey(request)
-    note = "\n".join([plan(work.price()), *map(warning, said)])
+    known = kept.is_known(work)
+    first = "The scores are those of an earlier run." if known else plan(work.price())
+    note = "\n".join([first, *map(warning, said)])
     shown = Scoring(request.counterfactuals.names, len(request.names))
     return answer(run(work.run(), shown, note))
 

@@ -9,7 +9,7 @@ from ..guda.groups.captions import TEMPLATE
 from . import places, settings
 from .progress import Drawing
 from .runtime import Written, normal_mode, on_device, problem, run, send_text
-from .types import CATEGORY, Groups, model_input
+from .types import CATEGORY, Groups, aliases, model_input
 
 PICTURES = Written()
 
@@ -64,6 +64,7 @@ class GudaGroupsFromFolder(io.ComfyNode):
                     "prompts, what was left out and what was guessed.",
                 ),
             ],
+            **aliases("artists", "training pictures", "dataset", "style folder"),
         )
 
     @classmethod
@@ -142,6 +143,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
                     tooltip="A contact sheet: the first pictures of each style, one row per style.",
                 ),
             ],
+            **aliases("artists", "style names", "draw styles"),
         )
 
     @classmethod

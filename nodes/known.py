@@ -8,7 +8,7 @@ from ..guda.errors import GroupsError
 from ..guda.groups.captions import TEMPLATE
 from . import settings
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, Groups, lines_input, model_input
+from .types import CATEGORY, Groups, aliases, lines_input, model_input
 
 
 class GudaStylesKnown(io.ComfyNode):
@@ -64,6 +64,7 @@ class GudaStylesKnown(io.ComfyNode):
                 ),
             ],
             is_output_node=True,
+            **aliases("which artists", "does the model know", "artist list", "style names"),
         )
 
     @classmethod

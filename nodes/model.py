@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..guda.config import PRECISIONS, PREDICTION_CHOICES
 from . import places, settings
 from .runtime import compute_device, normal_mode, offload_device, problem
-from .types import CATEGORY, Model
+from .types import CATEGORY, Model, aliases
 
 
 def _precision_input():
@@ -85,6 +85,7 @@ class GudaLoadModel(io.ComfyNode):
                 _precision_input(),
             ],
             outputs=[_model_output()],
+            **aliases("checkpoint loader", "base model", "provenance", "style attribution"),
         )
 
     @classmethod
@@ -148,6 +149,7 @@ class GudaModelFromGraph(io.ComfyNode):
                 _precision_input(),
             ],
             outputs=[_model_output()],
+            **aliases("base model", "checkpoint", "lora", "provenance", "style attribution"),
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from .attribute import asked_for
 from .presets import chosen, preset_input
 from .progress import Pooling
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, Counterfactuals, Groups, Null, lines_input, model_input
+from .types import CATEGORY, Counterfactuals, Groups, Null, aliases, lines_input, model_input
 
 FORMS = ("content", "none", "named")
 
@@ -86,6 +86,7 @@ class GudaNullPool(io.ComfyNode):
                 io.String.Output(display_name="summary", tooltip="What the pool is made of."),
             ],
             is_output_node=True,
+            **aliases("false positives", "p-value", "significance", "baseline pictures"),
         )
 
     @classmethod

@@ -5,6 +5,7 @@
     models/loras/guda/<set>/                     counterfactual sets, so that "Load LoRA" lists them
     input/<folder>/<style>/                      style groups that are pictures
     user/guda/pictures/<model>/<group>/          pictures of prompt-only groups
+    user/guda/scores/                            scores, by what they depend on
     user/guda/styles/<digest>/<style>/           pictures that the graph gives for styles
     output/guda/null/                            null pools of direct answers
     output/guda/report_00001_/                   reports
@@ -31,7 +32,7 @@ import folder_paths
 
 from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelError
 from ..guda.escape import visible
-from ..guda.files import slugify, write_atomically
+from ..guda.files import slugify, write_bytes
 
 BUILT_IN = "built-in demo"
 EXAMPLE = "built-in example"
@@ -50,7 +51,7 @@ def offer_example() -> None:
     target = Path(folder_paths.get_input_directory(), ASKED)
     try:
         if not target.exists():
-            write_atomically(target, lambda new: new.write_bytes(ASKED_PICTURE.read_bytes()))
+            write_bytes(target, ASKED_PICTURE.read_bytes())
     except OSError as error:  # of a folder that nobody may write to: the template asks for another
         logging.info("GUDA: %s was not put into the input folder: %s", ASKED, error)
 
@@ -164,8 +165,13 @@ def pictures_folder(model_name: str) -> Path:
     for old in sorted(former.glob("*/*.png")):
         new = folder / old.relative_to(former)
         if not new.exists():
-            write_atomically(new, lambda path, old=old: path.write_bytes(old.read_bytes()))
+            write_bytes(new, old.read_bytes())
     return folder
+
+
+def scores_folder() -> Path:
+    """Where scores lie by what they depend on, so that a run after a restart finds them."""
+    return _own_folder() / "scores"
 
 
 def given_folder() -> Path:

@@ -10,7 +10,7 @@ from . import places, settings
 from .convert import to_batch
 from .progress import Unlearning
 from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run, warning
-from .types import CATEGORY, AttributionType, Counterfactuals, groups_input, model_input
+from .types import CATEGORY, AttributionType, Counterfactuals, aliases, groups_input, model_input
 
 LORAS = Written()
 LINKS = ("model", "groups", "attribution")
@@ -76,6 +76,13 @@ class GudaUnlearn(io.ComfyNode):
                 ),
             ],
             is_output_node=True,
+            **aliases(
+                "forget style",
+                "erase concept",
+                "machine unlearning",
+                "counterfactual",
+                "train lora",
+            ),
         )
 
     @classmethod
@@ -134,6 +141,7 @@ class GudaLoadCounterfactuals(io.ComfyNode):
                 ),
             ],
             outputs=[_counterfactuals_output()],
+            **aliases("counterfactual", "unlearned styles", "lora set"),
         )
 
     @classmethod

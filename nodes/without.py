@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..guda.errors import CounterfactualError
-from .types import CATEGORY, AttributionType, Counterfactuals
+from .types import CATEGORY, AttributionType, Counterfactuals, aliases
 
 
 class GudaWithoutStyle(io.ComfyNode):
@@ -59,6 +59,7 @@ class GudaWithoutStyle(io.ComfyNode):
                     "LoRA Weights.",
                 ),
             ],
+            **aliases("remove style", "erase artist", "negative lora", "counterfactual"),
         )
 
     @classmethod

@@ -5,6 +5,7 @@ import { api } from "../../scripts/api.js"
 import { tuckAway } from "./panel/advanced.js"
 import { unescaped } from "./panel/dom.js"
 import { growing } from "./panel/growing.js"
+import { ID, SETTING, watchRuns } from "./panel/notify.js"
 import { Panel } from "./panel/panel.js"
 import { fetchHistory, findResult } from "./panel/restore.js"
 import { speak, t } from "./panel/words.js"
@@ -193,6 +194,13 @@ function listen() {
   })
 }
 
+/** Whether a node of the pack is in the graph, or in a subgraph of it. */
+function isOurs(graph) {
+  return (graph?.nodes ?? graph?._nodes ?? []).some(
+    (node) => node.comfyClass?.startsWith("Guda") || isOurs(node.subgraph),
+  )
+}
+
 /** Panels follow the canvas's zoom; neither renderer tells of it, so they look. */
 function watchZoom() {
   setInterval(() => {
@@ -207,9 +215,11 @@ function watchZoom() {
 
 app.registerExtension({
   name: "guda.attribution",
+  settings: [SETTING],
   setup() {
     addStyle()
     listen()
+    watchRuns(api, () => app.extensionManager?.setting?.get?.(ID) && isOurs(app.graph))
     watchZoom()
   },
   nodeCreated(node) {

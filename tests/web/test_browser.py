@@ -190,7 +190,11 @@ def test_a_result_comes_back(answered):
 @pytest.mark.slow
 def test_cards_hold_the_workflow_unless_comfyui_shall_not(answered):
     page, name, entry, asked = answered
-    (shown,) = (o for o in entry["outputs"].values() if "guda_report" in o)
+    (shown,) = (
+        o
+        for o in entry["outputs"].values()
+        if any("card" in i["filename"] for i in o.get("images", ()))
+    )
     assert len(shown["images"]) == 2
     for link in shown["images"]:
         with Image.open(io.BytesIO(page.comfy.view(**link))) as card:
@@ -216,7 +220,7 @@ def test_cancelling_says_what_is_kept(answered):
     page.page.evaluate("() => window.app.queuePrompt(0)")
     try:
         progress = page.page.get_by_text(re.compile("^Style 1 of 5, Noto Blob: step .* left"))
-        progress.first.wait_for(timeout=120_000)
+        page.patiently(lambda slice: progress.first.wait_for(timeout=slice))
         page.page.wait_for_timeout(1500)
         panel.keep(page, f"running-{name}")
     finally:

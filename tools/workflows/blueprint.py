@@ -36,6 +36,7 @@ DESCRIPTION = (
     "version of the model that never learned it, and scores the picture against each. Link a "
     "picture to image and write what it shows into prompt."
 )
+CATEGORY, ALIASES = "GUDA", ("which artist", "which style", "style attribution", "provenance")
 MAKE = """([positions, sizes, inputs, outputs, size, name]) => {
     const graph = window.app.graph
     for (const [id, [x, y]] of Object.entries(positions)) {
@@ -68,6 +69,7 @@ def make(page: ComfyPage) -> dict:
     page.load(INSIDE)
     made = page.page.evaluate(MAKE, [POSITIONS, SIZES, INPUTS, OUTPUTS, SIZE, BLUEPRINT.stem])
     (outer,) = made["nodes"]
+    made["definitions"]["subgraphs"][0] |= {"category": CATEGORY, "description": DESCRIPTION}
     outer["properties"] = {}  # what 1.32 writes there makes newer front ends lose saved values
     return {
         "revision": 0,
@@ -77,7 +79,7 @@ def make(page: ComfyPage) -> dict:
         "links": [],
         "version": 0.4,
         "definitions": made["definitions"],
-        "extra": {"BlueprintDescription": DESCRIPTION},
+        "extra": {"BlueprintDescription": DESCRIPTION, "BlueprintSearchAliases": list(ALIASES)},
     }
 
 

@@ -3,6 +3,8 @@
 From the project's root:
 
     python -m tools.workflows.quick_start pictures
+    python -m tools.workflows.quick_start start      # docs/images alone
+    python -m tools.workflows.quick_start alone      # of the nodes that no run is needed for
 
 GUDA_WORK=FOLDER keeps ComfyUI's folders there, so that the next call finds what this one learned.
 """
@@ -13,15 +15,17 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Locator
 
 from ..comfy.browser import ComfyPage
 from ..comfy.graphs import node
-from ..comfy.panel import ATTRIBUTE
+from ..comfy.panel import ATTRIBUTE, as_graph
 from ..comfy.server import PACK_ROOT
 from .making import opened
+from .template_demo import QUICK_START
 from .template_long import EVERY_STYLE
 
 HELP, IMAGES = PACK_ROOT / "web" / "docs", PACK_ROOT / "docs" / "images"
@@ -29,32 +33,45 @@ GRAPH, PANEL = IMAGES / "graph.png", IMAGES / "panel.png"
 ALONE = {  # nodes that are not in the graph: what they are shown with
     "GudaAttributeAny": {"styles": "Van Gogh: van gogh\nHokusai: hokusai", "prompt": "a mountain"},
     "GudaGroupsFromFolder": {"folder": "built-in example"},
+    "GudaGroupsFromImages": {},
+    "GudaStyleFromImages": {"name": "Monet", "texts": "a pond\na bridge"},
     "GudaLoadCounterfactuals": {},
     "GudaModelFromGraph": {},
     "GudaNullPool": {"styles": "twemoji\nvan gogh"},
     "GudaStylesKnown": {"styles": "twemoji\nvan gogh"},
     "GudaWithoutStyle": {"style": "Fluent Ink"},
 }
+PLAIN = {"Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False}
+NODES2 = PLAIN | {"Comfy.VueNodes.Enabled": True}
 USED = """panel => panel.querySelector('.guda-note').getBoundingClientRect().bottom
     - panel.getBoundingClientRect().top"""
 
 
 def take_pictures(timeout: float = 900.0) -> None:
     with opened(2480, 1290) as page:
-        page.reload({"Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False})
-        page.load(EVERY_STYLE.path)
-        entry = page.run(timeout)
-        if entry["status"]["status_str"] != "success":
-            raise SystemExit(f"the workflow failed: {entry['status']}")
-        page.page.evaluate(
-            "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
-        )
-        page.page.wait_for_timeout(1000)
-        page.frame(-40, -70, 2940)
-        page.page.wait_for_timeout(1500)
-        save_small(page.screenshot(GRAPH))
-        take_panel(page)
+        page.reload(PLAIN)
+        take_start(page)
         take_node_pictures(page, timeout)
+
+
+def take_start(page: ComfyPage) -> None:
+    """The quick start after a run, and its panel."""
+    ran(page, as_graph(QUICK_START.path), 120.0)
+    page.page.evaluate(
+        "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
+    )
+    page.page.wait_for_timeout(1000)
+    page.frame(*QUICK_START.shown)
+    page.page.wait_for_timeout(1500)
+    save_small(page.screenshot(GRAPH))
+    take_panel(page)
+
+
+def ran(page: ComfyPage, workflow: Any, timeout: float) -> None:
+    page.load(workflow)
+    entry = page.run(timeout)
+    if entry["status"]["status_str"] != "success":
+        raise SystemExit(f"the workflow failed: {entry['status']}")
 
 
 def take_panel(page: ComfyPage) -> None:
@@ -91,16 +108,26 @@ def save_small(path: Path) -> None:
 
 def take_node_pictures(page: ComfyPage, timeout: float) -> None:
     """Every node as Nodes 2.0 shows it after a run; those that are not in the graph, empty."""
-    page.reload(
-        {"Comfy.VueNodes.Enabled": True, "Comfy.Graph.CanvasInfo": False,
-         "Comfy.Graph.CanvasMenu": False}
-    )  # fmt: skip
-    page.load(EVERY_STYLE.path)
-    page.run(timeout)
+    page.reload(NODES2)
+    ran(page, EVERY_STYLE.path, timeout)
     for node_id, made in page.graph_to_prompt().items():
         if made["class_type"].startswith("Guda"):
             take_node_picture(page, int(node_id), made["class_type"])
     take_alone(page)
+
+
+def take_beginning() -> None:
+    """The quick start alone: seconds."""
+    with opened(2480, 1290) as page:
+        page.reload(PLAIN)
+        take_start(page)
+
+
+def take_the_rest() -> None:
+    """Without a run."""
+    with opened(2480, 1290) as page:
+        page.reload(NODES2)
+        take_alone(page)
 
 
 def take_alone(page: ComfyPage) -> None:
@@ -134,4 +161,4 @@ def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
 
 
 if __name__ == "__main__":
-    {"pictures": take_pictures}[sys.argv[1]]()
+    {"pictures": take_pictures, "start": take_beginning, "alone": take_the_rest}[sys.argv[1]]()

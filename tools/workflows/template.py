@@ -16,9 +16,10 @@ BLUE, AMBER = "#3f789e", "#a1660a"
 
 @dataclass(frozen=True)
 class Template:
-    """A graph, where its nodes lie (title, x, y, width, height), its groups, and its note."""
+    """A graph, its place among the others, where its nodes lie (title, x, y, width, height)."""
 
     name: str
+    number: int
     graph: Graph
     layout: dict[int, Box]
     groups: dict[str, tuple[float, float, float, float, str]]
@@ -32,7 +33,9 @@ class Template:
 
     @property
     def path(self) -> Path:
-        return PACK_ROOT / "example_workflows" / f"{self.name}.json"
+        """The page lists them by the names of their files, hence the number before it."""
+        told = f"{self.number} {self.name.replace('_', ' ')}"
+        return PACK_ROOT / "example_workflows" / f"{told}.json"
 
 
 def one_picture(

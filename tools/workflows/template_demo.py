@@ -11,6 +11,7 @@ ASKED = "guda_fox.png"  # as in nodes/places.py, which puts it into the input fo
 
 QUICK_START = Template(
     "quick_start",
+    1,
     {
         "1": node("LoadImage", image=ASKED),
         "2": node("GudaLoadModel"),
@@ -52,6 +53,7 @@ trained: the model is asked for the picture in each style.
 
 SECOND_OPINION = Template(
     "second_opinion",
+    2,
     {
         "1": node("GudaLoadModel"),
         "2": node("GudaGroupsFromPrompts", model=["1", 0]),
@@ -98,6 +100,7 @@ same style you may trust it more; where they differ, look at both intervals.
 
 MY_STYLES = Template(
     "my_styles",
+    3,
     one_picture(
         {},
         node("GudaGroupsFromFolder", folder="built-in example"),
@@ -156,6 +159,7 @@ PLAIN = "strawberry\ntop hat\nrocket"
 
 BATCH_REPORT = Template(
     "batch_report",
+    4,
     {
         "1": node("GudaLoadModel"),
         "2": node("GudaGroupsFromPrompts", model=["1", 0]),
@@ -206,7 +210,7 @@ line per picture (or a single line for all). For pictures of your own, link *Loa
 the first one's size.
 
 *Save Attribution Report* writes one `report.html` with an overview, tables as CSV and JSON, and a \
-card per picture. The styles are those of the *every_style_unlearned* template: what was \
+card per picture. The styles are those of the *5 every style unlearned* template: what was \
 unlearned there is used again.
 """,
     note_height=290,

@@ -7,6 +7,7 @@ from .template import AMBER, BLUE, Template
 
 EVERY_STYLE = Template(
     "every_style_unlearned",
+    5,
     {
         "1": node("GudaLoadModel"),
         "2": node("GudaGroupsFromPrompts", model=["1", 0]),

@@ -25,6 +25,7 @@ QUESTION = "a village street at night under a sky of swirling stars, thick brush
 
 ARTISTS_SD15 = Template(
     "artists_sd15",
+    6,
     one_picture(
         {"model": CHECKPOINT},
         node("GudaGroupsFromPrompts", model=["1", 0], **GROUPS),
@@ -81,6 +82,7 @@ def sampler(model: list) -> dict:
 
 WITHOUT_STYLE = Template(
     "without_style",
+    7,
     {
         "1": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
         "2": node("GudaModelFromGraph", model=["1", 0], clip=["1", 1], vae=["1", 2], name="sd15"),

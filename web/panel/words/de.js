@@ -66,4 +66,6 @@ export default {
   opacity: "Deckkraft der Wärmekarte",
   heat_map: "Wärmekarte",
   legend: "Orange: Der Stil erklärt diesen Teil des Bildes. Violett: Hier ist das Modell ohne den Stil besser. In {unit} pro Stelle.",
+  run_done: "Der Lauf ist fertig.",
+  run_failed: "Der Lauf ist gescheitert; ComfyUI sagt, warum.",
 }

@@ -66,4 +66,6 @@ export default {
   opacity: "Opacity of the heat map",
   heat_map: "Heat map",
   legend: "Orange: the style explains this part of the picture. Violet: the model does better here without the style. In {unit} per location.",
+  run_done: "Your run is done.",
+  run_failed: "Your run failed; ComfyUI says why.",
 }
