@@ -9,11 +9,10 @@ function isLinked(node, widget) {
   return Boolean(node.inputs?.some((i) => i.widget?.name === widget.name && i.link != null))
 }
 
-/** On the classic canvas, which keeps a hidden widget's room in front end 1.32. */
-function onCanvas(node, old) {
+/** On the classic canvas, which keeps a hidden widget's room unless it has none. */
+function onCanvas(node) {
   for (const widget of marked(node)) {
     widget.advanced = !isLinked(node, widget)
-    if (!old) continue
     widget.computeSize = (width = 0) =>
       widget.advanced && !node.showAdvanced ? [width, -4] : [width, ROW]
   }
@@ -31,7 +30,7 @@ export function tuckAway(node, app, inVueNodes) {
   if (!marked(node).length) return
   const old = app.extensionManager?.setting?.get?.(SETTING) === undefined
   const apply = () => {
-    onCanvas(node, old)
+    onCanvas(node)
     if (old) inVue(node)
   }
   apply()
