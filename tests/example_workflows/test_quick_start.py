@@ -6,7 +6,7 @@ import json
 
 from tools.comfy.browser import SHOWN, ComfyPage
 from tools.comfy.client import Comfy
-from tools.comfy.panel import as_graph
+from tools.comfy.panel import as_graph, look
 from tools.workflows.template_demo import QUICK_START
 
 HIDDEN = """() => {
@@ -34,6 +34,7 @@ def test_all_five_styles_are_seen_without_scrolling(site: tuple[Comfy, str, dict
         page = ComfyPage.open(context, comfy, settings)
         page.load(as_graph(QUICK_START.path))
         assert page.run()["status"]["status_str"] == "success"
+        look(page)
         page.locator(".guda-verdict").wait_for(timeout=SHOWN)
         assert page.locator(".guda-rows .guda-row").count() == 5
         assert page.page.evaluate(HIDDEN) == 0

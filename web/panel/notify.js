@@ -28,12 +28,9 @@ function show(text) {
 export function watchRuns(api, wanted, now = Date.now, away = () => document.hidden, say = show) {
   let began
   api.addEventListener("execution_start", () => (began = now()))
-  for (const [event, words] of [
-    ["execution_success", "run_done"],
-    ["execution_error", "run_failed"],
-  ]) {
-    api.addEventListener(event, () => {
-      if (now() - began > LONG && away() && wanted()) say(t(words))
-    })
+  const end = (text) => {
+    if (now() - began > LONG && away() && wanted()) say(text)
   }
+  api.addEventListener("execution_success", () => end(t("run_done")))
+  api.addEventListener("execution_error", () => end(t("run_failed")))
 }
