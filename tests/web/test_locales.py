@@ -99,6 +99,16 @@ def test_other_nodes_are_called_as_they_are_there(nodes: dict, language: str):
     ]
 
 
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_settings_have_words(language: str):
+    english, own = (
+        flat(json.loads((LOCALES / folder / "settings.json").read_text("utf-8")))
+        for folder in ("en", language)
+    )
+    assert own.keys() == english.keys()
+    assert all(own.values()) and not own.items() & english.items()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_comfyui_serves_them(comfy: Comfy, language: str):
     served = comfy.get("/i18n")[language]["nodeDefs"]

@@ -66,6 +66,8 @@ export default {
   opacity: "Opacidad del mapa de calor",
   heat_map: "Mapa de calor",
   legend: "Naranja: el estilo explica esta parte de la imagen. Violeta: aquí el modelo lo hace mejor sin el estilo. En {unit} por punto.",
+  run_done: "La ejecución ha terminado.",
+  run_failed: "La ejecución ha fallado; ComfyUI dice por qué.",
   sheet: "{style}: al pedirlo, con él y sin él",
   sheet_tip: "Lo que dibuja el modelo cuando se le pide {style}: arriba con este estilo, abajo sin él. Haz clic para ver más",
   with_it: "con",

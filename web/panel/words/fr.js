@@ -66,6 +66,8 @@ export default {
   opacity: "Opacité de la carte de chaleur",
   heat_map: "Carte de chaleur",
   legend: "Orange : le style explique cette partie de l'image. Violet : ici, le modèle s'en sort mieux sans le style. Valeurs : {unit} par point.",
+  run_done: "L'exécution est terminée.",
+  run_failed: "L'exécution a échoué ; ComfyUI dit pourquoi.",
   sheet: "{style} : quand on le demande, avec lui et sans lui",
   sheet_tip: "Ce que le modèle dessine quand on lui demande {style}, en haut avec ce style, en bas sans lui. Cliquez pour en voir plus",
   with_it: "avec",
