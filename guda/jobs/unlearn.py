@@ -15,7 +15,7 @@ from ..groups import Example, Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing, with_pictures
 from ..scoring import explains
 from ..steps import Step, Steps, about, keeps_warnings
-from ..unlearning import probe, stopping
+from ..unlearning import probe, seeds, stopping
 from ..unlearning.batches import Batches
 from ..unlearning.context import anchor_context
 from ..unlearning.recipe import recommended
@@ -217,4 +217,5 @@ class UnlearnWork:
         own, others = self._held(group)
         anchors = anchor_context(backbone, self.groups, group, config)
         batches = Batches({}, anchors, backbone.schedule, config)
-        return probe.evaluations(batches, own, others, backbone.conditional)
+        apart = seeds.evaluations(config.repeats, len(own), others)
+        return apart + probe.evaluations(batches, own, others, backbone.conditional)
