@@ -93,14 +93,16 @@ class Bench:
 
         return make
 
-    def scored(self, source: Source, without: Without = STYLES) -> Scored:
+    def scored(
+        self, source: Source, without: Without = STYLES, config: ElboConfig = CONFIG
+    ) -> Scored:
         """With LoRAs where `without` is a set."""
         loras = isinstance(without, CounterfactualSet)
         path = self.out / f"{'lora, ' if loras else ''}{source.name}.npz"
         if not path.exists():
             names = [f"{source.name} {i}" for i in range(len(source.prompts))]
             some = list(source.shown())[: len(names)]
-            asked = AttributeRequest(self.backbone, without, some, names, source.prompts, CONFIG)
+            asked = AttributeRequest(self.backbone, without, some, names, source.prompts, config)
             _, gaps = drain(survey(asked).measure(look=False), self.progress)
             np.savez(path, c=gaps.contributions, full=gaps.full)
         kept = np.load(path)

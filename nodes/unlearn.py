@@ -15,7 +15,7 @@ from .types import CATEGORY, AttributionType, Counterfactuals, groups_input, mod
 
 LORAS = Written()
 LINKS = ("model", "groups", "attribution")
-LAST = ("stop", "goal", "anchors")
+LAST = ("stop", "goal", "anchors", "lr_probe", "unlearn_resolution")
 """Settings that came after the widgets that are not settings."""
 
 
@@ -198,13 +198,14 @@ def screened(groups, attribution, most: int) -> tuple[str, ...] | None:
 
 
 def gate_summary(made) -> str:
-    """One line per style, then one per warning."""
+    """One line per style, one on the learning rate where it was found, then one per warning."""
     from ..guda.report.wording import plain
 
     lines = [
         f"{plain(e.name)}: {'passed' if e.passed else 'FAILED'}, {e.standing}" for e in made.entries
     ]
-    return "\n".join([*lines, *map(warning, made.warnings)])
+    rate = [made.rate] if made.rate else []
+    return "\n".join([*lines, *rate, *map(warning, made.warnings)])
 
 
 def _constants(inputs: dict) -> dict:

@@ -64,6 +64,7 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..counterfactuals import rate
     from ..groups import pictures
     from ..jobs import sheet
     from ..jobs.unlearn import UnlearnRequest, survey
@@ -120,9 +121,12 @@ def run(args: argparse.Namespace) -> int:
             for e in made.entries
         ]
         told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
+        told |= {"learning_rate": rate.as_dict(made.trials)} if made.trials else {}
         told |= cluster.told(missing)
         say(json.dumps(told, indent=2))
         return cluster.code(missing)
+    if made.rate:
+        say(one_line(made.rate, 10_000))
     for entry in made.entries:
         state = "passed" if entry.passed else "REFUSED"
         say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))

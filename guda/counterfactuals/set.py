@@ -2,6 +2,7 @@
 
 <set>/<group slug>.safetensors        applied by ComfyUI's own "Load LoRA"; see `lora_file`
 <set>/counterfactuals.json            what was made from what, each one's gate and certificate
+<set>/learning_rate.json              only where it was found by trials; see `rate`
 <set>/<group slug>.resume             only while a group is being unlearned; see `resume`
 <set>/.guda.lock                      only while a run writes to the folder; see `lock`
 """
@@ -21,6 +22,7 @@ from ..errors import CounterfactualError
 from ..scoring.spread import SeedSpread
 from ..settings import digest
 from ..unlearning.gate import Gate
+from ..unlearning.rates import Trial, best
 from ..unlearning.stopping import Ended
 from . import sameness
 from .certificate import Certificate, Verdict
@@ -74,6 +76,7 @@ class CounterfactualSet:
     recipe: dict[str, Any]
     entries: tuple[Entry, ...]
     identity: dict[str, Any] = field(default_factory=dict)  # the model's; empty before 0.2.0
+    trials: tuple[Trial, ...] = ()  # of learning rates, where the set's was found
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,6 +105,14 @@ class CounterfactualSet:
         repeats = self.recipe.get("repeats", 1)
         known = isinstance(repeats, int) and not isinstance(repeats, bool) and repeats >= 1
         return SeedSpread(shares, repeats if known else 1)
+
+    @property
+    def rate(self) -> str:
+        """How the learning rate was found, in words; empty where it was given."""
+        if not self.trials:
+            return ""
+        told = "; ".join(map(str, self.trials))
+        return f"learning rate {best(self.trials).lr:g}, found by trials ({told})"
 
     @property
     def id(self) -> str:

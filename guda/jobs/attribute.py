@@ -27,10 +27,11 @@ from ..scoring.spread import SeedSpread
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, credited, measuring, shapes, sheet, styles, together
+from . import against, basis, measuring, shapes, sheet, styles
 from .measuring import Shown
 from .origin import origin_of
 from .plan import Plan
+from .told import told
 
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
 
@@ -192,19 +193,7 @@ class AttributeWork:
         started = time.monotonic()
         shown, gaps = yield from self.measure(look)
         answer = self._assemble(shown, gaps, time.monotonic() - started)
-        pool, one = self.request.null, self.request.one_source
-        forms = basis.forms(self.request.counterfactuals, self.prompts)
-        if pool is not None:
-            for text in against.doubts(pool, forms):
-                yield warn(text)
-            answer = against.judged(answer, pool, self.request.null_file, forms, gaps)
-        if self.request.credit:
-            for text in credited.doubts(pool, forms):
-                yield warn(text)
-            answer = credited.credited(answer, gaps.contributions, pool, forms)
-        for text in together.doubts(pool, forms) if one else ():
-            yield warn(text)
-        return together.together(answer, gaps.contributions, pool, forms) if one else answer
+        return (yield from told(answer, gaps, self.request, self.prompts))
 
     def measure(self, look: bool = True) -> Steps[tuple[Shown, Differences]]:
         """See `measuring.measure`."""
