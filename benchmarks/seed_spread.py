@@ -81,7 +81,7 @@ def covered(deltas: np.ndarray, halves: np.ndarray, part: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("sets", type=Path, nargs="*")
     parser.add_argument("--pictures", type=int, default=30)
     parser.add_argument("--evaluations", type=int, default=32)
