@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ TEXTS = """() => [...document.querySelectorAll('.guda-panel *')]
     .filter(e => e.checkVisibility() && [...e.childNodes].some(c => c.nodeType === 3 &&
         c.textContent.trim()))
     .map(e => [e.className, parseFloat(getComputedStyle(e).fontSize)])"""
+
+
+def as_graph(path: Path) -> dict:
+    """The workflow without what makes newer front ends open it as an app."""
+    workflow = json.loads(path.read_text("utf-8"))
+    for key in ("linearMode", "linearData"):
+        workflow["extra"].pop(key, None)
+    return workflow
 
 
 def value(text: str) -> float:
