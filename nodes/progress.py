@@ -11,10 +11,13 @@ VERBS = {
     "encode": "Reading pictures",
     "check": "Checking the model",
     "look": "Looking at held-out pictures",
+    "rate": "Trying learning rates",
     "stop": "Done with",
     "styles": "Asking for the styles",
     "unlearn": "Unlearning",
     "gate": "Checking",
+    "collapse": "Drawing in the kept styles, without",
+    "sheet": "Drawing the sheet",
     "score": "Scoring",
     "plan": "Measuring",
     "null": "Scoring null pictures",
@@ -139,7 +142,7 @@ class Drawing(Watch):
         if not self._lasting:
             return super().kept()
         return (
-            "Kept: every picture that was finished, in output/guda/pictures. Queue again to draw "
+            "Kept: every picture that was finished, in user/guda/pictures. Queue again to draw "
             "the rest."
         )
 

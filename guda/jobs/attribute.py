@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from ..scoring.null import NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, measuring, shapes, styles
+from . import against, basis, kept, measuring, shapes, sheet, styles
 from .measuring import Shown
 from .origin import origin_of
 from .plan import Plan
@@ -47,6 +48,7 @@ class AttributeRequest:
     one_source: whether the pictures are of one source, and asked together, too.
     credit: whether scores come with a column of credit.
     conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
+    kept: folder of what earlier runs asked, see `jobs.kept`; None asks the model every time.
     """
 
     backbone: Backbone
@@ -61,6 +63,7 @@ class AttributeRequest:
     one_source: bool = False
     credit: bool = False
     conditions: Conditioning | None = None
+    kept: Path | None = None
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -187,7 +190,7 @@ class AttributeWork:
 
     def measure(self, look: bool = True) -> Steps[tuple[Shown, Differences]]:
         """See `measuring.measure`."""
-        return (yield from measuring.measure(self, look))
+        return (yield from kept.measured(self, look))
 
     def _looks(self) -> int:
         """Evaluations that tell whether the model knows the styles, where it answers itself."""
@@ -236,6 +239,7 @@ class AttributeWork:
             estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
             direct=not self.loras,
             certificates=_certificates(self.request.counterfactuals),
+            sheets=sheet.of_set(self.request.counterfactuals),
             origin=origin_of(
                 request.backbone,
                 request.counterfactuals,

@@ -14,7 +14,7 @@ from PIL import Image
 from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
-from . import distribution, heatmap, source, wording
+from . import distribution, heatmap, placed, sheet, source, wording
 from .profiles import profiles
 from .theme import CSS
 
@@ -44,6 +44,7 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
         _overview(attribution) if count > 1 else _section(attribution, 0, top),
         *(f'<p class="meaning">{text}</p>' for text in _notes(attribution)),
         *(_section(attribution, i, top) for i in range(count) if count > 1),
+        sheet.to_html(attribution, _img),
         _details(attribution),
     ]
     return (
@@ -84,7 +85,7 @@ def _img(image: Image.Image, alt: str) -> str:
 def _overview(attribution: Attribution) -> str:
     items = []
     for i, image in enumerate(attribution.images):
-        thumbnail = _img(heatmap.to_image(attribution.pictures[i], 112), "")
+        thumbnail = _img(placed.picture(attribution, i, 112), "")
         said = _short(image) or f"<q>{_text(image.scores[0].group)}</q>"
         items.append(
             f'<li><a href="#picture-{i + 1}">{thumbnail}<span><b>{said}</b>'
@@ -102,7 +103,7 @@ def _short(image: ImageScores) -> str:
 
 def _section(attribution: Attribution, index: int, top: int) -> str:
     image, unit = attribution.images[index], wording.unit(attribution)
-    photo = _img(heatmap.to_image(attribution.pictures[index], PHOTO), image.prompt or image.image)
+    photo = _img(placed.picture(attribution, index, PHOTO), image.prompt or image.image)
     asked = escape(visible(image.prompt.strip()))
     prompt = f"<blockquote>{asked}</blockquote>" if asked else ""
     head, tail = wording.verdict_parts(image, unit, _strong)
@@ -187,7 +188,7 @@ def _bar(score: Score, low: float, high: float) -> str:
 
 
 def _maps(attribution: Attribution, index: int, top: int) -> str:
-    drawn, scale = heatmap.overlays(attribution, index, top=top, size=PHOTO)
+    drawn, scale = placed.overlays(attribution, index, top=top, size=PHOTO)
     image, unit = attribution.images[index], wording.unit(attribution)
     decimals, fine = wording.digits_of(image), wording.digits([scale])
     figures = [

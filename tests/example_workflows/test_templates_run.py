@@ -89,7 +89,11 @@ def check_report(graph: Graph, result: Result, prefix: str, images: int) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "prefix", "images"),
-    [("quick_start", "report", 5), ("my_styles", "my_styles", 1), ("batch_report", "batch", 6)],
+    [
+        ("every_style_unlearned", "report", 5),
+        ("my_styles", "my_styles", 1),
+        ("batch_report", "batch", 6),
+    ],
 )
 def test_on_the_built_in_model(comfy: Comfy, examples: dict, name: str, prefix: str, images: int):
     graph = shrunk(examples[name][0], MY_STYLES if name == "my_styles" else DEMO)
@@ -98,9 +102,11 @@ def test_on_the_built_in_model(comfy: Comfy, examples: dict, name: str, prefix: 
     check_report(graph, result, prefix, images)
 
 
-def test_answered_at_once(comfy: Comfy, examples: dict):
-    graph = examples["answered_at_once"][0]
-    payload = check(graph, run(comfy, graph), 5, 1)
+def test_the_quick_start_answers_at_once(comfy: Comfy, examples: dict):
+    graph = examples["quick_start"][0]
+    result = run(comfy, graph)
+    payload = check(graph, result, 5, 1)
+    check_report(graph, result, "report", 1)
     assert payload["counterfactuals"] == "direct"
     assert payload["images"][0]["scores"][0]["group"] == "Fluent Ink"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ TEXTS = """() => [...document.querySelectorAll('.guda-panel *')]
     .filter(e => e.checkVisibility() && [...e.childNodes].some(c => c.nodeType === 3 &&
         c.textContent.trim()))
     .map(e => [e.className, parseFloat(getComputedStyle(e).fontSize)])"""
+
+
+def as_graph(path: Path) -> dict:
+    """The workflow without what makes newer front ends open it as an app."""
+    workflow = json.loads(path.read_text("utf-8"))
+    for key in ("linearMode", "linearData"):
+        workflow["extra"].pop(key, None)
+    return workflow
 
 
 def value(text: str) -> float:
@@ -106,6 +115,8 @@ def check(page: ComfyPage, payload: dict, index: int) -> None:
     assert all(a <= b + 0.5 for a, b in itertools.pairwise(widths)) and widths[-1] > 8
     page.page.wait_for_function(LOADED, timeout=SHOWN)
     pictures = len(payload["images"])
-    assert page.locator(".guda-panel img").count() == pictures + 3 + 2 * STYLES
+    sheets = len([s for s in payload["sheets"] if s["group"] == image["scores"][0]["group"]])
+    assert page.locator(".guda-sheet img").count() == sheets
+    assert page.locator(".guda-panel img").count() == pictures + 3 + 2 * STYLES + sheets
     named = page.locator(".guda-rows .guda-lead, .guda-rows .guda-tied").count()
     assert named == len(image["named"])
