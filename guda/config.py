@@ -144,6 +144,23 @@ class UnlearnConfig(Settings):
         high=64,
         before=1,
     )
+    lr_probe: str = setting(
+        "never",
+        "Whether the learning rate is found by short trials. never: lr is used. auto: lr is where "
+        "they begin; on one style of the set a few rates are tried for some dozens of steps, and "
+        "the one is used that goes farthest while other styles are kept.",
+        choices=STOPS,
+        before="never",
+    )
+    unlearn_resolution: int = setting(
+        0,
+        "Side in pixels of the pictures that are trained on, where that is to be smaller than the "
+        "model's, at which they are checked and scored: half the side takes a quarter of the work. "
+        "0: the model's.",
+        low=0,
+        high=4096,
+        before=0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,7 +14,7 @@ from .types import CATEGORY, AttributionType, Counterfactuals, groups_input, mod
 
 LORAS = Written()
 LINKS = ("model", "groups", "attribution")
-LAST = ("stop", "goal", "anchors")
+LAST = ("stop", "goal", "anchors", "lr_probe", "unlearn_resolution")
 """Settings that came after the widgets that are not settings."""
 
 

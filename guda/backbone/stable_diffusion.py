@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from ..config import SampleConfig
 from ..diffusion import lora_keys
 from ..diffusion.identity import Identity
-from ..diffusion.noise import generator
 from ..diffusion.protocol import Conditioning, LoraWeights, TrainableLora
 from ..diffusion.room import Room
 from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
 from ..errors import ImageError, ModelError
-from . import identity, lora, placement, precision
+from . import identity, lora, placement, precision, sampling
 from .fingerprint import fingerprints
 from .text import Text
 
@@ -228,47 +227,11 @@ class StableDiffusion:
         added = {**condition.added, "time_ids": sizes.float().expand(len(x_t), 6)}
         return {"added_cond_kwargs": added}
 
-    @torch.no_grad()
     def sample(
         self, prompts: Sequence[str], keys: Sequence[str], config: SampleConfig
     ) -> Generator[int, None, Tensor]:
         """DPM-Solver++ (2M) with classifier-free guidance; see the protocol."""
-        pictures = []
-        done = 0
-        shape = self.latent_shape
-        for start in range(0, len(prompts), config.batch_size):
-            part = slice(start, start + config.batch_size)
-            scheduler = self._solver(config.steps)
-            noise = [
-                torch.randn(shape, generator=generator("picture", config.seed, key))
-                for key in keys[part]
-            ]
-            x = (torch.stack(noise) * scheduler.init_noise_sigma).to(self.device)
-            n = len(x)
-            condition = self.encode_prompts([*prompts[part], *([""] * n)])
-            room = Room(2 * n, self.device)
-            for t in scheduler.timesteps:
-                x_in = scheduler.scale_model_input(x, t)
-                x_in, times = torch.cat([x_in, x_in]), t.expand(2 * n).long()
-
-                def predict(some: slice, x_in=x_in, times=times, condition=condition) -> Tensor:
-                    given = condition.take(range(len(condition))[some])
-                    return self.predict_eps(x_in[some], times[some], given)
-
-                eps, eps_free = torch.cat(list(room.over(2 * n, predict))).chunk(2)
-                x = scheduler.step(eps_free + config.guidance * (eps - eps_free), t, x).prev_sample
-                done += 1
-                yield done
-            pictures.append(self.decode(x))
-        return torch.cat(pictures)
-
-    def _solver(self, steps: int) -> Any:
-        from diffusers import DPMSolverMultistepScheduler  # type: ignore[attr-defined]
-
-        config = dict(self.scheduler_config) | {"prediction_type": "epsilon"}
-        solver: Any = DPMSolverMultistepScheduler.from_config(config, final_sigmas_type="zero")
-        solver.set_timesteps(steps, device=self.device)
-        return solver
+        return (yield from sampling.sample(self, prompts, keys, config))
 
     @contextmanager
     def counterfactual(self, weights: LoraWeights) -> Iterator[None]:

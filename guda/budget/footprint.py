@@ -75,7 +75,7 @@ def training(
     backbone: Backbone, config: UnlearnConfig, rows: int, *, checkpointing: bool
 ) -> Footprint:
     """While a step's part of `rows` pictures is trained on."""
-    unreal = ghost(backbone)
+    unreal, shape = ghost(backbone), trained_shape(backbone, config)
     unet: nn.Module = unreal.unet
     weights = size(unet.parameters())
     with ExitStack() as stack:
@@ -86,9 +86,10 @@ def training(
         )
         parameters = list(lora.parameters().values())
         if checkpointing:
-            stack.enter_context(recomputing(unet, lambda: _as_on(backbone, training=True)))
-        x_t, t, condition = _inputs(backbone, rows)
-        stack.enter_context(_as_on(backbone, training=True))
+            again = recomputing(unet, lambda: _as_on(backbone, training=True, shape=shape))
+            stack.enter_context(again)
+        x_t, t, condition = _inputs(backbone, rows, shape)
+        stack.enter_context(_as_on(backbone, training=True, shape=shape))
         live = stack.enter_context(Live(_tensors(unet)))
         with torch.no_grad(), lora.off():
             target = unreal.predict_eps(x_t, t, condition)
@@ -147,9 +148,16 @@ def ghost(backbone: Backbone) -> Backbone:
     return made
 
 
-def locations(backbone: Backbone) -> int:
-    """Of the latents: height times width."""
-    _, height, width = backbone.latent_shape
+def trained_shape(backbone: Backbone, config: UnlearnConfig) -> tuple[int, int, int]:
+    """(c, h, w) of the latents that are trained on."""
+    channels, side, _ = backbone.latent_shape
+    side = side * (config.unlearn_resolution or backbone.resolution) // backbone.resolution
+    return channels, side, side
+
+
+def locations(backbone: Backbone, shape: Sequence[int] | None = None) -> int:
+    """Of the latents: height times width. shape: theirs, if not of the model's size."""
+    _, height, width = shape or backbone.latent_shape
     return height * width
 
 
@@ -166,10 +174,12 @@ def _inputs(
 
 
 @contextmanager
-def _as_on(backbone: Backbone, *, training: bool) -> Iterator[None]:
+def _as_on(
+    backbone: Backbone, *, training: bool, shape: Sequence[int] | None = None
+) -> Iterator[None]:
     """Inside, the meta device makes the tensors that the model's own device would."""
     on_cpu = backbone.device.type == "cpu"
-    plain = on_cpu and training and locations(backbone) <= MOST_LOCATIONS
+    plain = on_cpu and training and locations(backbone, shape) <= MOST_LOCATIONS
     dtype = next(iter(backbone.unet.parameters())).dtype
     with training_attention(backbone.device) if plain else _Fused():
         if dtype == torch.float32:

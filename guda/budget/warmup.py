@@ -23,8 +23,9 @@ def picture(backbone: Backbone) -> float:
 
 
 def training(backbone: Backbone, config: UnlearnConfig, room: Room) -> tuple[float, float]:
-    """Seconds per picture of a forward pass, and of one with its backward pass."""
-    call = _inputs(backbone, room.rows)
+    """Seconds per trained picture of a forward pass, and of one with its backward pass."""
+    shape = footprint.trained_shape(backbone, config)
+    call = _inputs(backbone, room.rows, shape)
     with ExitStack() as stack:
         lora = stack.enter_context(
             backbone.training_lora(
@@ -33,7 +34,8 @@ def training(backbone: Backbone, config: UnlearnConfig, room: Room) -> tuple[flo
         )
         if room.recompute:
             stack.enter_context(recomputing(backbone.unet))
-        stack.enter_context(training_attention(backbone.device, footprint.locations(backbone)))
+        locations = footprint.locations(backbone, shape)
+        stack.enter_context(training_attention(backbone.device, locations))
         parameters = list(lora.parameters().values())
 
         def forward(rows: int) -> None:

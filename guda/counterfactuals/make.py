@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,10 @@ from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
 from ..unlearning.context import check_anchors
 from ..unlearning.held import MOST
-from ..unlearning.train import Unlearned, check_needs, unlearn_group
+from ..unlearning.needs import check_needs
+from ..unlearning.train import Unlearned, unlearn_group
 from ..version import __version__
-from . import sameness
+from . import rate, sameness
 from .certificate import Certificate
 from .held import existing, is_finished, is_read_only, resume_path, state_key
 from .lora_file import save_file, set_damaged_aside
@@ -77,6 +78,10 @@ def survey(
         split_heldout(group, config.heldout)
     held = existing(folder, backbone)
     entries, weights = {e.name: e for e in held.entries}, held.fingerprint
+    trials = ()
+    if config.lr_probe == "auto":
+        trials = tuple(rate.trials(folder, rate.key_of(backbone, groups, config, weights)))
+        config = rate.settled(config, trials)
     keys = {g.name: recipe_key(backbone, groups, g.name, config, weights) for g in chosen}
     left = []
     for group in chosen:
@@ -91,7 +96,8 @@ def survey(
     if left:
         check_folder(folder, "out")
     memory = memory or MemoryConfig()
-    return SetWork(backbone, groups, config, folder, memory, chosen, keys, tuple(left), weights)
+    told = (backbone, groups, config, folder, memory, chosen, keys, tuple(left), weights)
+    return SetWork(*told, trials)
 
 
 class Left(NamedTuple):
@@ -114,6 +120,7 @@ class SetWork:
     keys: Mapping[str, str]  # name -> what its counterfactual is made from; see `recipe_key`
     left: tuple[Left, ...]
     weights: str  # the model's fingerprint, as the set notes it
+    trials: tuple[rate.Trial, ...] = ()  # of learning rates
     look: explains.Look = field(default_factory=explains.Look)
 
     @property
@@ -128,6 +135,8 @@ class SetWork:
         Another run in the same folder is waited for. Damaged files are set aside, and a step's note
         says so.
         """
+        if self.config.lr_probe == "auto":
+            return (yield from (yield from self.rated()).run())
         if not self.left and is_read_only(self.folder):
             return self._chosen({e.name: e for e in existing(self.folder, self.backbone).entries})
         with (yield from take(self.folder)) as lock:
@@ -140,6 +149,22 @@ class SetWork:
                         "run again to make it anew."
                     )
             return made
+
+    def rated(self) -> Steps[SetWork]:
+        """With the learning rate that was found, where the recipe asks for one to be found."""
+        if self.config.lr_probe == "never":
+            return self
+        with (yield from take(self.folder)) as lock:
+            yield from rate.find(self, lock)
+        names, told = [g.name for g in self.chosen], (self.backbone, self.groups, self.config)
+        return replace(survey(*told, self.folder, names, self.memory), look=self.look)
+
+    @property
+    def rooms(self) -> Rooms:
+        return Rooms(
+            for_training(self.backbone, self.config, self.memory),
+            for_scoring(self.backbone, None, MOST),
+        )
 
     def _make(self, lock: Lock) -> Steps[CounterfactualSet]:
         backbone, config, folder = self.backbone, self.config, lock.folder
@@ -164,9 +189,7 @@ class SetWork:
                 yield warn(text)  # of what was found on disk; nothing that the LoRA has to remember
             if encoded is None:
                 encoded = yield from heard(self.encode())
-            rooms = rooms or Rooms(
-                for_training(backbone, config, self.memory), for_scoring(backbone, None, MOST)
-            )
+            rooms = rooms or self.rooms
             result = yield from heard(
                 unlearn_group(
                     backbone,
@@ -190,7 +213,14 @@ class SetWork:
         """The pictures as the UNet sees them, after a look at the prompts and at the model."""
         yield from prompts.warnings(self.backbone, prompts.of_groups(self.groups))
         yield from self.look_at_model()
-        return (yield from encode_groups(self.backbone, self.groups, self.config.heldout))
+        return (
+            yield from encode_groups(
+                self.backbone,
+                self.groups,
+                self.config.heldout,
+                resolution=self.config.unlearn_resolution,
+            )
+        )
 
     def look_at_model(self) -> Steps[int]:
         """Whether the model explains some of the pictures; see `explains.check`."""
@@ -209,6 +239,7 @@ class SetWork:
             self.config.as_dict(),
             entries,
             self.identity,
+            self.trials,
         )
 
     def _chosen(self, entries: Mapping[str, Entry]) -> CounterfactualSet:

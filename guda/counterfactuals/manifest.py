@@ -13,6 +13,7 @@ from ..files.reading import field, number, shown
 from ..unlearning.gate import Gate
 from ..unlearning.stopping import Ended
 from ..version import __version__
+from . import rate
 from .certificate import Certificate
 from .set import MANIFEST, CounterfactualSet, Entry
 
@@ -55,6 +56,7 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
             field(data, "recipe", dict),
             entries,
             field(data, "identity", dict) if "identity" in data else {},
+            rate.read(data["learning_rate"]) if "learning_rate" in data else (),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(
@@ -89,6 +91,7 @@ def save_manifest(made: CounterfactualSet) -> None:
         "identity": made.identity,
         "groups_hash": made.groups_hash,
         "recipe": made.recipe,
+        **({"learning_rate": rate.as_dict(made.trials)} if made.trials else {}),
         "groups": [
             {
                 "name": e.name,

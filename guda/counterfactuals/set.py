@@ -2,6 +2,7 @@
 
 <set>/<group slug>.safetensors        applied by ComfyUI's own "Load LoRA"; see `lora_file`
 <set>/counterfactuals.json            what was made from what, each one's gate and certificate
+<set>/learning_rate.json              only where it was found by trials; see `rate`
 <set>/<group slug>.resume             only while a group is being unlearned; see `resume`
 <set>/.guda.lock                      only while a run writes to the folder; see `lock`
 """
@@ -20,6 +21,7 @@ from ..diffusion.identity import differences
 from ..errors import CounterfactualError
 from ..settings import digest
 from ..unlearning.gate import Gate
+from ..unlearning.rates import Trial
 from ..unlearning.stopping import Ended
 from . import sameness
 from .certificate import Certificate, Verdict
@@ -73,6 +75,7 @@ class CounterfactualSet:
     recipe: dict[str, Any]
     entries: tuple[Entry, ...]
     identity: dict[str, Any] = field(default_factory=dict)  # the model's; empty before 0.2.0
+    trials: tuple[Trial, ...] = ()  # of learning rates, where the set's was found
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -26,25 +26,36 @@ class EncodedGroup:
 
 
 def encode_groups(
-    backbone: Backbone, groups: StyleGroups, heldout: float, batch: int = 16
+    backbone: Backbone,
+    groups: StyleGroups,
+    heldout: float,
+    batch: int = 16,
+    resolution: int = 0,
 ) -> Steps[dict[str, EncodedGroup]]:
-    """Encode every picture of every group; yields once per batch of pictures."""
+    """Encode every picture of every group; yields once per batch of pictures.
+
+    resolution: pixels, of the training parts; 0: the model's, which held-out ones always have.
+    """
     total = sum(len(g.examples) for g in groups)
     encoded: dict[str, EncodedGroup] = {}
     done = 0
     for group in groups:
         train, held = split_heldout(group, heldout)
-        parts = []
-        for start in range(0, len(group.examples), batch):
-            some = (*train, *held)[start : start + batch]
-            loaded = [pictures.load(_path(e), backbone.resolution) for e in some]
-            parts.append(backbone.encode_images(torch.stack(loaded)))
-            done += len(some)
-            yield Step("encode", done, total, group.name)
-        latents = torch.cat(parts)
-        encoded[group.name] = EncodedGroup(
-            group, train, latents[: len(train)], held, latents[len(train) :]
-        )
+        n, own = len(train), backbone.resolution
+        # Of one size, both parts are encoded together.
+        cuts = [(0, n, resolution), (n, None, own)] if resolution else [(0, None, own)]
+        latents = []
+        for first, last, side in cuts:
+            parts, examples = [], (*train, *held)[first:last]
+            for start in range(0, len(examples), batch):
+                some = examples[start : start + batch]
+                loaded = [pictures.load(_path(e), side) for e in some]
+                parts.append(backbone.encode_images(torch.stack(loaded)))
+                done += len(some)
+                yield Step("encode", done, total, group.name)
+            latents.append(torch.cat(parts))
+        ours, theirs = latents if resolution else (latents[0][:n], latents[0][n:])
+        encoded[group.name] = EncodedGroup(group, train, ours, held, theirs)
     return encoded
 
 

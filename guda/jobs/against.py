@@ -38,8 +38,8 @@ def of_set(without: Without, backbone: Backbone, config: ElboConfig) -> tuple[Nu
     if isinstance(without, DirectCounterfactuals) or not (without.folder / FILE).is_file():
         return None, ""
     pool = read_pool(without.folder / FILE)
-    fits = not pool.basis.against(basis.of(backbone, without, config))
-    return (pool, FILE) if fits else (None, "")
+    now = basis.of(backbone, without, config, pool.basis.fingerprint)
+    return (None, "") if pool.basis.against(now) else (pool, FILE)
 
 
 def given(

@@ -22,14 +22,15 @@ from ..groups.pictures import as_rgb, check_tensor, fit
 from ..scoring import allocation, explains
 from ..scoring.differences import Differences
 from ..scoring.elbo import Query
-from ..scoring.null import Basis, NullPool
+from ..scoring.null import NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, credited, measuring, shapes, styles, together
+from . import against, basis, measuring, shapes, styles
 from .measuring import Shown
 from .origin import origin_of
 from .plan import Plan
+from .told import told
 
 REPORT_BYTES = 3 << 20  # of a report, per picture; about
 
@@ -95,12 +96,14 @@ def survey(request: AttributeRequest) -> AttributeWork:
         check_tensor(picture)
     loras = _loras(request.counterfactuals, request.backbone)
     if request.null is not None:
-        against.check(request.null, request.null_file, _basis(request))
+        now = basis.of(
+            request.backbone,
+            request.counterfactuals,
+            request.config,
+            request.null.basis.fingerprint,
+        )
+        against.check(request.null, request.null_file, now)
     return AttributeWork(request, prompts, loras)
-
-
-def _basis(request: AttributeRequest) -> Basis:
-    return basis.of(request.backbone, request.counterfactuals, request.config)
 
 
 def _loras(
@@ -180,19 +183,7 @@ class AttributeWork:
         started = time.monotonic()
         shown, gaps = yield from measure(self, look)
         answer = self._assemble(shown, gaps, time.monotonic() - started)
-        pool, one = self.request.null, self.request.one_source
-        forms = basis.forms(self.request.counterfactuals, self.prompts)
-        if pool is not None:
-            for text in against.doubts(pool, forms):
-                yield warn(text)
-            answer = against.judged(answer, pool, self.request.null_file, forms, gaps)
-        if self.request.credit:
-            for text in credited.doubts(pool, forms):
-                yield warn(text)
-            answer = credited.credited(answer, gaps.contributions, pool, forms)
-        for text in together.doubts(pool, forms) if one else ():
-            yield warn(text)
-        return together.together(answer, gaps.contributions, pool, forms) if one else answer
+        return (yield from told(answer, gaps, self.request, self.prompts))
 
     def measure(self, look: bool = True) -> Steps[tuple[Shown, Differences]]:
         """See `measuring.measure`."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from ..config import DIRECT_EVALUATIONS, EVALUATIONS, ElboConfig
 from ..counterfactuals import CounterfactualSet
 from ..counterfactuals.direct import DirectCounterfactuals
+from ..counterfactuals.sameness import identity_of
+from ..counterfactuals.sameness import names as names_of
 from ..diffusion import Backbone
 from ..groups.in_styles import in_styles
 from ..groups.phrases import TEMPLATE
@@ -18,16 +20,20 @@ Without = CounterfactualSet | DirectCounterfactuals
 COUNTS = ("evaluations", "schedule", "seed", "weighting")
 
 
-def of(backbone: Backbone, without: Without, config: ElboConfig) -> Basis:
-    """What pictures that are scored so may be compared with."""
+def of(backbone: Backbone, without: Without, config: ElboConfig, noted: str = "") -> Basis:
+    """What pictures that are scored so may be compared with.
+
+    noted: what a pool calls the model's weights; kept where it is one of the names that they have.
+    """
     direct = isinstance(without, DirectCounterfactuals)
     config = config.filled(DIRECT_EVALUATIONS if direct else EVALUATIONS)
     names = (*COUNTS, "mixture") if direct else COUNTS
     estimate = {k: v for k, v in config.as_dict().items() if k in names}
     keys = without.styles if direct else ((e.name, e.key) for e in without.entries)
     template = without.template if direct else ""
-    identity = dict(backbone.identity)
-    return Basis(backbone.fingerprint, identity, direct, dict(keys), template, estimate)
+    weights = noted if noted in names_of(backbone) else backbone.fingerprint
+    identity = identity_of(backbone, weights)
+    return Basis(weights, identity, direct, dict(keys), template, estimate)
 
 
 def file_of(basis: Basis, origin: str) -> str:

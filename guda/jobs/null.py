@@ -39,7 +39,7 @@ from .plan import Plan
 from .shapes import sizes
 from .wanted import Asking, Wanted, drawn, read
 
-SIZE = 200  # null pictures
+SIZE = conformal.USUAL  # null pictures
 CHUNK = 32  # pictures between two writes
 FEWEST = 4
 BYTES = 16  # of a number in the file, with what stands beside it
@@ -110,10 +110,11 @@ def survey(request: NullRequest) -> NullWork:
 
 def _there(request: NullRequest) -> NullPool:
     """The pool in the file, an empty one without. Raises CounterfactualError on another's."""
-    now = basis.of(request.backbone, request.counterfactuals, request.config)
+    asked = (request.backbone, request.counterfactuals, request.config)
     if not request.out.exists():
-        return NullPool(now, request.origin, settings=request.drawing)
+        return NullPool(basis.of(*asked), request.origin, settings=request.drawing)
     pool = read_pool(request.out)
+    now = basis.of(*asked, pool.basis.fingerprint)
     changed = pool.basis.against(now) or now.against(pool.basis)
     if pool.origin != request.origin:
         changed.append(f"kind of picture ({pool.origin} then, {request.origin} now)")
@@ -146,6 +147,9 @@ class NullWork:
         have = f"{len(self.pool.pictures)} pictures are scored already"
         if not count:
             return Plan(0, {}, 0.0, None, False, str(backbone.device), 0, f"all {have}")
+        for form in request.forms:
+            if text := too_few(request.size, form):
+                yield warn(text)
         checked = yield from explains.check_reading(backbone)
         yield Step("plan", 0, 1)
         lora = next(iter(self.scoring.loras.values()), None)
@@ -272,11 +276,19 @@ def _with(pool: NullPool, those: Sequence[Wanted], form: str, gaps: Differences)
 
 
 def too_few(pictures: int, form: str) -> str:
-    """The warning of a pool that cannot carry a verdict; empty where it can."""
-    least = conformal.smallest_pool()
-    if pictures >= least:
+    """The warning of a pool that cannot carry a verdict, or hardly; empty where it can."""
+    least, rank = conformal.smallest_pool(), conformal.largest_rank(pictures)
+    if pictures >= SIZE:
         return ""
+    have = f"The null pool has {pictures} pictures that were asked {FORMS[form]}"
+    if not rank:
+        return (
+            f"{have}; below {least} no verdict can hold false names to 5 % with 90 % confidence. "
+            "Make it larger (size)."
+        )
+    place = "all of them" if rank == 1 else f"all but {rank - 1}"
     return (
-        f"The null pool has {pictures} pictures that were asked {FORMS[form]}; below {least} no "
-        "verdict can hold false names to 5 % with 90 % confidence. Make it larger (size)."
+        f"{have}, so a picture gets a name only beyond {place}, and few do. Of {SIZE} it is beyond "
+        f"all but {conformal.largest_rank(SIZE) - 1}: make the pool larger (size); what is there "
+        "is kept."
     )

@@ -27,6 +27,9 @@ class Plan:
     reused: str = ""
     warnings: tuple[str, ...] = ()
     at_most: bool = False  # whether it may end before it took all steps
+    per_style: tuple[int, int] | None = None
+    """Evaluations at the model's size that a style is worth as planned, and that it would be worth
+    with all steps at that size and nothing to be found before them."""
 
     @property
     def total(self) -> int:
@@ -37,6 +40,7 @@ class Plan:
             "steps": self.steps,
             "may_end_before": self.at_most,
             "unet_evaluations": dict(self.evaluations) | {"total": self.total},
+            **({} if self.per_style is None else {"evaluations_per_style": self._of_a_style()}),
             "seconds": round(self.seconds, 1),
             "memory_bytes": self.memory.total if self.memory else 0,
             "pictures_at_once": self.memory.rows if self.memory else 0,
@@ -47,6 +51,17 @@ class Plan:
             "warnings": self.warnings,
         }
 
+    def _a_style(self, most: str) -> list[str]:
+        if self.per_style is None:
+            return []
+        now, whole = self.per_style
+        text = f"a style is worth {most}{now} evaluations at the model's size"
+        return [text + (f", {whole} with all steps at that size" if now != whole else "")]
+
+    def _of_a_style(self) -> dict[str, int]:
+        now, whole = self.per_style or (0, 0)
+        return {"planned": now, "all_steps_at_the_models_size": whole}
+
     def __str__(self) -> str:
         if self.memory is None:
             return f"Nothing to do: {self.reused}."
@@ -55,6 +70,7 @@ class Plan:
         parts = [f"{most}{self.steps} optimizer steps"] if self.steps else []
         parts += [
             f"{self.total} UNet evaluations ({stages})",
+            *self._a_style(most),
             f"about {duration(self.seconds)}",
             f"{amount(self.memory.total)} of memory on {self.device} with {self.memory.rows} "
             f"pictures at once{' and gradient checkpointing' if self.checkpointing else ''}",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ..scoring.null import FORMS, NullPool
+from ..scoring import kind
+from ..scoring.null import FORMS, IN_STYLE, NullPicture, NullPool
 from ..scoring.source import FEWEST, of_source
 from ..scoring.verdict import Attribution, Outcome
 
@@ -44,3 +45,32 @@ def together(
     unlike = sum(image.outcome is Outcome.UNLIKE for image in answer.images)
     told = of_source(answer.groups, contributions, confidence, null, seed, unlike)
     return dataclasses.replace(answer, source=told)
+
+
+def of_a_kind(
+    answer: Attribution,
+    full: np.ndarray,
+    pool: NullPool | None,
+    forms: Sequence[str],
+    phrases: Mapping[str, str],
+) -> Attribution:
+    """The answer without its source's name where the style's own pictures are of another kind.
+
+    full: (n, P) of its pictures; phrases: of its groups, by name.
+    """
+    if pool is None or answer.source is None or len(set(forms)) != 1:
+        return answer
+    references = {}
+    for name, phrase in phrases.items():
+        own = [p.full for p in pool.in_style(forms[0]) if _shows(p, name, phrase)]
+        if own:
+            references[name] = np.stack(own)
+    return dataclasses.replace(answer, source=kind.held(answer.source, full, references))
+
+
+def _shows(picture: NullPicture, name: str, phrase: str) -> bool:
+    """Whether a picture in a style is in this one: drawn in it, or in a folder of its name."""
+    if picture.style:
+        return picture.style == phrase
+    folder, _, file = picture.id.removeprefix(f"{IN_STYLE}/").rpartition("/")
+    return bool(file) and folder.split("/")[0].casefold() in (name.casefold(), phrase.casefold())

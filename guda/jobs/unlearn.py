@@ -15,7 +15,7 @@ from ..groups import Example, Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing, with_pictures
 from ..scoring import explains
 from ..steps import Step, Steps, about, keeps_warnings
-from ..unlearning import probe, stopping
+from ..unlearning import probe, rates, stopping
 from ..unlearning.batches import Batches
 from ..unlearning.context import anchor_context
 from ..unlearning.recipe import recommended
@@ -93,16 +93,32 @@ class UnlearnWork:
     @property
     def steps(self) -> int:
         """Optimizer steps, at most where unlearning ends by itself."""
-        return sum(self.request.recipe.total_steps - done for _, done in self.left)
+        return self.trial_steps + sum(
+            self.request.recipe.total_steps - done for _, done in self.left
+        )
+
+    @property
+    def trial_steps(self) -> int:
+        """Those at most by which the learning rate is found."""
+        return rates.steps(self.making.config) * self._trials
+
+    @property
+    def _trials(self) -> int:
+        making = self.making
+        if making.config.lr_probe == "never" or not self.left:
+            return 0
+        return rates.MOST - len(making.trials)
 
     @property
     def evaluations(self) -> dict[str, int]:
         """Pictures through the UNet, by stage, but for the look at the model."""
         drawing = self.request.sampling.steps * (2 if self.request.backbone.conditional else 1)
         looks = sum(self._of_looks(group) for group, _ in self.left)
+        trials = self.trial_steps * self._per_step + self._of_trials
         return {
             "pictures": self.undrawn * drawing,
-            "unlearn": self.steps * self._per_step,
+            **({"rate": trials} if self._trials else {}),
+            "unlearn": (self.steps - self.trial_steps) * self._per_step,
             "gate": sum(self._of_gate(group) for group, _ in self.left),
             **({"look": looks} if self.request.recipe.stop == "auto" else {}),
         }
@@ -145,8 +161,10 @@ class UnlearnWork:
         yield Step("plan", 3, 3)
         counts = self.evaluations
         trained = self.steps * (config.batch_size + config.retain_batch_size)
+        beside = self.steps * self._per_step - trained
         seconds = (
-            forward * (checked + sum(counts.values()) - trained)
+            forward / self._share * (checked + sum(counts.values()) - trained - beside)
+            + forward * beside
             + both * trained
             + encoding * (sum(len(g.examples) for g in groups) + 2 * self.undrawn)
         )
@@ -162,7 +180,8 @@ class UnlearnWork:
             (len(self.left) + states) * config.repeats * file
             + self.undrawn * 3 * backbone.resolution**2,
             self.reused,
-            at_most=config.stop == "auto",
+            at_most=config.stop == "auto" or self._trials > 0,
+            per_style=self._per_style,
         )
 
     def run(self) -> Steps[CounterfactualSet]:
@@ -171,7 +190,7 @@ class UnlearnWork:
         return (yield from making.run())
 
     def drawn(self) -> Steps[SetWork]:
-        """Draw what is missing; what is left of the set then."""
+        """Draw what is missing and find the learning rate; what is left of the set then."""
         request, making = self.request, self.making
         if any(e.path is None for g in request.groups for e in g.examples):
             if self.undrawn:
@@ -188,7 +207,24 @@ class UnlearnWork:
                     request.names,
                     request.memory,
                 )
-        return making
+        return (yield from making.rated())
+
+    @property
+    def _share(self) -> float:
+        """Of the model's own picture, in area, what is trained on."""
+        side = self.request.recipe.unlearn_resolution or self.request.backbone.resolution
+        return (side / self.request.backbone.resolution) ** 2
+
+    @property
+    def _per_style(self) -> tuple[int, int]:
+        """See `Plan.per_style`; on average over the styles, as if none were begun."""
+        left, steps = self.left, self.request.recipe.total_steps * self._per_step
+        gate, looks = (
+            sum(f(group) for group, _ in left) / len(left) for f in (self._of_gate, self._of_looks)
+        )
+        looks *= self.request.recipe.stop == "auto"
+        found = (self.trial_steps * self._per_step * self._share + self._of_trials) / len(left)
+        return round(steps * self._share + gate + looks + found), round(steps + gate)
 
     @property
     def _per_step(self) -> int:
@@ -210,8 +246,21 @@ class UnlearnWork:
         return config.repeats * stopping.evaluations(config.steps, len(own), others)
 
     def _of_gate(self, group: Group) -> int:
-        backbone, config = self.request.backbone, self.request.recipe
         own, others = self._held(group)
+        return probe.evaluations(
+            self._batches(group), own, others, self.request.backbone.conditional
+        )
+
+    @property
+    def _of_trials(self) -> int:
+        if not self._trials:
+            return 0
+        group = self.groups[rates.tried_on(self.groups)]
+        own, others = self._held(group)
+        told = (own, others, self.request.backbone.conditional)
+        return rates.evaluations(self._batches(group), *told, self._trials)
+
+    def _batches(self, group: Group) -> Batches:
+        backbone, config = self.request.backbone, self.request.recipe
         anchors = anchor_context(backbone, self.groups, group, config)
-        batches = Batches({}, anchors, backbone.schedule, config)
-        return probe.evaluations(batches, own, others, backbone.conditional)
+        return Batches({}, anchors, backbone.schedule, config)

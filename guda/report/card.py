@@ -56,9 +56,11 @@ def _verdict(canvas: Canvas, attribution: Attribution, image: ImageScores, left:
         canvas.text(left, y + 84, KEY, 14, FAINT)
         canvas.text(left, y + 108, canvas.fit(said, 16, room), 16, FAINT)
         return
-    canvas.text(left, y, canvas.fit(tail, 18, room), 18, FAINT)
-    if y < PAD + 80:
-        canvas.text(left, y + 28, canvas.fit(said, 18, room), 18, FAINT)
+    for line in canvas.wrap(tail, 17, room, lines=2):
+        canvas.text(left, y, line, 17, FAINT)
+        y += 24
+    if y < PAD + 110:
+        canvas.text(left, y + 2, canvas.fit(said, 17, room), 17, FAINT)
 
 
 def _bars(

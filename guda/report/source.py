@@ -13,7 +13,7 @@ from . import wording
 
 LOOKS = (
     "A source with a look of its own that is not among these styles can lean on the nearest of "
-    "them, picture for picture; that is not told apart here."
+    "them, picture for picture; that is not always told apart here."
 )
 
 
@@ -41,8 +41,14 @@ def parts(source: SourceScores, name: Callable[[str], str] = wording.plain) -> t
             f"so {source.unlike} of the {count} pictures are, and the means below say little.",
         )
     if source.outcome is Outcome.NONE:
-        why = "it does not stand out"
-        return "None of these, taken together", f"{leader} comes first, and {why}{_sets(source)}."
+        head = "None of these, taken together"
+        if source.kind is not None and source.kind.other:
+            return head, (
+                f"{leader} comes first{_sets(source)}, but the model errs on these pictures in "
+                f"other ways than on {source.kind.pictures} in that style (p = "
+                f"{_p(source.kind.p)}): theirs is a look of their own, or they show other things."
+            )
+        return head, f"{leader} comes first, and it does not stand out{_sets(source)}."
     if source.outcome is Outcome.UNDECIDED:
         near = [s for s in source.scores[1:] if s.p > 1 - source.confidence]
         names = [name(s.group) for s in (first, *near[:2])]
@@ -132,6 +138,7 @@ def to_dict(source: SourceScores) -> dict[str, Any]:
             for s in source.scores
         ],
         **({} if null is None else {"null": vars(null)}),
+        **({} if source.kind is None else {"kind": vars(source.kind)}),
     }  # fmt: skip
 
 

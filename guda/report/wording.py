@@ -144,7 +144,8 @@ def _with_evidence(
         return (
             "Not enough to tell",
             f"the null pool has {told.pool} pictures {FORMS[told.form]}, and a verdict needs "
-            f"{conformal.smallest_pool()} at least. What follows is {RANKING}.",
+            f"{conformal.smallest_pool()} at least, of {conformal.USUAL} it names many more. What "
+            f"follows is {RANKING}.",
         )
     if image.outcome is Outcome.UNLIKE:
         return (
@@ -161,11 +162,12 @@ def _with_evidence(
         return (
             f"Undecided between {_listed(contenders(image), name)}",
             f"each stands out from the other styles, neither from the other: {leader} is "
-            f"{standing(told)}. {error_rate()}",
+            f"{standing(told)}. {error_rate()}{larger(told)}",
         )
     return (
         "None of these",
-        f"weak evidence: {leader} comes first, {standing(told)}. {error_rate()}",
+        f"{told.strength} evidence: {leader} comes first, {standing(told)}. {error_rate()}"
+        f"{larger(told)}",
     )
 
 
@@ -183,6 +185,13 @@ def error_rate() -> str:
         f"Of such pictures at most {percent(conformal.LEVEL)} get a name "
         f"({percent(conformal.CONFIDENCE)} confidence)."
     )
+
+
+def larger(told: Evidence) -> str:
+    """What a larger null pool would tell, where this one is too small to name the picture."""
+    beyond = told.pool - told.lower < told.rank
+    size = 0 if beyond else conformal.pool_that_names(told.p, told.pool)
+    return f" With a null pool of {size} it may get a name." if size else ""
 
 
 def _listed(groups: Iterable[str], name: Callable[[str], str]) -> str:
@@ -222,6 +231,9 @@ def null_notes(attribution: Attribution) -> list[str]:
         )
         said = f"Held against {told.pictures} pictures {ORIGINS[null.origin]} ({sources}), "
         said += f"{FORMS[form]} (the null pool). The verdict holds for pictures of that kind."
+        if told.rank:
+            beyond = "all of them" if told.rank == 1 else f"all but {told.rank - 1} of them"
+            said += f" A name needs a place beyond {beyond}."
         if told.named_share is not None:
             said += (
                 f" Of the pool's pictures in these styles {percent(told.named_share)} would get a "

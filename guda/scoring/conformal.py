@@ -10,6 +10,8 @@ is at most a with probability a at most (Vovk, Gammerman & Shafer 2005).
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.special import bdtrc
 
@@ -17,6 +19,8 @@ LEVEL, CONFIDENCE = 0.05, 0.9
 """False names: at most this share of the pictures without a style, with this confidence."""
 STRONG = 0.01
 """p-values up to this are strong, those up to LEVEL moderate, others weak."""
+USUAL = 200
+"""Null pictures of a pool, where nobody asks for another number."""
 
 
 def largest_rank(n: int, level: float = LEVEL, confidence: float = CONFIDENCE) -> int:
@@ -34,6 +38,19 @@ def largest_rank(n: int, level: float = LEVEL, confidence: float = CONFIDENCE) -
 def smallest_pool(level: float = LEVEL, confidence: float = CONFIDENCE) -> int:
     """The least n for which `largest_rank` is not 0: 1 - (1 - level)^n reaches the confidence."""
     return int(np.ceil(np.log1p(-confidence) / np.log1p(-level)))
+
+
+@cache
+def _ranks() -> dict[int, int]:
+    """size -> `largest_rank`, of pools that somebody may well make."""
+    return {n: largest_rank(n) for n in range(100, 1001, 50)}
+
+
+def pool_that_names(p: float, n: int) -> int:
+    """The size from which a pool would name a picture with this p-value, which one of n does not;
+    0 where none up to 1,000 would. The cut comes closer to `LEVEL` the larger the pool is."""
+    enough = (size for size, rank in _ranks().items() if size > n and p * (size + 1) <= rank)
+    return next(enough, 0)
 
 
 def as_large(null: np.ndarray, statistics: np.ndarray) -> np.ndarray:

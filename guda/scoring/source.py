@@ -18,13 +18,15 @@ have nothing to do with the styles, theirs is one of these sets like any other, 
 
 is at most a with probability a at most, exactly (Phipson & Smyth 2010). It speaks of a mixture of
 unrelated pictures. A source with a look of its own, which is not among the styles, may lean on its
-nearest neighbour picture for picture; no drawing from a pool of many looks shows how often.
+nearest neighbour picture for picture; no drawing from a pool of many looks shows how often, and
+`kind` is there to find it out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -32,6 +34,9 @@ from scipy.special import stdtr, stdtrit
 from . import standing
 from .conformal import LEVEL, strength
 from .verdict import Outcome
+
+if TYPE_CHECKING:
+    from .kind import Kind
 
 FEWEST = 10
 """Pictures, below which nothing is said of a source."""
@@ -74,6 +79,7 @@ class SourceScores:
     null: NullSets | None = None
     unlike: int = 0  # pictures that are unlike anything that the model explains
     confidence: float = 0.95
+    kind: Kind | None = None  # None where it was not held against the style's own pictures
 
     @property
     def strength(self) -> str:

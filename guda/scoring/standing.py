@@ -28,12 +28,12 @@ def parts(contributions: np.ndarray) -> np.ndarray:
 
 def share(contributions: np.ndarray) -> np.ndarray:
     """The style's part of what moves minus the largest of the others'; see `parts`."""
-    return _ahead(parts(contributions))
+    return ahead(parts(contributions))
 
 
 def margin(contributions: np.ndarray) -> np.ndarray:
     """The style's delta minus the largest of the others, nats; of a single style its delta."""
-    return _ahead(contributions.sum(2))
+    return ahead(contributions.sum(2))
 
 
 def outlier(contributions: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def outlier(contributions: np.ndarray) -> np.ndarray:
     delta = contributions.sum(2)
     k = delta.shape[1]
     if k < 4:
-        return _ahead(delta)
+        return ahead(delta)
     rest = k - 1
     mean = (delta.sum(1, keepdims=True) - delta) / rest
     square = ((delta**2).sum(1, keepdims=True) - delta**2) / rest
@@ -81,7 +81,7 @@ def of_second(contributions: np.ndarray, name: str = CHOSEN) -> np.ndarray:
     return of_first(contributions[keep].reshape(n, k - 1, -1), name)
 
 
-def _ahead(values: np.ndarray) -> np.ndarray:
+def ahead(values: np.ndarray) -> np.ndarray:
     """(n, K) each value minus the largest of the others."""
     k = values.shape[1]
     if k == 1:
@@ -90,26 +90,28 @@ def _ahead(values: np.ndarray) -> np.ndarray:
     return values - others.max(2)
 
 
-def bands(full: np.ndarray) -> np.ndarray:
+def bands(full: np.ndarray, most: int = BANDS) -> np.ndarray:
     """(n, P) terms of the full model -> (n, b) logarithms of their sums by band of noise levels."""
     points = full.shape[1]
-    parts = np.array_split(np.arange(points), min(BANDS, max(1, points // 2)))
+    parts = np.array_split(np.arange(points), min(most, max(1, points // 2)))
     sums = np.stack([full[:, part].sum(1) for part in parts], 1)
     return np.log(np.maximum(sums, 1e-30))
 
 
-def distances(reference: np.ndarray, query: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distances(
+    reference: np.ndarray, query: np.ndarray, ridge: float = RIDGE
+) -> tuple[np.ndarray, np.ndarray]:
     """Squared Mahalanobis distances of (m, b) the reference, each from the others, and (n, b) the
     queries, from all of it. A ridge keeps few pictures from having a direction without variance."""
     m = len(reference)
     each = np.arange(m)
-    own = [_from(reference[each != i], reference[i : i + 1])[0] for i in range(m)]
-    return np.array(own), _from(reference, query)
+    own = [_from(reference[each != i], reference[i : i + 1], ridge)[0] for i in range(m)]
+    return np.array(own), _from(reference, query, ridge)
 
 
-def _from(reference: np.ndarray, query: np.ndarray) -> np.ndarray:
+def _from(reference: np.ndarray, query: np.ndarray, ridge: float) -> np.ndarray:
     centred = reference - reference.mean(0)
     covariance = centred.T @ centred / (len(reference) - 1)
-    covariance += (RIDGE * np.trace(covariance) / len(covariance) + 1e-9) * np.eye(len(covariance))
+    covariance += (ridge * np.trace(covariance) / len(covariance) + 1e-9) * np.eye(len(covariance))
     gap = query - reference.mean(0)
     return (gap * np.linalg.solve(covariance, gap.T).T).sum(1)

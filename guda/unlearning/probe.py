@@ -28,13 +28,19 @@ def weights(backbone: Backbone) -> Tensor:
 
 def evaluations(batches: Batches, forget: Sequence[Example], retain: int, prompts: bool) -> int:
     """Pictures through the UNet for a probe and its student's answers, both of `MOST` at most."""
-    operator, own = OPERATORS[batches.config.operator], forget[:MOST]
-    asked = (4 if prompts else 2) * len(own) + 2 * min(MOST, retain)
+    own, others = forget[:MOST], min(MOST, retain)
+    student = (2 if prompts else 1) * len(own) + others
+    return of_full(batches, own, others, prompts) + student * len(LEVELS)
+
+
+def of_full(batches: Batches, forget: Sequence[Example], retain: int, prompts: bool) -> int:
+    """Pictures through the UNet for a probe alone."""
+    operator, n = OPERATORS[batches.config.operator], len(forget)
+    asked = (2 if prompts else 1) * n + retain
     if operator.needs_neighbours:
-        n = len(own)
         asked += operator.evaluations(n, 0, prompts) - n  # its target, without the student
     elif prompts:
-        asked += sum(len(anchors_of(batches, e)) for e in own)
+        asked += sum(len(anchors_of(batches, e)) for e in forget)
     return asked * len(LEVELS)
 
 

@@ -17,7 +17,13 @@ STABLE_DIFFUSION = UnlearnConfig(**{n: v for n, v in _LARGE.items() if v is not 
 learning rate 2e-6, batch 4; a LoRA needs a larger rate."""
 
 
+WORDLESS = {"operator": "teacher_anchored", "kl_cap": 8.0, "modules": "all"}
+"""What differs where a model takes no prompts. Without the cap, or by `retrack`, the target lies so
+far off at little noise that training towards it breaks the model; see docs/benchmarks.md."""
+
+
 def recommended(backbone: Backbone) -> UnlearnConfig:
-    """`STABLE_DIFFUSION` for a large model, the defaults for a small one."""
+    """`STABLE_DIFFUSION` for a large model, the defaults for a small one; see `WORDLESS`."""
     weights = sum(p.numel() for p in backbone.unet.parameters())
-    return STABLE_DIFFUSION if weights >= LARGE else UnlearnConfig()
+    recipe = STABLE_DIFFUSION if weights >= LARGE else UnlearnConfig()
+    return recipe if backbone.conditional else recipe.replace(**WORDLESS)

@@ -8,7 +8,7 @@ that is known before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -132,10 +132,11 @@ class Watch:
 
     probe: Probe
     room: Room
+    due: frozenset[int]  # the steps after which a look is taken
 
     @classmethod
-    def of(cls, probe: Probe, room: Room) -> Watch:
-        return cls(probe.few(FORGET, RETAIN), room)
+    def of(cls, probe: Probe, room: Room, due: Iterable[int]) -> Watch:
+        return cls(probe.few(FORGET, RETAIN), room, frozenset(due))
 
     def look(self, backbone: Backbone, step: int) -> Mark:
         seen = self.probe.progress(self.probe.answers(backbone, self.room))

@@ -14,7 +14,7 @@ from ..config import UnlearnConfig
 from ..diffusion import Backbone, LoraWeights, recomputing
 from ..diffusion.noise import seed_of
 from ..diffusion.room import Room
-from ..errors import ConfigError, DivergedError, OutOfMemoryError
+from ..errors import DivergedError, OutOfMemoryError
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup
 from ..steps import Step, Steps
@@ -25,6 +25,7 @@ from .context import anchor_context
 from .gate import Gate, gate_of
 from .gradient import LossScale, Student, backward
 from .held import MOST
+from .needs import check_needs
 from .probe import Probe
 from .progress import Progress
 from .resume import Loss
@@ -62,18 +63,13 @@ def unlearn_group(
     the parts add up to that of the whole, and when memory runs out the parts become smaller.
     """
     check_needs(backbone, config)
-    rooms = rooms or Rooms(Room(config.batch_size + config.retain_batch_size, backbone.device))
-    neighbours = None
-    if OPERATORS[config.operator].needs_neighbours:
-        neighbours = nearest_retain(encoded, name, config.neighbours)
-    anchors = anchor_context(backbone, groups, groups[name], config)
-    batches = Batches(encoded, anchors, backbone.schedule, config, neighbours)
-    room = rooms.gate or Room(MOST, backbone.device)
+    training, room = rooms_of(backbone, config, rooms)
+    batches = batches_of(backbone, groups, encoded, name, config)
     probe = watch = None
     if config.stop == "auto":
         yield Step("look", 0, 1, name)
         probe = Probe.of(backbone, batches, room)
-        watch = Watch.of(probe, room)
+        watch = Watch.of(probe, room, looks(config.steps))
         yield Step("look", 1, 1, name)
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
@@ -81,11 +77,11 @@ def unlearn_group(
     only = None if place is None else place.only
     for i in range(config.repeats) if only is None else (only,):
         own = config.replace(seed=(config.seed + i) % (2**53 + 1))
-        weights, curve, stop = yield from _train(
+        weights, curve, stop = yield from train(
             backbone,
             replace(batches, config=own),
             place and place.of_repetition(i),
-            rooms.training,
+            training,
             i * config.steps,
             watch,
         )
@@ -102,16 +98,29 @@ def unlearn_group(
     return Unlearned(mean, tuple(losses), gate, probe.progress(student), tuple(ended))
 
 
-def check_needs(backbone: Backbone, config: UnlearnConfig) -> None:
-    """Raises ConfigError for a recipe that needs what the model does not have."""
-    if OPERATORS[config.operator].needs_prompts and not backbone.conditional:
-        raise ConfigError(
-            f"operator is {config.operator!r}, which needs prompts, and the model {backbone.name} "
-            "takes none; choose retrack."
-        )
+def batches_of(
+    backbone: Backbone,
+    groups: StyleGroups,
+    encoded: Mapping[str, EncodedGroup],
+    name: str,
+    config: UnlearnConfig,
+) -> Batches:
+    """What the group `name` is unlearned from."""
+    neighbours = None
+    if OPERATORS[config.operator].needs_neighbours:
+        neighbours = nearest_retain(encoded, name, config.neighbours)
+    anchors = anchor_context(backbone, groups, groups[name], config)
+    return Batches(encoded, anchors, backbone.schedule, config, neighbours)
 
 
-def _train(
+def rooms_of(backbone: Backbone, config: UnlearnConfig, rooms: Rooms | None) -> tuple[Room, Room]:
+    """The room of a step, by default of all its pictures, and that of looks."""
+    if rooms is None:
+        rooms = Rooms(Room(config.batch_size + config.retain_batch_size, backbone.device))
+    return rooms.training, rooms.gate or Room(MOST, backbone.device)
+
+
+def train(
     backbone: Backbone,
     batches: Batches,
     place: resume.Place | None,
@@ -122,7 +131,6 @@ def _train(
     """One repetition, after `before` steps of others; it ends by itself if it is watched."""
     config, name = batches.config, batches.group
     losses, marks = resume.Past([], [])
-    due = set(looks(config.steps)) if watch else set()
     scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
     with ExitStack() as stack:
         seed = seed_of("lora", config.seed, name)
@@ -167,7 +175,7 @@ def _train(
             note = ""
             if watch is not None:
                 average(optimizer, student.parameters, step + 1)
-            if watch is not None and step + 1 in due:
+            if watch is not None and step + 1 in watch.due:
                 with averaged(optimizer, student.parameters):
                     marks.append(watch.look(backbone, step + 1))
                 why, note = end(marks, config.goal), str(marks[-1])

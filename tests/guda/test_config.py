@@ -50,14 +50,17 @@ def test_every_setting_is_documented_and_its_default_allowed(kind):
 
 
 def test_a_recipe_suits_the_size_of_the_model():
-    def model(weights: int) -> Any:
+    def model(weights: int, conditional: bool = True) -> Any:
         with torch.device("meta"):
-            return SimpleNamespace(unet=torch.nn.Linear(weights, 1, bias=False))
+            unet = torch.nn.Linear(weights, 1, bias=False)
+        return SimpleNamespace(unet=unet, conditional=conditional)
 
     assert recommended(model(LARGE - 1)) == UnlearnConfig()
     large = recommended(model(LARGE))
     assert (large.steps, large.lr, large.rank, large.batch_size) == (1500, 1e-4, 16, 4)
     assert large.anchor == UnlearnConfig().anchor
+    wordless = recommended(model(1, False))
+    assert (wordless.operator, wordless.kl_cap) == ("teacher_anchored", 8.0)
 
 
 def test_digest_does_not_depend_on_the_order_of_keys():
@@ -67,6 +70,7 @@ def test_digest_does_not_depend_on_the_order_of_keys():
 def test_later_settings_do_not_rename_what_was_made_before():
     before = UnlearnConfig(caption_dropout=0.0)
     later = {"caption_dropout": 0.0, "repeats": 1, "anchors": 1, "stop": "never", "goal": 0.7}
+    later |= {"lr_probe": "never", "unlearn_resolution": 0}
     assert not later.keys() & before.as_key().keys()
     assert UnlearnConfig(caption_dropout=0.25).as_key() == {
         **before.as_key(),

@@ -19,7 +19,7 @@ INSIDE = {k: GRAPH_API[k] for k in ("1", "2", "3")} | {
     "5": node("GudaAttribute", model=["1", 0], counterfactuals=["3", 0])
 }
 POSITIONS = {1: (0, 0), 2: (0, 216), 3: (460, 0), 5: (900, 0)}
-SIZES = {1: (400, 136), 2: (400, 500), 3: (380, 970), 5: (620, 1230)}
+SIZES = {1: (400, 136), 2: (400, 500), 3: (380, 1020), 5: (620, 1230)}
 INPUTS = (  # (node, input) that the subgraph takes from outside
     (5, "image"),
     (5, "latent"),

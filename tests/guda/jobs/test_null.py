@@ -148,6 +148,16 @@ def test_what_makes_no_pool_is_refused(request_, changes, words):
         survey(dataclasses.replace(request_, **changes))
 
 
+@pytest.mark.parametrize(
+    ("pictures", "said"),
+    [(44, "below 45 no verdict"), (60, "only beyond all of them"), (150, "beyond all but 3")],
+)
+def test_a_small_pool_is_told_what_it_costs(pictures, said):
+    text = jobs.too_few(pictures, "none")
+    assert said in text and f"has {pictures} pictures that were asked with no prompt" in text
+    assert jobs.too_few(jobs.SIZE, "none") == ""
+
+
 def test_the_pool_in_a_set_s_folder_is_found(backbone, make_set, make_lora, tmp_path):
     made = make_set(
         tmp_path / "set",

@@ -22,6 +22,7 @@ from guda.jobs.plan import Plan, amount, duration
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.jobs.unlearn import survey as survey_unlearning
 from guda.steps import drain
+from guda.unlearning import rates
 from guda.variants import OPERATORS
 
 
@@ -62,6 +63,37 @@ def test_looks_are_planned_up_to_the_limit(backbone, groups, quick, tmp_path):
     assert plan.evaluations["look"] == 2 * (1 + 2) * 8
     assert str(plan).startswith("at most 15 optimizer steps")
     assert plan.total == counted(backbone, unlearn(request))
+
+
+def test_trials_of_rates_are_planned_up_to_their_most(backbone, groups, quick, tmp_path):
+    recipe = quick.replace(steps=2, lr_probe="auto")
+    request = UnlearnRequest(backbone, groups, tmp_path, recipe, ["dots"])
+    plan = planned(survey_unlearning(request).price())
+    assert plan.steps == 2 * rates.MOST + 2 and plan.at_most
+    counter, made = Counter(backbone.unet), drain(unlearn(request))
+    each = 2 * 12 + (1 + 2) * 8  # steps of 2 x (3 + 3) pictures, and a look
+    assert plan.total - each * (rates.MOST - len(made.trials)) == counter.rows
+    assert planned(survey_unlearning(request).price()).steps == 0
+
+
+def test_smaller_pictures_are_planned_at_their_own_size(backbone, groups, quick, tmp_path):
+    side = backbone.resolution // 2
+
+    def plan(name, **changes):
+        request = UnlearnRequest(
+            backbone, groups, tmp_path / name, quick.replace(steps=2, **changes), ["dots"]
+        )
+        return request, planned(survey_unlearning(request).price())
+
+    (_, whole), (request, small) = plan("whole"), plan("small", unlearn_resolution=side)
+    assert small.evaluations == whole.evaluations
+    assert small.total == counted(backbone, unlearn(request))
+    assert small.memory.activations < 0.6 * whole.memory.activations
+    gate = whole.evaluations["gate"]
+    assert whole.per_style == (2 * 12 + gate, 2 * 12 + gate) and "all steps" not in str(whole)
+    assert small.per_style == (2 * 12 // 4 + gate, 2 * 12 + gate)
+    assert f"a style is worth {6 + gate} evaluations at the model's size, {24 + gate}" in str(small)
+    assert small.as_dict()["evaluations_per_style"]["planned"] == 6 + gate
 
 
 def test_an_unconditional_models_evaluations_are_exact(groups, quick, tmp_path):

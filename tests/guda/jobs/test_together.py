@@ -13,8 +13,10 @@ from guda.cli import main
 from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.groups.pictures import save_png
 from guda.jobs.attribute import AttributeRequest, survey
-from guda.jobs.together import doubts, together
+from guda.jobs.together import doubts, of_a_kind, together
 from guda.report import source, to_dict, to_html, to_markdown
+from guda.scoring.kind import Kind
+from guda.scoring.null import IN_STYLE, NullPicture, NullPool
 from guda.scoring.source import FEWEST, NullSets, of_source
 from guda.scoring.verdict import Outcome
 from guda.steps import drain
@@ -38,6 +40,8 @@ CASES = {
     "none": (asked([-9] * 5), "None of these, taken together"),
     "chance": (asked([9, 0, 0, 0, 0], null=NullSets(200, 1999, 900, 0.55), outcome=Outcome.NONE),
                "it does not stand out, higher than 900 of 1,999 sets of 20"),
+    "another kind": (asked([9, 0, 0, 0, 0], null=NULL, outcome=Outcome.NONE, kind=Kind(10, 0.002)),
+                     "in other ways than on 10 in that style (p = 0.002)"),
     "few": (asked([9] * 5, n=9), "Too few pictures"),
     "unlike": (asked([9] * 5, outcome=Outcome.UNLIKE, unlike=15), "so 15 of the 20"),
 }  # fmt: skip
@@ -94,6 +98,36 @@ def test_pictures_that_are_asked_in_several_ways_are_held_against_no_pool():
     answer = dataclasses.replace(sample(), images=sample().images[:1] * 12)
     scored = np.random.default_rng(0).normal(5, 1, (12, len(GROUPS), 4))
     assert together(answer, scored, object(), ["content", "none"] * 6).source.null is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("folders", [False, True], ids=["drawn", "read"])
+def test_a_name_is_taken_back_where_the_pool_s_own_pictures_are_of_another_kind(folders):
+    """Drawn pictures note their style, those that were read lie in a folder of its name."""
+    rng, points = np.random.default_rng(0), np.linspace(0, 1, 16)
+    phrases = {name: f"style {k}" for k, name in enumerate(GROUPS)}
+
+    def terms(n, shift):
+        return np.exp(rng.normal(0, 0.2, (n, 16)) + shift * points)
+
+    def own(i, k, full):
+        name = f"{IN_STYLE}/{GROUPS[k]}/{i}.png" if folders else f"in a style {i}"
+        style = "" if folders else f"style {k}"
+        return NullPicture(name, IN_STYLE, style, "", "content", 0.0, np.zeros((5, 16)), full)
+
+    shown = [own(i, i % 5, full) for i, full in enumerate(terms(50, 0))]
+    answer = asked([9, 0, 0, 0, 0], null=NULL)
+    leader = answer.source.scores[0].group
+    pool = NullPool(None, "generated", tuple(shown))  # type: ignore[arg-type]
+
+    def held(full, forms=("content",) * 20, pool=pool):
+        return of_a_kind(answer, full, pool, forms, phrases).source
+
+    other, alike = held(terms(20, 2)), held(terms(20, 0))
+    assert other.outcome is Outcome.NONE and other.kind.pictures == 10 and other.kind.p < 1e-6
+    assert alike.outcome is Outcome.STYLE and alike.kind.p > 0.01
+    assert alike.scores[0].group == leader
+    assert held(terms(20, 2), ("content", "none") * 10) == answer.source
+    assert held(terms(20, 2), ("named",) * 20) == held(terms(20, 2), pool=None) == answer.source
 
 
 def test_on_the_command_line(model_folder, tmp_path, capsys):

@@ -14,6 +14,7 @@ import pytest
 from guda.report import to_csv, to_dict, to_html, to_markdown, wording
 from guda.report.card import card
 from guda.report.distribution import of
+from guda.scoring import conformal
 from guda.scoring.verdict import AgainstNull, Evidence, NullForm, Outcome
 
 from .report_sample import GROUPS, sample
@@ -59,6 +60,23 @@ def test_the_verdict_comes_with_its_place_its_strength_and_its_error_rate(answer
     assert head == "Undecided between Twemoji and Noto blob" and "at most 5 %" in tail
     head, tail = wording.verdict_parts(answer.images[2], "nats")
     assert head == "None of these" and tail.startswith("weak evidence: Twemoji comes first")
+
+
+@pytest.mark.parametrize(
+    ("pool", "above", "said"),
+    [
+        (60, 1, "moderate evidence: Twemoji comes first, higher than 59 of 60 "),
+        (60, 1, "With a null pool of 300 it may get a name."),
+        (60, 2, "(90 % confidence)."),
+        (200, 6, "With a null pool of 400 it may get a name."),
+        (200, 40, "(90 % confidence)."),
+    ],
+)
+def test_what_a_larger_pool_would_tell_is_said(answer, pool, above, said):
+    rank, p = conformal.largest_rank(pool), (above + 1) / (pool + 1)
+    image = one(answer, 2, pool=pool, rank=rank, lower=pool - above, p=p)
+    tail = wording.verdict_parts(image, "nats")[1]
+    assert tail.startswith(said) or tail.endswith(said), tail
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,15 @@ def test_the_rank_is_the_largest_that_holds(n):
     assert holds(r) and not holds(r + 1)
 
 
+def test_a_larger_pool_names_what_lies_just_beyond_the_cut_of_a_small_one():
+    assert conformal.pool_that_names(0.05, 60) == 0  # no finite pool is sure enough of 5 %
+    assert conformal.pool_that_names(1 / 201, 200) == 250
+    for p in (0.02, 0.03, 0.04):
+        size = conformal.pool_that_names(p, 60)
+        assert size > 60 and p * (size + 1) <= largest_rank(size)
+        assert p * (size - 49) > largest_rank(size - 50)
+
+
 def test_no_pool_is_no_rank():
     assert largest_rank(0) == 0 and p_values(np.zeros(0), np.ones(2)).tolist() == [1, 1]
 

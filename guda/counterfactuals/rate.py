@@ -1,0 +1,79 @@
+"""The learning rate of a set, where its recipe leaves it to be found: kept beside the LoRAs.
+
+<set>/learning_rate.json    the trials so far, and what they depend on
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import UnlearnConfig
+from ..diffusion import Backbone
+from ..errors import CounterfactualError
+from ..files import write_text
+from ..files.lock import Lock
+from ..files.reading import field, read_json
+from ..groups import StyleGroups, prompts
+from ..steps import Steps
+from ..unlearning import rates
+from ..unlearning.rates import Trial
+from . import sameness
+
+if TYPE_CHECKING:
+    from .make import SetWork
+
+FILE = "learning_rate.json"
+
+
+def key_of(backbone: Backbone, groups: StyleGroups, config: UnlearnConfig, weights: str) -> str:
+    """Names everything that the trials depend on. weights: as the set calls the model's."""
+    told = {**backbone.overrides, **prompts.reading(backbone, groups)}
+    told |= {"identity": sameness.identity_of(backbone, weights)}
+    own = rates.recipe(config)
+    return sameness.key_of(backbone, weights, groups.manifest_hash, "", own, told)
+
+
+def trials(folder: Path, key: str) -> list[Trial]:
+    """Those that are done; none where the file is of other things, or cannot be read."""
+    try:
+        told = read_json(folder / FILE, kind=CounterfactualError)
+        return list(map(Trial.read, field(told, "trials", list))) if told["key"] == key else []
+    except (CounterfactualError, ValueError, KeyError, TypeError):
+        return []
+
+
+def keep(lock: Lock, key: str, done: Sequence[Trial]) -> None:
+    """Write them into the folder that is locked. Raises SaveError."""
+    lock.check()
+    rows = [t.as_dict() for t in done]
+    write_text(lock.folder / FILE, json.dumps({"key": key, "trials": rows}, indent=1))
+
+
+def find(work: SetWork, lock: Lock) -> Steps[float]:
+    """Make the trials that are missing, and keep each."""
+    backbone, groups, config = work.backbone, work.groups, work.config
+    key = key_of(backbone, groups, config, work.weights)
+    done = trials(lock.folder, key)  # others may have written since the survey
+    encoded = yield from work.encode()
+    told = (backbone, groups, encoded, config, done, work.rooms)
+    return (yield from rates.find(*told, lambda trials: keep(lock, key, trials)))
+
+
+def settled(config: UnlearnConfig, done: Sequence[Trial]) -> UnlearnConfig:
+    """The recipe with the rate that was found; as it was where trials are missing."""
+    if config.lr_probe == "never" or rates.further(config.lr, done) is not None:
+        return config
+    return config.replace(lr=rates.best(done).lr, lr_probe="never")
+
+
+def as_dict(done: Sequence[Trial]) -> dict[str, Any]:
+    """For the manifest."""
+    return {"lr": rates.best(done).lr, "trials": [t.as_dict() for t in done]}
+
+
+def read(told: Mapping[str, Any]) -> tuple[Trial, ...]:
+    """What `as_dict` gave. Raises ValueError."""
+    return tuple(map(Trial.read, field(told, "trials", list)))
