@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from ..guda.escape import visible
 from . import places
 from .convert import save_temp
 
 PICTURE, LAYER = 512, 256  # longer sides in pixels: the picture, a heat map over it
+THUMB = 160  # of a sheet's
 
 
 def payload(attribution) -> dict[str, Any]:
     """The attribution for the web panel, under the key "guda" of the node's ui.
 
     Beyond `report.to_dict`: "unit", "interval" (its name), "markdown", "csv", "report" (the HTML
-    page), "notes" (on the null pool); per picture "headline" and "detail" (the verdict), "sentence"
+    page), "notes" (on the null pool), "sheets" (of styles, with them and without them: "thumb" and
+    "file"); per picture "headline" and "detail" (the verdict), "sentence"
     (both), "named" (the styles that it points at), "null" (its distribution, see `_null`),
     "picture", "scale" (nats at full colour) and "heatmaps": for every style a transparent PNG in
     the picture's shape, to be laid over it. Files are what /view takes.
     """
     from ..guda import report
-    from ..guda.report import distribution, heatmap, wording
+    from ..guda.report import distribution, heatmap, sheet, wording
 
     folder, unit = places.temp_folder(), wording.unit(attribution)
     data = report.to_dict(attribution)
@@ -32,6 +37,7 @@ def payload(attribution) -> dict[str, Any]:
         "csv": report.to_csv(attribution),
         "notes": wording.null_notes(attribution),
         "report": save_temp(report.to_html(attribution), folder, "report"),
+        "sheets": [_sheet(name, image, folder) for name, image in sheet.shown(attribution).items()],
     }
     for i, (entry, image) in enumerate(zip(data["images"], attribution.images, strict=True)):
         headline, detail = wording.verdict_parts(image, unit)
@@ -51,6 +57,18 @@ def payload(attribution) -> dict[str, Any]:
             ],
         }
     return _shown(report.tables.finite(data))
+
+
+def _sheet(style: str, image: Image.Image, folder: Path) -> dict[str, Any]:
+    from ..guda.report.sheet import thumbnail
+
+    small = thumbnail(image)
+    small.thumbnail((THUMB, THUMB))
+    return {
+        "group": style,
+        "thumb": save_temp(small, folder, f"{style} thumb"),
+        "file": save_temp(image, folder, f"{style} sheet"),
+    }
 
 
 def _null(drawn) -> dict[str, Any] | None:

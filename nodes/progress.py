@@ -16,6 +16,8 @@ VERBS = {
     "styles": "Asking for the styles",
     "unlearn": "Unlearning",
     "gate": "Checking",
+    "collapse": "Drawing in the kept styles, without",
+    "sheet": "Drawing the sheet",
     "score": "Scoring",
     "plan": "Measuring",
     "null": "Scoring null pictures",

@@ -1,15 +1,22 @@
-"""A contact sheet of style groups."""
+"""Sheets: the pictures of style groups, and what a style looks like with it and without it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
 
 from torch import Tensor
 
 from ..guda.groups import StyleGroups, pictures
 from ..guda.report.drawing import INK, Canvas
 from ..guda.report.heatmap import to_image
+from ..guda.report.sheet import opened
 from .convert import to_batch
 
 COLUMNS, TILE, PAD, TITLE = 8, 96, 8, 24
+MOST = 64
+"""Sheets of styles in one batch; the others lie beside their LoRAs."""
+NONE = "No sheet was drawn. Switch on sheet in Unlearn Styles, and run again."
 
 
 def contact_sheet(groups: StyleGroups) -> Tensor:
@@ -26,3 +33,14 @@ def contact_sheet(groups: StyleGroups) -> Tensor:
             picture = to_image(pictures.load(example.path, TILE))  # type: ignore[arg-type]
             canvas.picture(picture, PAD + i * (TILE + PAD), y + TITLE, TILE, TILE)
     return to_batch([canvas.image()])
+
+
+def style_sheets(paths: Iterable[Path]) -> Tensor:
+    """(n, H, W, 3), as they lie beside the LoRAs; words in their place where there are none."""
+    images = [image for path in list(paths)[:MOST] if (image := opened(path)) is not None]
+    if not images:
+        canvas = Canvas(640, 64)
+        canvas.frame()
+        canvas.text(PAD, 32, NONE, 14, INK)
+        images = [canvas.image()]
+    return to_batch(images)

@@ -64,9 +64,11 @@ def add(commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..counterfactuals import rate
     from ..groups import pictures
-    from ..jobs.sheet import priced
+    from ..jobs import sheet
     from ..jobs.unlearn import UnlearnRequest, survey
+    from ..report.sheet import with_and_without
     from ..steps import drain
     from ..unlearning.recipe import recommended
 
@@ -101,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     )
     work = survey(request)
     if args.plan:
-        price = priced(work.price(), len(work.left)) if args.sheet else work.price()
+        price = sheet.priced(work.price(), sheet.missing(work) if args.sheet else 0)
         return output.tell(price, args.json, told)
     with Progress(told) as progress:
         if args.cluster:
@@ -109,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             made, missing = drain(work.run(), progress), ()
         if args.sheet:
-            _draw_sheets(backbone, groups, made, progress)
+            drain(sheet.sheets(backbone, groups, made, with_and_without), progress)
     if args.json:
         rows = [
             {"group": e.name, "file": str(made.path(e))}
@@ -119,29 +121,16 @@ def run(args: argparse.Namespace) -> int:
             for e in made.entries
         ]
         told = {"folder": str(made.folder), "groups": rows, "warnings": made.warnings}
+        told |= {"learning_rate": rate.as_dict(made.trials)} if made.trials else {}
         told |= cluster.told(missing)
         say(json.dumps(told, indent=2))
         return cluster.code(missing)
+    if made.rate:
+        say(one_line(made.rate, 10_000))
     for entry in made.entries:
         state = "passed" if entry.passed else "REFUSED"
         say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))
     return cluster.code(missing)
-
-
-def _draw_sheets(backbone, groups, made, progress: Progress) -> None:
-    """One beside every LoRA that has none of its own yet."""
-    from ..files.png import save_with_text
-    from ..jobs import sheet as job
-    from ..report.sheet import with_and_without
-    from ..steps import drain
-
-    for entry in made.entries:
-        if job.is_drawn(made, entry):
-            continue
-        drawn = drain(job.sheet(backbone, groups, made, entry), progress)
-        if drawn is not None:
-            image = with_and_without(drawn.style, drawn.kept, drawn.prompts, drawn.pictures)
-            save_with_text(image, job.path_of(made, entry), {job.KEY: entry.key})
 
 
 def _groups(args: argparse.Namespace, sampling: SampleConfig):

@@ -58,7 +58,8 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
     mine = Heard()
     made = yield from mine(unlearn_group(*told))
     texts = tuple(dict.fromkeys((*heard.texts, *mine.texts)))
-    entry = work.save(group, made, texts)
+    collapse = yield from work.collapse(group, made)
+    entry = work.save(group, made, texts, collapse)
     if desk.shared:
         return {"entry": entry}
     resume.remove(kept)

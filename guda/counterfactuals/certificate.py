@@ -2,7 +2,8 @@
 
 certified   it went most of the way to its target, and leaves other styles' pictures as they were
 weak        it went a part of the way only: its scores are too small
-broken      it answers other styles' pictures otherwise than the full model does
+broken      it answers other styles' pictures otherwise than the full model does, or draws them far
+            less or more sharp or varied; see `collapse`
 refused     it forgot nothing, or its gate failed
 
 The bounds were chosen on the five styles of the built-in model. The default recipe goes 0.67 to
@@ -18,6 +19,7 @@ from typing import Any
 
 from ..unlearning.gate import Gate
 from ..unlearning.progress import DRIFT, Measure, Progress, Share
+from .collapse import BOUND, Collapse
 
 GOAL = 0.6
 """Of the way to the target, from which on a counterfactual is certified."""
@@ -34,14 +36,17 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Certificate:
-    """A verdict on measured progress."""
+    """A verdict on measured progress, and on pictures that were drawn."""
 
     progress: Progress
+    collapse: Collapse | None = None  # None where none were drawn, as before 0.3
 
     @property
     def verdict(self) -> Verdict:
         achieved, drift = _overall(self.progress.achieved), _overall(self.progress.drift)
         if drift is not None and drift.value > DRIFT:
+            return Verdict.BROKEN
+        if self.collapse is not None and self.collapse.broken:
             return Verdict.BROKEN
         if achieved is None:
             return Verdict.WEAK
@@ -61,6 +66,7 @@ class Certificate:
             "it has no known target" if achieved is None else f"went {achieved} of the way",
             *([] if unnamed is None else [f"{unnamed.value:.2f} where the style is not named"]),
             *([] if drift is None else [f"drift {drift.value:.3f}"]),
+            *([] if self.collapse is None else [str(self.collapse)]),
         ]
         return ", ".join(parts)
 
@@ -68,8 +74,14 @@ class Certificate:
     def follows(self) -> str:
         """What follows from the figures."""
         verdict, scores = self.verdict, _overall(self.progress.scores)
-        if verdict is Verdict.BROKEN:
+        drift = _overall(self.progress.drift)
+        if verdict is Verdict.BROKEN and drift is not None and drift.value > DRIFT:
             return f"other styles suffer, as their drift is above {DRIFT:g}"
+        if verdict is Verdict.BROKEN:
+            return (
+                f"other styles suffer, as a picture of theirs stays between {1 / BOUND:g} and "
+                f"{BOUND:g} times as sharp and as varied in a model that is whole"
+            )
         if verdict is Verdict.REFUSED:
             return "it forgot nothing"
         if scores is None:
@@ -90,12 +102,13 @@ class Certificate:
     def as_dict(self, gate: Gate) -> dict[str, Any]:
         verdict = self.verdict if gate.passed or not self.usable else Verdict.REFUSED
         said = f"{self.figures}: {self.follows if gate.passed else 'its gate failed'}"
-        return {"verdict": verdict.value, "reason": said} | self.progress.as_dict()
+        told = {"verdict": verdict.value, "reason": said} | self.progress.as_dict()
+        return told | ({} if self.collapse is None else {"collapse": self.collapse.as_dict()})
 
     @classmethod
     def read(cls, told: Any) -> Certificate:
         """Raises ValueError for what is no certificate."""
-        return cls(Progress.read(told))
+        return cls(Progress.read(told), Collapse.read(told.get("collapse")))
 
 
 def _overall(measure: Measure | None) -> Share | None:

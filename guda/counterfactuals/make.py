@@ -27,9 +27,11 @@ from ..unlearning.train import Unlearned, unlearn_group
 from ..version import __version__
 from . import rate, sameness
 from .certificate import Certificate
+from .collapse import Collapse
 from .held import existing, is_finished, is_read_only, resume_path, state_key
 from .lora_file import save_file, set_damaged_aside
 from .manifest import save_manifest
+from .sampled import Sampled
 from .set import CounterfactualSet, Entry
 
 
@@ -122,6 +124,7 @@ class SetWork:
     weights: str  # the model's fingerprint, as the set notes it
     trials: tuple[rate.Trial, ...] = ()  # of learning rates
     look: explains.Look = field(default_factory=explains.Look)
+    sampled: Sampled = field(default_factory=Sampled)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -201,8 +204,9 @@ class SetWork:
                     rooms,
                 )
             )
+            collapse = yield from self.collapse(group, result)
             lock.check()
-            entry = self.save(group, result, heard.texts)
+            entry = self.save(group, result, heard.texts, collapse)
             entries = {n: e for n, e in entries.items() if e.slug != entry.slug}
             entries[group.name] = entry
             save_manifest(self.set_of(tuple(entries.values())))
@@ -245,10 +249,20 @@ class SetWork:
     def _chosen(self, entries: Mapping[str, Entry]) -> CounterfactualSet:
         return self.set_of(tuple(entries[g.name] for g in self.chosen))
 
-    def save(self, group: Group, made: Unlearned, warnings: tuple[str, ...]) -> Entry:
+    def collapse(self, group: Group, made: Unlearned) -> Steps[Collapse | None]:
+        """Of pictures in the styles that are kept."""
+        return (yield from self.sampled.collapse(self.backbone, self.groups, group.name, made.lora))
+
+    def save(
+        self,
+        group: Group,
+        made: Unlearned,
+        warnings: tuple[str, ...],
+        collapse: Collapse | None,
+    ) -> Entry:
         """Write the group's LoRA file; its line for the manifest."""
         backbone, config, key = self.backbone, self.config, self.keys[group.name]
-        gate, certificate = made.gate, Certificate(made.progress)
+        gate, certificate = made.gate, Certificate(made.progress, collapse)
         metadata = {
             "modelspec.title": f"without {group.name}",
             "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",

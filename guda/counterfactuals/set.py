@@ -21,7 +21,7 @@ from ..diffusion.identity import differences
 from ..errors import CounterfactualError
 from ..settings import digest
 from ..unlearning.gate import Gate
-from ..unlearning.rates import Trial
+from ..unlearning.rates import Trial, best
 from ..unlearning.stopping import Ended
 from . import sameness
 from .certificate import Certificate, Verdict
@@ -95,6 +95,14 @@ class CounterfactualSet:
             for e in self.entries
             if e.certificate is not None and e.certificate.verdict is Verdict.WEAK
         )
+
+    @property
+    def rate(self) -> str:
+        """How the learning rate was found, in words; empty where it was given."""
+        if not self.trials:
+            return ""
+        told = "; ".join(map(str, self.trials))
+        return f"learning rate {best(self.trials).lr:g}, found by trials ({told})"
 
     @property
     def id(self) -> str:

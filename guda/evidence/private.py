@@ -59,6 +59,7 @@ class Private:
             warnings=tuple(map(self.text, given.warnings)),
             full_model=self.values(dict(given.full_model)),
             certificates=self.values(dict(given.certificates)),
+            sheets={},  # pictures that no scores stand on
             seconds=float("nan"),
             null=given.null and _null(given.null),
         )

@@ -26,7 +26,7 @@ from ..scoring.null import NullPool
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, measuring, shapes, styles
+from . import against, basis, measuring, shapes, sheet, styles
 from .measuring import Shown
 from .origin import origin_of
 from .plan import Plan
@@ -236,6 +236,7 @@ class AttributeWork:
             estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
             direct=not self.loras,
             certificates=_certificates(self.request.counterfactuals),
+            sheets=sheet.of_set(self.request.counterfactuals),
             origin=origin_of(
                 request.backbone,
                 request.counterfactuals,

@@ -6,20 +6,29 @@ and by the model without the style. The first should differ, the second should n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..config import SampleConfig
 from ..counterfactuals import CounterfactualSet, Entry
+from ..counterfactuals.direct import DirectCounterfactuals
+from ..counterfactuals.held import existing
 from ..diffusion import Backbone
-from ..files.png import text_of
+from ..errors import SaveError
+from ..files.png import save_with_text, text_of
 from ..groups import Example, StyleGroups
 from ..groups.draw import draw
-from ..steps import Steps
+from ..steps import Step, Steps, passed, warn
 from .plan import Plan
+from .unlearn import UnlearnWork
+
+Render = Callable[..., Image.Image]
+"""Makes a picture of a sheet's style, kept, prompts and pictures."""
 
 CONTENTS = 2
 DRAWING = SampleConfig(steps=10)
@@ -63,11 +72,67 @@ def sheet(
     return Sheet(entry.name, kept.name, prompts, torch.stack([full, without]))
 
 
+def with_sheets(work: UnlearnWork, render: Render) -> Steps[CounterfactualSet]:
+    """Runs the work and draws what sheets are missing."""
+    made = yield from work.run()
+    yield from sheets(work.request.backbone, work.groups, made, render)
+    return made
+
+
+def sheets(
+    backbone: Backbone, groups: StyleGroups, made: CounterfactualSet, render: Render
+) -> Steps[None]:
+    """One beside every LoRA that has none of its own yet; those drawn before a run ended stay.
+
+    Where none can be written, a warning says so.
+    """
+    for entry in made.entries:
+        if is_drawn(made, entry):
+            continue
+        steps = sheet(backbone, groups, made, entry)
+        drawn = yield from passed(steps, lambda step, name=entry.name: _told(step, name))
+        if drawn is None:
+            return
+        image = render(drawn.style, drawn.kept, drawn.prompts, drawn.pictures)
+        try:
+            save_with_text(image, path_of(made, entry), {KEY: entry.key})
+        except SaveError as error:
+            yield warn(f"The sheet of {entry.name!r} was not kept: {error}")
+            return
+
+
+def _told(step: Step, style: str) -> Step:
+    return step if step.warning else replace(step, stage="sheet", group=style)
+
+
+def of_set(made: CounterfactualSet | DirectCounterfactuals) -> dict[str, Path]:
+    """The sheets that lie there, by style; none for direct counterfactuals."""
+    if isinstance(made, DirectCounterfactuals):
+        return {}
+    return {e.name: path_of(made, e) for e in made.entries if is_drawn(made, e)}
+
+
+def missing(work: UnlearnWork) -> int:
+    """How many sheets `with_sheets` would draw."""
+    if not work.request.backbone.conditional:
+        return 0
+    left = {group.name for group, _ in work.left}
+    finished = {group.name for group in work.making.chosen} - left
+    held = existing(work.making.folder, work.request.backbone)
+    here = set(of_set(replace(held, entries=tuple(e for e in held.entries if e.name in finished))))
+    return len(left | finished - here)
+
+
 def priced(price: Steps[Plan], styles: int) -> Steps[Plan]:
     """A price with the sheets of so many styles, which are drawn afterwards."""
     plan = yield from price
     asked = styles * 2 * (2 * CONTENTS) * DRAWING.steps * 2  # with and without it, guided
     pace = plan.seconds / max(1, plan.total)
+    if not asked:
+        return plan
+    if plan.memory is None:  # nothing else is to do, and nothing was measured
+        reused = f"{plan.reused}, but for {styles} sheet(s), {asked} UNet evaluations"
+        return replace(plan, evaluations={"sheet": asked}, reused=reused)
     counts = {**plan.evaluations, "sheet": asked}
     return replace(plan, evaluations=counts, seconds=plan.seconds + pace * asked)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..budget import footprint, rows, warmup
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
-from ..counterfactuals import CounterfactualSet, Left, SetWork, make
+from ..counterfactuals import CounterfactualSet, Left, SetWork, make, sampled
 from ..diffusion import Backbone
 from ..files.destination import check_folder
 from ..groups import Example, Group, StyleGroups, prompts, split_heldout
@@ -120,6 +120,9 @@ class UnlearnWork:
             **({"rate": trials} if self._trials else {}),
             "unlearn": (self.steps - self.trial_steps) * self._per_step,
             "gate": sum(self._of_gate(group) for group, _ in self.left),
+            "collapse": sampled.evaluations(self.groups, [group.name for group, _ in self.left])
+            if self.request.backbone.conditional
+            else 0,
             **({"look": looks} if self.request.recipe.stop == "auto" else {}),
         }
 

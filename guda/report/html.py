@@ -14,7 +14,7 @@ from PIL import Image
 from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
-from . import distribution, heatmap, source, wording
+from . import distribution, heatmap, sheet, source, wording
 from .profiles import profiles
 from .theme import CSS
 
@@ -44,6 +44,7 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
         _overview(attribution) if count > 1 else _section(attribution, 0, top),
         *(f'<p class="meaning">{text}</p>' for text in _notes(attribution)),
         *(_section(attribution, i, top) for i in range(count) if count > 1),
+        sheet.to_html(attribution, _img),
         _details(attribution),
     ]
     return (

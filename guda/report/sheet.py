@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 
+from ..files.png import is_whole
+from ..scoring.verdict import Attribution
 from .drawing import FAINT, INK, Canvas
 from .heatmap import to_image
 
 TILE, PAD, HEAD, LINE, SIDE = 128, 8, 44, 20, 84
+LARGEST = 4096
+"""Pixels of a sheet's side; a larger picture is none."""
+CAPTION = (
+    "Drawn from the same seeds by the full model (above) and by the model without the style "
+    "(below). Asked for the style, on the left, the two should differ; asked for another style, on "
+    "the right, they should not."
+)
+MOST = 24
+"""Sheets that a report or a panel shows."""
 
 
 def with_and_without(
@@ -38,3 +50,44 @@ def with_and_without(
     canvas.text(PAD, canvas.height - LINE / 2, canvas.fit(note, 10, canvas.width - 2 * PAD), 10,
                 FAINT)  # fmt: skip
     return canvas.image()
+
+
+def opened(path: Path) -> Image.Image | None:
+    """A sheet's file as RGB; None where it is gone, damaged or something else."""
+    if not is_whole(path):
+        return None
+    with Image.open(path) as picture:
+        return picture.convert("RGB") if max(picture.size) <= LARGEST else None
+
+
+def thumbnail(sheet: Image.Image) -> Image.Image:
+    """The style's own pictures alone: above with it, below without it."""
+    half = (sheet.width - SIDE - PAD) // 2
+    return sheet.crop((SIDE, HEAD, SIDE + half - PAD, HEAD + 2 * TILE + PAD))
+
+
+def shown(attribution: Attribution) -> Mapping[str, Image.Image]:
+    """The sheets of the styles that rank highest in any picture, at most `MOST`, by style."""
+    ranks: dict[str, int] = {}
+    for image in attribution.images:
+        for score in image.scores:
+            ranks[score.group] = min(score.rank, ranks.get(score.group, score.rank))
+    there = sorted(attribution.sheets, key=lambda name: ranks.get(name, len(ranks)))[:MOST]
+    read = {name: opened(attribution.sheets[name]) for name in there}
+    return {name: sheet for name, sheet in read.items() if sheet is not None}
+
+
+def to_html(attribution: Attribution, img: Callable[[Image.Image, str], str]) -> str:
+    """A card of the report: every style as the model draws it; empty without sheets."""
+    drawn = shown(attribution)
+    if not drawn:
+        return ""
+    rest = len(attribution.sheets) - len(drawn)
+    more = f" {rest} more lie beside their LoRAs." if rest > 0 else ""
+    figures = [
+        f"<figure>{img(image, f'{name}, with it and without it')}</figure>"
+        for name, image in drawn.items()
+    ]
+    return f"""<section class="card"><h2>Each style, with it and without it</h2>
+<p class="soft small">{CAPTION}{more}</p>
+<div class="sheets">{"".join(figures)}</div></section>"""

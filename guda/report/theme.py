@@ -64,6 +64,7 @@ figcaption b{overflow-wrap:anywhere}figcaption span{color:var(--soft);white-spac
 margin-top:14px}
 .waves svg{width:100%;height:72px;display:block;border-bottom:1px solid var(--line)}
 .waves .up{fill:var(--pos)}.waves .down{fill:var(--neg)}
+.sheets{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(400px,100%),1fr));gap:18px}
 .ends{display:flex;justify-content:space-between;font-size:12px;color:var(--soft)}
 summary{cursor:pointer;font-weight:600}
 dl{display:grid;grid-template-columns:minmax(130px,auto) 1fr;gap:4px 20px;margin:14px 0 0;

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,6 +161,8 @@ class Attribution:
     warnings: tuple[str, ...] = ()  # to be read before the scores
     direct: bool = False  # whether the model itself answered for the styles, without unlearning
     certificates: Mapping[str, str] = field(default_factory=dict)  # style -> in words; see `direct`
+    sheets: Mapping[str, Path] = field(default_factory=dict)
+    """Style -> where the picture of it lies that was drawn with it and without it."""
     originals: tuple[Tensor, ...] = ()
     """The pictures as they were given, (3, H, W) uint8, where they lie here; see `original_of`."""
     null: AgainstNull | None = None  # None: verdicts rank the styles, and are no evidence

@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from guda.backbone.files.load import DEMO_FOLDER, load
 from guda.config import UnlearnConfig
-from guda.counterfactuals import load_set
+from guda.counterfactuals import load_set, sampled
 from guda.diffusion import LoraWeights
 from guda.diffusion.lora_keys import to_file_keys
 from guda.diffusion.noise import generator
@@ -122,6 +122,12 @@ def recipe():
     return UnlearnConfig(
         steps=6, lr=1e-2, rank=2, batch_size=3, retain_batch_size=3, warmup=1, checkpoint_every=2
     )
+
+
+@pytest.fixture(autouse=True)
+def drawn_in_few_steps(monkeypatch):
+    """What is drawn for a certificate; a random model draws nothing more in ten."""
+    monkeypatch.setattr(sampled, "DRAWING", sampled.DRAWING.replace(steps=2))
 
 
 @pytest.fixture

@@ -63,11 +63,21 @@ def test_pictures_come_out(comfy: Comfy, whole: Result):
         "see_losses": 1,
         "see_charts": 2,
         "see_sheets": 2,
+        "see_styles": len(STYLES),
         "see_overlays": 2,
     }.items():
         shown = pictures(comfy, whole, name)
         assert len(shown) == count, name
         assert all(min(p.size) > 256 and np.asarray(p).std() > 3 for p in shown), name
+
+
+def test_libraries_of_models_show_the_sheet_as_the_lora_s_picture(comfy: Comfy, whole: Result):
+    drawn = pictures(comfy, whole, "see_styles")
+    loras = [m["name"] for m in comfy.get("/experiment/models/loras") if "guda" in m["name"]]
+    for lora in loras:
+        served = comfy.request(f"/experiment/models/preview/loras/0/{lora}")
+        assert Image.open(io.BytesIO(served)).size == drawn[0].size, lora
+    assert len(loras) >= len(STYLES)
 
 
 def test_masks_have_the_picture_s_size(comfy: Comfy, whole: Result):
@@ -111,7 +121,14 @@ def test_payload_is_complete_and_finite(comfy: Comfy, whole: Result):
         assert set(image["named"]) <= set(STYLES)
     assert payload["markdown"] == text(whole, "read_table")
     assert len(list(csv.DictReader(io.StringIO(payload["csv"])))) == 2 * len(STYLES)
-    assert comfy.view(**payload["report"]).startswith(b"<!doctype html>")
+    page = comfy.view(**payload["report"])
+    assert page.startswith(b"<!doctype html>") and b"with it and without it" in page
+    assert [s["group"] for s in payload["sheets"]] == sorted(
+        STYLES, key=lambda n: min(s["rank"] for i in payload["images"] for s in i["scores"]
+                                  if s["group"] == n)
+    )  # fmt: skip
+    for sheet in payload["sheets"]:
+        assert picture(comfy, sheet["thumb"]).width <= 160 < picture(comfy, sheet["file"]).width
 
 
 def test_report_is_on_disk(comfy: Comfy, whole: Result):
@@ -165,8 +182,8 @@ def test_zero_takes_what_suits_the_model(comfy: Comfy, whole: Result):
 def test_loras_are_in_the_lora_folder(comfy: Comfy, whole: Result):
     folder = comfy.base / "models" / "loras" / "guda" / "whole"
     assert sorted(p.name for p in folder.iterdir()) == [
-        "counterfactuals.json", "fluent-ink.safetensors", "noto-blob.safetensors",
-        "twemoji.safetensors",
+        "counterfactuals.json", "fluent-ink.png", "fluent-ink.safetensors", "noto-blob.png",
+        "noto-blob.safetensors", "twemoji.png", "twemoji.safetensors",
     ]  # fmt: skip
     loras = comfy.object_info("LoraLoader")["input"]["required"]["lora_name"]
     names = loras[0] if isinstance(loras[0], list) else loras[1]["options"]
@@ -200,7 +217,7 @@ def test_progress_is_in_words_and_pictures(whole: Result):
 @pytest.mark.parametrize(
     ("name", "verb", "plan"),
     [
-        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 2120 UNet evaluations "),
+        ("unlearn", "Style 1 of 3", "Planned: 48 optimizer steps; 3320 UNet evaluations "),
         ("attribute", "Scoring", "Planned: 68 UNet evaluations (4 check, 64 score); "),
     ],
 )

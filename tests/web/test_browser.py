@@ -57,6 +57,29 @@ def test_a_run_fills_the_panel(answered):
 
 
 @pytest.mark.slow
+def test_a_style_is_seen_with_it_and_without_it(answered):
+    page, name, entry, _ = answered
+    drawn = payload_of(entry)["sheets"]
+    assert len(drawn) == STYLES, "the counterfactuals were made with their sheets"
+    rows = page.locator(".guda-rows .guda-row")
+    style = rows.nth(1).locator(".guda-name").inner_text()
+    rows.nth(1).click()
+    page.page.wait_for_function(panel.LOADED)
+    page.locator(".guda-sheet").click()
+    whole = page.locator(".guda-dialog img")
+    page.page.wait_for_function("() => document.querySelector('.guda-dialog img').naturalWidth > 0")
+    assert style in whole.get_attribute("alt")
+    assert (whole.evaluate("i => i.naturalWidth"), whole.evaluate("i => i.width > 400")) == (
+        636,
+        True,
+    )
+    panel.keep(page, f"sheet-{name}")
+    page.locator(".guda-dialog .guda-button").click()
+    assert page.locator(".guda-dialog").count() == 0
+    rows.nth(0).click()
+
+
+@pytest.mark.slow
 def test_half_zoom_is_readable(answered):
     page, name, entry, _ = answered
     look(page, 0.5)

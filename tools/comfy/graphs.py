@@ -87,6 +87,7 @@ def workflow(set_name: str = "quick") -> Graph:
                 "see_pictures": ["generate", 0],
                 "see_charts": ["attribute", 2],
                 "see_sheets": ["attribute", 3],
+                "see_styles": ["unlearn", 3],
                 "see_cards": ["report", 1],
                 "see_overlays": ["heatmap", 0],
                 "see_masks": ["maskimage", 0],

@@ -106,6 +106,8 @@ def check(page: ComfyPage, payload: dict, index: int) -> None:
     assert all(a <= b + 0.5 for a, b in itertools.pairwise(widths)) and widths[-1] > 8
     page.page.wait_for_function(LOADED, timeout=SHOWN)
     pictures = len(payload["images"])
-    assert page.locator(".guda-panel img").count() == pictures + 3 + 2 * STYLES
+    sheets = len([s for s in payload["sheets"] if s["group"] == image["scores"][0]["group"]])
+    assert page.locator(".guda-sheet img").count() == sheets
+    assert page.locator(".guda-panel img").count() == pictures + 3 + 2 * STYLES + sheets
     named = page.locator(".guda-rows .guda-lead, .guda-rows .guda-tied").count()
     assert named == len(image["named"])

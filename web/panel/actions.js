@@ -1,5 +1,6 @@
 // Copying the tables, and reading the report.
 
+import { openDialog } from "./dialog.js"
 import { button, make } from "./dom.js"
 import { t } from "./words.js"
 
@@ -35,20 +36,10 @@ export async function openReport(url, filename) {
   frame.setAttribute("sandbox", "")
   // without a base of its own, a link to a picture further down would lead to ComfyUI's page
   frame.srcdoc = (await answer.text()).replace("<head>", '<head><base href="about:srcdoc">')
-  const dialog = make("dialog", "guda-dialog")
-  const close = button("guda-button", t("close"), "", () => dialog.close())
   const save = make("a", "guda-button", t("save"))
   save.href = url
   save.download = filename
-  const title = make("strong", "", t("report"))
-  dialog.append(make("div", "guda-dialog-bar", "", title, save, close), frame)
-  dialog.setAttribute("aria-label", t("report"))
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close())
-  dialog.addEventListener("close", () => dialog.remove())
-  dialog.addEventListener("keydown", (event) => event.stopPropagation())
-  document.body.append(dialog)
-  dialog.showModal()
-  close.focus()
+  openDialog(t("report"), frame, save)
   return true
 }
 

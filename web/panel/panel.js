@@ -5,6 +5,7 @@ import { Actions } from "./actions.js"
 import { decimalsFor, listbox, make, number, picture } from "./dom.js"
 import { distribution } from "./null.js"
 import { extent, figure } from "./profile.js"
+import { thumbnail } from "./sheet.js"
 import { styles } from "./styles.js"
 import { Viewer } from "./viewer.js"
 import { intervalName, t, unitName, verdict } from "./words.js"
@@ -103,7 +104,8 @@ export class Panel {
     if (image.null) words.append(distribution(image.null))
     if (image.prompt) words.append(make("p", "guda-prompt", image.prompt))
     this.profile = make("div")
-    words.append(this.profile)
+    this.sheet = make("div")
+    words.append(make("div", "guda-style", "", this.profile, this.sheet))
     this.viewer.show(image, image.unit)
     const chosen = image.scores.find((s) => s.group === this.group) ?? image.scores[0]
     const list = styles(image, chosen, this.urlOf, (score) => {
@@ -127,6 +129,9 @@ export class Panel {
     const file = (image.heatmaps ?? []).find((h) => h.group === score.group)
     this.viewer.lay(score.group, file)
     this.profile.replaceWith((this.profile = figure(score, extent(image.scores), image.unit)))
+    const sheets = this.payloads.flatMap((p) => p?.sheets ?? [])
+    const drawn = sheets.find((s) => s.group === score.group)
+    this.sheet.replaceChildren(...(drawn ? [thumbnail(drawn, this.urlOf)] : []))
   }
 
   /** The batch, to pick one of. */

@@ -43,6 +43,18 @@ def test_a_set_is_made_and_attributed_to_as_far_as_it_passed(
             assert group["reason"] in told.err and told.out == ""
 
 
+def test_a_learning_rate_that_is_found_is_told(model_folder, groups_folder, tmp_path, capsys):
+    argv = ["unlearn", "--model", str(model_folder), "--groups", str(groups_folder), *QUICK]
+    argv += ["--steps", "2", "--lr-probe", "auto", "--style", "waves", "--out", str(tmp_path)]
+    assert main([*argv, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["learning_rate"]
+    assert found["lr"] in [t["lr"] for t in found["trials"]] and len(found["trials"]) >= 3
+    assert main(argv) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"learning rate {found['lr']:g}, found by trials (lr 0.01: ")
+    assert [line.split(":")[0] for line in lines] == ["waves"]
+
+
 def test_prompt_only_groups_are_drawn_once_nothing_is_refused(model_folder, tmp_path, capsys):
     (tmp_path / "styles.txt").write_text("Dots: round dots\nLines: thin lines\n", "utf-8")
     (tmp_path / "contents.txt").write_text("a fox\na cat\na house\na tree\n", "utf-8")

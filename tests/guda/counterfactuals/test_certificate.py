@@ -13,6 +13,8 @@ from guda.backbone.files.load import DEMO, load
 from guda.config import ElboConfig, UnlearnConfig
 from guda.counterfactuals import load_set
 from guda.counterfactuals.certificate import DRIFT, GOAL, LEAST, Certificate, Verdict
+from guda.counterfactuals.collapse import Collapse
+from guda.counterfactuals.sampled import Sampled
 from guda.diffusion import LoraWeights
 from guda.diffusion.noise import generator
 from guda.diffusion.room import Room
@@ -35,6 +37,11 @@ RECIPE = UnlearnConfig(steps=12)
 PASSED = Gate(1.0, 2.0, 1.0, 1.0, 0.0)
 
 
+@pytest.fixture(autouse=True)
+def drawn_in_few_steps():
+    """No: here pictures are looked at."""
+
+
 class Workshop:
     """The built-in model and its example folder, encoded once."""
 
@@ -43,19 +50,26 @@ class Workshop:
         self.groups = load_folder(STYLES)
         self.encoded = drain(encode_groups(self.model, self.groups, RECIPE.heldout))
         self.probes: dict[str, Probe] = {}
+        self.sampled = Sampled()
 
     def unlearn(self, **changes) -> LoraWeights:
         config = RECIPE.replace(**changes)
         made = drain(unlearn_group(self.model, self.groups, self.encoded, "Fluent", config))
         return made.lora
 
-    def noise(self) -> LoraWeights:
+    def drawn(self, lora: LoraWeights) -> Collapse:
+        """What pictures in the other styles tell."""
+        told = drain(self.sampled.collapse(self.model, self.groups, "Fluent", lora))
+        assert told is not None
+        return told
+
+    def noise(self, size: float = 0.5) -> LoraWeights:
         """In every layer."""
         rng = generator("planted noise")
         with self.model.training_lora(modules="all", rank=4, alpha=4.0, seed=0) as lora:
             layers = lora.weights().layers
         return LoraWeights(
-            {k: (0.5 * torch.randn(up.shape, generator=rng), d) for k, (up, d) in layers.items()},
+            {k: (size * torch.randn(up.shape, generator=rng), d) for k, (up, d) in layers.items()},
             4.0,
         )
 
@@ -90,6 +104,8 @@ def test_what_works_is_certified(workshop, good):
     assert certificate.progress.drift.overall.value < DRIFT / 10
     assert 0.4 < certificate.progress.scores.overall.value < 1.2
     assert certificate.text.startswith("certified, went 0.7")
+    told = workshop.drawn(good)
+    assert 0.9 < told.sharp.value < 1.3 and 0.9 < told.varied.value < 1.1, told
 
 
 def test_a_lora_of_another_style_is_refused(workshop, good):
@@ -119,16 +135,17 @@ def test_ten_times_the_learning_rate_breaks_the_model(workshop):
 
 
 def test_gradient_ascent_that_preserves_nothing_is_not_taken(workshop):
-    small = {"batch_size": 4, "retain_batch_size": 4, "steps": 6}
-    certificate = workshop.certify(
-        workshop.unlearn(operator="gradient_ascent", preserve_weight=0.0, **small)
-    )
-    assert not certificate.usable, certificate.text
+    small = {"batch_size": 4, "retain_batch_size": 4, "steps": 6, "lr": 0.05, "warmup": 0}
+    lora = workshop.unlearn(operator="gradient_ascent", preserve_weight=0.0, **small)
+    assert not workshop.certify(lora).usable
+    told = workshop.drawn(lora)
+    assert told.broken and told.sharp.high < 0.2, told
 
 
 def test_noise_in_all_layers_breaks_the_model(workshop):
-    certificate = workshop.certify(workshop.noise())
-    assert certificate.verdict is Verdict.BROKEN, certificate.text
+    assert workshop.certify(workshop.noise()).verdict is Verdict.BROKEN
+    told = workshop.drawn(workshop.noise(2.0))
+    assert told.broken and told.sharp.high < 0.5, told
 
 
 def measured(value: float, high: float | None = 1.0) -> Measure:

@@ -69,6 +69,29 @@ def test_it_is_drawn_once_for_every_lora(model_folder, groups_folder, tmp_path, 
     assert text_of(path) == {} and not sheet.is_drawn(load_set(out), load_set(out).entries[0])
 
 
+def test_drawing_goes_on_where_it_ended(backbone, groups, quick, tmp_path, few):
+    names = ["dots", "waves"]
+    one = quick.replace(steps=1)
+    work = survey(UnlearnRequest(backbone, groups, tmp_path / "set", one, names))
+    assert sheet.missing(work) == 2
+    steps = sheet.with_sheets(work, with_and_without)
+    for step in steps:
+        if step.stage == "sheet" and step.group == "waves":
+            break  # the first style's is there
+    steps.close()
+    first = tmp_path / "set" / "dots.png"
+    assert [p.name for p in (tmp_path / "set").glob("*.png")] == ["dots.png"]
+    before = first.stat().st_mtime_ns
+    again = survey(work.request)
+    assert not again.left and sheet.missing(again) == 1
+    plan = drain(sheet.priced(again.price(), sheet.missing(again)))
+    assert plan.evaluations == {"sheet": 2 * 4 * 2 * 2} and "1 sheet" in str(plan)
+    made = drain(sheet.with_sheets(again, with_and_without))
+    assert list(sheet.of_set(made)) == ["dots", "waves"]
+    assert first.stat().st_mtime_ns == before
+    assert sheet.missing(survey(work.request)) == 0
+
+
 def test_it_is_planned(backbone, groups, quick, make_lora, make_set, tmp_path):
     rows = []
     backbone.unet.register_forward_hook(lambda _, args, out: rows.append(len(out.sample)))
