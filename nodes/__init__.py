@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension
 
+from . import places
 from .any_model import GudaAttributeAny
 from .attribute import GudaAttribute
+from .from_images import GudaGroupsFromImages, GudaStyleFromImages
 from .generate import GudaGeneratePictures
 from .groups import GudaGroupsFromFolder, GudaGroupsFromPrompts
 from .heatmap import GudaHeatMap
@@ -19,6 +21,7 @@ from .without import GudaWithoutStyle
 
 class GudaExtension(ComfyExtension):
     async def get_node_list(self):
+        places.offer_example()
         return [
             GudaLoadModel,
             GudaModelFromGraph,
@@ -34,4 +37,6 @@ class GudaExtension(ComfyExtension):
             GudaSaveReport,
             GudaWithoutStyle,
             GudaNullPool,
+            GudaStyleFromImages,
+            GudaGroupsFromImages,
         ]

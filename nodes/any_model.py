@@ -11,6 +11,7 @@ from ..guda.config import ElboConfig
 from . import settings
 from .attribute import answered, asked_for, credit_input, one_source_input, outputs, question
 from .lists import singled
+from .presets import preset_input
 from .runtime import normal_mode
 from .types import CATEGORY, Groups, aliases, lines_input, pictures_input
 
@@ -45,7 +46,7 @@ class GudaAttributeAny(io.ComfyNode):
                     "has; weights and embeddings count as in a KSampler. It may be empty. One "
                     "prompt per picture comes as a list.",
                 ),
-                *(i for i in settings.inputs(ElboConfig) if i.id != "batch_size"),
+                *settings.inputs(ElboConfig, but=("batch_size",), shown=False),
                 io.Latent.Input(
                     "latent",
                     optional=True,
@@ -57,22 +58,26 @@ class GudaAttributeAny(io.ComfyNode):
                     optional=True,
                     tooltip="In place of styles: style groups, asked for by their phrases.",
                 ),
-                io.Int.Input(
-                    "resolution",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    step=16,
-                    control_after_generate=False,
-                    tooltip="Side of the pictures in pixels; 0 for what suits the kind of model: "
-                    "512 for Stable Diffusion 1.x, 1024 for most others.",
-                    **settings.advanced(io.Int.Input),
+                settings.advanced(
+                    io.Int.Input(
+                        "resolution",
+                        default=0,
+                        min=0,
+                        max=4096,
+                        step=16,
+                        control_after_generate=False,
+                        tooltip="Side of the pictures in pixels; 0 for what suits the kind of "
+                        "model: 512 for Stable Diffusion 1.x, 1024 for most others.",
+                        optional=True,
+                    )
                 ),
-                io.String.Input(
-                    "name",
-                    default="my-model",
-                    tooltip="What to call the model in reports.",
-                    **settings.advanced(io.String.Input),
+                settings.advanced(
+                    io.String.Input(
+                        "name",
+                        default="my-model",
+                        tooltip="What to call the model in reports.",
+                        optional=True,
+                    )
                 ),
                 io.Conditioning.Input(
                     "positive",
@@ -84,11 +89,12 @@ class GudaAttributeAny(io.ComfyNode):
                 ),
                 one_source_input(),
                 credit_input(),
+                preset_input(),
             ],
             outputs=outputs(),
             is_output_node=True,
             is_input_list=True,
-            **aliases("which artist", "which style", "provenance", "flux", "sdxl", "qwen"),
+            **aliases("which artist", "which style", "provenance", "attribution", "flux", "qwen"),
         )
 
     @classmethod

@@ -8,10 +8,11 @@ from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from ..guda.errors import CounterfactualError
-from . import settings
+from . import places, settings
 from .convert import to_batch
 from .lists import asked, prompts_of, singled
 from .payload import payload
+from .presets import chosen, preset_input
 from .progress import Scoring
 from .runtime import normal_mode, on_device, plan, run, warning
 from .types import (
@@ -51,7 +52,7 @@ class GudaAttribute(io.ComfyNode):
                     tooltip="The prompt of the picture, or a description, however many lines it "
                     "has. It may be empty. One prompt per picture comes as a list.",
                 ),
-                *(i for i in settings.inputs(ElboConfig) if i.id != "shape"),
+                *settings.inputs(ElboConfig, but=("shape",), shown=False),
                 io.Latent.Input(
                     "latent",
                     optional=True,
@@ -91,12 +92,13 @@ class GudaAttribute(io.ComfyNode):
                     "the styles are put into the prompt's text, or behind the conditioning where "
                     "that is empty. Areas, masks, timestep ranges and ControlNets are refused.",
                 ),
-                *(i for i in settings.inputs(ElboConfig) if i.id == "shape"),
+                *settings.inputs(ElboConfig, only=("shape",), shown=False),
+                preset_input(),
             ],
             outputs=outputs(),
             is_output_node=True,
             is_input_list=True,
-            **aliases("which artist", "which style", "provenance", "attribution"),
+            **aliases("which artist", "which style", "provenance", "attribution", "style"),
         )
 
     @classmethod
@@ -122,53 +124,75 @@ def question(model, without, given, *, by_line):
 
     by_line: see `lists.prompts_of`.
     """
+    from ..guda.counterfactuals.direct import DirectCounterfactuals
     from ..guda.jobs.attribute import AttributeRequest
 
     pictures, latents = asked(model, given.get("image", []), given.get("latent", []))
     names = [f"picture {i + 1}" for i in range(len(pictures if latents is None else latents))]
     prompts, said = prompts_of(given.get("prompt", [""]), len(names), by_line=by_line)
+    config = settings.read(ElboConfig, given)
     request = AttributeRequest(
         model,
         without,
         pictures,
         names,
         prompts,
-        settings.read(ElboConfig, given),
+        chosen(config, given.get("preset"), direct=isinstance(without, DirectCounterfactuals)),
         latents,
         one_source=bool(given.get("one_source")),
         credit=bool(given.get("credit")),
+        kept=places.scores_folder(),
     )
-    return request, said
+    return request, (*said, *left_out(model, prompts))
+
+
+def left_out(model, prompts):
+    """What a prompt asks for and nobody has, where the graph's CLIP reads it."""
+    from .reading import unknown
+
+    names = unknown(prompts) if getattr(model, "weighs_prompts", None) else ()
+    if names:
+        yield (
+            f"Embeddings that are not in models/embeddings are left out: {', '.join(names)}. Put "
+            "their files there, or say in words what they stand for."
+        )
 
 
 def answered(request, said):
     """The node's outputs, once the question is answered."""
+    from ..guda.jobs import kept
     from ..guda.jobs.attribute import survey
 
     work = survey(request)
-    note = "\n".join([plan(work.price()), *map(warning, said)])
+    known = kept.is_known(work)
+    first = "The scores are those of an earlier run." if known else plan(work.price())
+    note = "\n".join([first, *map(warning, said)])
     shown = Scoring(request.counterfactuals.names, len(request.names))
     return answer(run(work.run(), shown, note))
 
 
 def one_source_input():
-    return io.Boolean.Input(
-        "one_source",
-        default=False,
-        optional=True,
-        tooltip="The pictures are of one source, such as a workflow or an artist: also "
-        "says what they lean on together, from 10 pictures on. Many pictures tell more "
-        "than one.",
+    return settings.advanced(
+        io.Boolean.Input(
+            "one_source",
+            default=False,
+            optional=True,
+            tooltip="The pictures are of one source, such as a workflow or an artist: also "
+            "says what they lean on together, from 10 pictures on. Many pictures tell more "
+            "than one.",
+        )
     )
 
 
 def credit_input():
-    return io.Boolean.Input(
-        "credit",
-        default=False,
-        optional=True,
-        tooltip="A column of credit in the table and the report, which adds up to at most 1 a "
-        "picture and leaves the rest to none of these. No share of money.",
+    return settings.advanced(
+        io.Boolean.Input(
+            "credit",
+            default=False,
+            optional=True,
+            tooltip="A column of credit in the table and the report, which adds up to at most 1 a "
+            "picture and leaves the rest to none of these. No share of money.",
+        )
     )
 
 
@@ -196,14 +220,14 @@ def outputs():
 def answer(attribution):
     """The same, and what the panel shows."""
     from ..guda import report
-    from ..guda.report import heatmap, wording
+    from ..guda.report import side_by_side, wording
 
     numbers = range(len(attribution.images))
     return io.NodeOutput(
         attribution,
         report.to_markdown(attribution),
         to_batch([report.bars(attribution, i) for i in numbers]),
-        to_batch([heatmap.sheet(attribution, i) for i in numbers]),
+        to_batch([side_by_side.sheet(attribution, i) for i in numbers]),
         "\n".join(wording.plain(i.verdict) for i in attribution.images),
         ui={"guda": [payload(attribution)]},
     )

@@ -9,7 +9,7 @@ from . import settings
 from .convert import lines
 from .progress import Drawing
 from .runtime import normal_mode, on_device, run
-from .types import CATEGORY, model_input
+from .types import CATEGORY, aliases, model_input
 
 
 class GudaGeneratePictures(io.ComfyNode):
@@ -43,6 +43,7 @@ class GudaGeneratePictures(io.ComfyNode):
                     "Styles.",
                 ),
             ],
+            **aliases("text to image", "draw", "sample pictures"),
         )
 
     @classmethod

@@ -8,7 +8,7 @@ import comfy.lora
 import torch
 
 from ..guda.errors import CounterfactualError, ModelError, TextEncoderError
-from . import patches, places
+from . import patches, places, reading
 from .runtime import offload_device
 
 WHERE = "The model from the graph"
@@ -49,6 +49,8 @@ def base_model(
             f"{WHERE} takes text embeddings of width {wanted}, and its clip makes {width}; link "
             "the clip of the same checkpoint."
         )
+    made.text = reading.GraphText(made.text, clip)  # type: ignore[assignment]
+    made.weighs_prompts = reading.weighed
     if names := patches.left_out(model):
         made.warnings = (
             *made.warnings,

@@ -9,7 +9,7 @@ from ..guda.groups.captions import TEMPLATE
 from . import places, settings
 from .progress import Drawing
 from .runtime import Written, normal_mode, on_device, problem, run, send_text
-from .types import CATEGORY, Groups, model_input
+from .types import CATEGORY, Groups, aliases, model_input
 
 PICTURES = Written()
 
@@ -37,13 +37,23 @@ class GudaGroupsFromFolder(io.ComfyNode):
                     "a full path in its input, output or models folder, or in one that its owner "
                     f"allows. '{places.EXAMPLE}' is a small one to try.",
                 ),
-                io.String.Input(
-                    "template",
-                    default="",
-                    placeholder=TEMPLATE,
-                    tooltip="How a caption is made for pictures without one, with {content} and "
-                    f"{{style}}. Empty: the template of groups.json, else '{TEMPLATE}'.",
-                    **settings.advanced(io.String.Input),
+                settings.advanced(
+                    io.String.Input(
+                        "template",
+                        default="",
+                        placeholder=TEMPLATE,
+                        tooltip="How a caption is made for pictures without one, with {content} "
+                        f"and {{style}}. Empty: the template of groups.json, else '{TEMPLATE}'.",
+                        optional=True,
+                    )
+                ),
+                io.Combo.Input(
+                    "input_folder",
+                    options=places.input_folders(),
+                    default=places.WRITTEN,
+                    optional=True,
+                    tooltip="A folder of ComfyUI's input folder that holds two folders or more, in "
+                    "place of one that is written into folder. Press R to refresh the list.",
                 ),
             ],
             outputs=[
@@ -54,25 +64,34 @@ class GudaGroupsFromFolder(io.ComfyNode):
                     "prompts, what was left out and what was guessed.",
                 ),
             ],
+            **aliases("artists", "training pictures", "dataset", "style folder"),
         )
 
     @classmethod
-    def validate_inputs(cls, folder):
-        return problem(lambda: folder is None or places.group_folder(folder))
+    def validate_inputs(cls, folder, input_folder=places.WRITTEN):
+        return problem(lambda: folder is None or places.group_folder(said(folder, input_folder)))
 
     @classmethod
-    def fingerprint_inputs(cls, folder, template=""):
-        return places.seen(places.group_folder(folder)) if folder else ""
+    def fingerprint_inputs(cls, folder, template="", input_folder=places.WRITTEN):
+        asked = said(folder, input_folder)
+        return places.seen(places.group_folder(asked)) if asked else ""
 
     @classmethod
     @normal_mode
-    def execute(cls, folder, template=""):
+    def execute(cls, folder, template="", input_folder=places.WRITTEN):
         from ..guda.groups import check_pictures, load_folder, telling
 
-        groups = load_folder(places.group_folder(folder), template=template.strip() or None)
+        chosen = places.group_folder(said(folder, input_folder))
+        groups = load_folder(chosen, template=template.strip() or None)
         check_pictures(groups)
         send_text(telling.to_text(groups, short=True))
         return io.NodeOutput(groups, telling.to_text(groups))
+
+
+def said(folder: str | None, input_folder: str | None) -> str:
+    """The folder that is chosen from the list, else the one that is written."""
+    chosen = (input_folder or places.WRITTEN) != places.WRITTEN
+    return str(input_folder) if chosen else folder or ""
 
 
 class GudaGroupsFromPrompts(io.ComfyNode):
@@ -86,7 +105,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
             display_name="Style Groups from Prompts",
             category=CATEGORY,
             description="Makes style groups without any pictures at hand: the model draws the same "
-            "contents in every style. Pictures are kept in output/guda/pictures and reused.",
+            "contents in every style. Pictures are kept in user/guda/pictures and reused.",
             inputs=[
                 model_input(),
                 io.String.Input(
@@ -107,12 +126,14 @@ class GudaGroupsFromPrompts(io.ComfyNode):
                     f"Empty: {len(SUBJECTS)} everyday subjects, from portraits to landscapes.",
                 ),
                 *settings.inputs(SampleConfig),
-                io.String.Input(
-                    "template",
-                    default=TEMPLATE,
-                    dynamic_prompts=False,
-                    tooltip="How a prompt is made from {content} and {style}.",
-                    **settings.advanced(io.String.Input),
+                settings.advanced(
+                    io.String.Input(
+                        "template",
+                        default=TEMPLATE,
+                        dynamic_prompts=False,
+                        tooltip="How a prompt is made from {content} and {style}.",
+                        optional=True,
+                    )
                 ),
             ],
             outputs=[
@@ -122,6 +143,7 @@ class GudaGroupsFromPrompts(io.ComfyNode):
                     tooltip="A contact sheet: the first pictures of each style, one row per style.",
                 ),
             ],
+            **aliases("artists", "style names", "draw styles"),
         )
 
     @classmethod

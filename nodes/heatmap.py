@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..guda.errors import ConfigError
 from .convert import to_batch
-from .types import CATEGORY, attribution_input
+from .types import CATEGORY, aliases, attribution_input
 
 
 class GudaHeatMap(io.ComfyNode):
@@ -53,6 +53,7 @@ class GudaHeatMap(io.ComfyNode):
                     "the picture as it was given; 0 where the model did not see it.",
                 ),
             ],
+            **aliases("attention map", "where is the style", "saliency", "mask"),
         )
 
     @classmethod
@@ -95,7 +96,7 @@ def paint(attribution, index: int, group: str, opacity: float):
     """
     from ..guda.report import heatmap, placed, wording
 
-    _, scale = heatmap.overlays(attribution, index, size=64)
+    scale = placed.scale_of(attribution, index)
     at = attribution.original_of(index), attribution.pictures[index]
     heat = attribution.map_of(index, group)
     image = placed.overlay(*at, heat, scale, opacity)

@@ -8,7 +8,7 @@ from ..guda.errors import GroupsError
 from ..guda.groups.captions import TEMPLATE
 from . import settings
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, Groups, lines_input, model_input
+from .types import CATEGORY, Groups, aliases, lines_input, model_input
 
 
 class GudaStylesKnown(io.ComfyNode):
@@ -41,14 +41,16 @@ class GudaStylesKnown(io.ComfyNode):
                     tooltip="What is shown in the styles, one per line, at least two; every "
                     "interval is one over these. Empty: six everyday subjects.",
                 ),
-                io.String.Input(
-                    "template",
-                    default="",
-                    placeholder=TEMPLATE,
-                    dynamic_prompts=False,
-                    tooltip="How a prompt is made from {content} and {style}. Empty: that of the "
-                    f"groups, else '{TEMPLATE}'.",
-                    **settings.advanced(io.String.Input),
+                settings.advanced(
+                    io.String.Input(
+                        "template",
+                        default="",
+                        placeholder=TEMPLATE,
+                        dynamic_prompts=False,
+                        tooltip="How a prompt is made from {content} and {style}. Empty: that of "
+                        f"the groups, else '{TEMPLATE}'.",
+                        optional=True,
+                    )
                 ),
             ],
             outputs=[
@@ -62,6 +64,7 @@ class GudaStylesKnown(io.ComfyNode):
                 ),
             ],
             is_output_node=True,
+            **aliases("which artists", "does the model know", "artist list", "style names"),
         )
 
     @classmethod

@@ -9,18 +9,20 @@ from comfy_api.latest import io
 from ..guda.config import PRECISIONS, PREDICTION_CHOICES
 from . import places, settings
 from .runtime import compute_device, normal_mode, offload_device, problem
-from .types import CATEGORY, Model
+from .types import CATEGORY, Model, aliases
 
 
 def _precision_input():
-    return io.Combo.Input(
-        "precision",
-        options=list(PRECISIONS),
-        default="auto",
-        tooltip="Number format of the model. auto: float32 on a CPU, else float16, "
-        "which halves the memory. LoRAs and sums stay float32. bfloat16 where float16 "
-        "overflows; its scores are less exact. float32 for modules = full.",
-        **settings.advanced(io.Combo.Input),
+    return settings.advanced(
+        io.Combo.Input(
+            "precision",
+            options=list(PRECISIONS),
+            default="auto",
+            tooltip="Number format of the model. auto: float32 on a CPU, else float16, "
+            "which halves the memory. LoRAs and sums stay float32. bfloat16 where float16 "
+            "overflows; its scores are less exact. float32 for modules = full.",
+            optional=True,
+        )
     )
 
 
@@ -29,16 +31,18 @@ def _model_output():
 
 
 def _resolution_input():
-    return io.Int.Input(
-        "resolution",
-        default=0,
-        min=0,
-        max=4096,
-        step=8,
-        control_after_generate=False,
-        tooltip="Side of the pictures in pixels; 0 for the model's own. Less saves time and "
-        "memory, but the model knows its own size best.",
-        **settings.advanced(io.Int.Input),
+    return settings.advanced(
+        io.Int.Input(
+            "resolution",
+            default=0,
+            min=0,
+            max=4096,
+            step=8,
+            control_after_generate=False,
+            tooltip="Side of the pictures in pixels; 0 for the model's own. Less saves time and "
+            "memory, but the model knows its own size best.",
+            optional=True,
+        )
     )
 
 
@@ -60,14 +64,16 @@ class GudaLoadModel(io.ComfyNode):
                     "Diffusion 1.x, 2.x or SDXL base, or a folder under models/diffusers that "
                     "holds a model_index.json.",
                 ),
-                io.Combo.Input(
-                    "prediction",
-                    options=list(PREDICTION_CHOICES),
-                    default="auto",
-                    tooltip="What the model predicts. auto finds out; Stable Diffusion 2.x files "
-                    "carry no mark, so choose v_prediction if a 768-pixel model was taken wrongly "
-                    "(pictures are noise), or epsilon the other way round.",
-                    **settings.advanced(io.Combo.Input),
+                settings.advanced(
+                    io.Combo.Input(
+                        "prediction",
+                        options=list(PREDICTION_CHOICES),
+                        default="auto",
+                        tooltip="What the model predicts. auto finds out; Stable Diffusion 2.x "
+                        "files carry no mark, so choose v_prediction if a 768-pixel model was "
+                        "taken wrongly (pictures are noise), or epsilon the other way round.",
+                        optional=True,
+                    )
                 ),
                 _resolution_input(),
                 io.Vae.Input(
@@ -79,6 +85,7 @@ class GudaLoadModel(io.ComfyNode):
                 _precision_input(),
             ],
             outputs=[_model_output()],
+            **aliases("checkpoint loader", "base model", "provenance", "style attribution"),
         )
 
     @classmethod
@@ -142,6 +149,7 @@ class GudaModelFromGraph(io.ComfyNode):
                 _precision_input(),
             ],
             outputs=[_model_output()],
+            **aliases("base model", "checkpoint", "lora", "provenance", "style attribution"),
         )
 
     @classmethod

@@ -7,9 +7,10 @@ from comfy_api.latest import io
 from ..guda.config import ElboConfig
 from . import places, settings
 from .attribute import asked_for
+from .presets import chosen, preset_input
 from .progress import Pooling
 from .runtime import normal_mode, on_device, plan, run
-from .types import CATEGORY, Counterfactuals, Groups, Null, lines_input, model_input
+from .types import CATEGORY, Counterfactuals, Groups, Null, aliases, lines_input, model_input
 
 FORMS = ("content", "none", "named")
 
@@ -49,7 +50,7 @@ class GudaNullPool(io.ComfyNode):
                     "with what is shown; none, with no prompt; named, with one of the styles' "
                     "names in the prompt. Others may be added to the same pool.",
                 ),
-                *(i for i in settings.inputs(ElboConfig) if i.id != "shape"),
+                *settings.inputs(ElboConfig, but=("shape",), shown=False),
                 Groups.Input(
                     "groups",
                     optional=True,
@@ -78,17 +79,20 @@ class GudaNullPool(io.ComfyNode):
                     "surely in none of the styles, in ComfyUI's input folder. Empty: the model "
                     "draws them, for questions about what it draws.",
                 ),
+                preset_input(),
             ],
             outputs=[
                 Null.Output(display_name="null_pool", tooltip="For Attribute to Styles."),
                 io.String.Output(display_name="summary", tooltip="What the pool is made of."),
             ],
             is_output_node=True,
+            **aliases("false positives", "p-value", "significance", "baseline pictures"),
         )
 
     @classmethod
     @normal_mode
     def execute(cls, model, size=200, prompts="content", contents="", folder="", **values):
+        from ..guda.counterfactuals.direct import DirectCounterfactuals
         from ..guda.groups import parse_contents
         from ..guda.groups.contents import CONTENTS
         from ..guda.jobs import basis
@@ -96,7 +100,9 @@ class GudaNullPool(io.ComfyNode):
         from ..guda.scoring.null import GENERATED, REAL
 
         without = asked_for(*(values.get(n) for n in ("counterfactuals", "groups", "styles")))
+        direct = isinstance(without, DirectCounterfactuals)
         config = settings.read(ElboConfig, values)
+        config = chosen(config, values.get("preset"), direct=direct)
         images = places.group_folder(folder, "pictures") if folder.strip() else None
         origin = GENERATED if images is None else REAL
         now = basis.of(model, without, config)

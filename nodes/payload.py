@@ -19,14 +19,15 @@ def payload(attribution) -> dict[str, Any]:
     """The attribution for the web panel, under the key "guda" of the node's ui.
 
     Beyond `report.to_dict`: "unit", "interval" (its name), "markdown", "csv", "report" (the HTML
-    page), "notes" (on the null pool), "sheets" (of styles, with them and without them: "thumb" and
-    "file"); per picture "headline" and "detail" (the verdict), "sentence"
+    page), "notes" (on the null pool and the intervals), "sheets" (of styles, with them and without
+    them: "thumb" and "file"); per picture "headline" and "detail" (the verdict), "sentence"
     (both), "named" (the styles that it points at), "null" (its distribution, see `_null`),
-    "picture", "scale" (nats at full colour) and "heatmaps": for every style a transparent PNG in
-    the picture's shape, to be laid over it. Files are what /view takes.
+    "picture" as it was given, its "size" in pixels, "scale" (nats at full colour) and "heatmaps":
+    for every style a transparent PNG in the picture's shape, to be laid over it. Files are what
+    /view takes.
     """
     from ..guda import report
-    from ..guda.report import distribution, heatmap, sheet, wording
+    from ..guda.report import distribution, placed, sheet, wording
 
     folder, unit = places.temp_folder(), wording.unit(attribution)
     data = report.to_dict(attribution)
@@ -35,20 +36,21 @@ def payload(attribution) -> dict[str, Any]:
         "interval": wording.interval_name(attribution),
         "markdown": report.to_markdown(attribution),
         "csv": report.to_csv(attribution),
-        "notes": wording.null_notes(attribution),
+        "notes": wording.notes(attribution),
         "report": save_temp(report.to_html(attribution), folder, "report"),
         "sheets": [_sheet(name, image, folder) for name, image in sheet.shown(attribution).items()],
     }
     for i, (entry, image) in enumerate(zip(data["images"], attribution.images, strict=True)):
         headline, detail = wording.verdict_parts(image, unit)
-        picture = heatmap.to_image(attribution.pictures[i], PICTURE)
-        drawn, scale = heatmap.layers(attribution, i, size=LAYER)
+        picture = placed.picture(attribution, i, PICTURE)
+        drawn, scale = placed.layers(attribution, i, size=LAYER)
         entry |= {
             "headline": headline,
             "detail": detail,
             "null": _null(distribution.of(attribution, image)),
             "sentence": wording.verdict_sentence(image, unit),
             "named": list(wording.contenders(image)),
+            "size": list(picture.size),
             "picture": save_temp(picture, folder, image.image),
             "scale": scale,
             "heatmaps": [

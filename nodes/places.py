@@ -4,7 +4,9 @@
     models/checkpoints/<model>.safetensors      base models (every registered checkpoint folder)
     models/loras/guda/<set>/                     counterfactual sets, so that "Load LoRA" lists them
     input/<folder>/<style>/                      style groups that are pictures
-    output/guda/pictures/<model>/<group>/        pictures of prompt-only groups
+    user/guda/pictures/<model>/<group>/          pictures of prompt-only groups
+    user/guda/scores/                            scores, by what they depend on
+    user/guda/styles/<digest>/<style>/           pictures that the graph gives for styles
     output/guda/null/                            null pools of direct answers
     output/guda/report_00001_/                   reports
 
@@ -12,14 +14,15 @@ A folder that a workflow names is read in ComfyUI's input, output and models fol
 where the server's owner allows it: in the variable GUDA_FOLDERS (paths as in PATH), or under the
 name guda_styles in extra_model_paths.yaml. A workflow may be a stranger's, and so may its paths be.
 
-Generated pictures lie in the output folder because they have to last: counterfactuals are made from
-exactly these files, the temp folder is emptied whenever ComfyUI starts, and users want to see what
-stands for a style.
+Generated pictures lie in the user folder because they have to last: counterfactuals are made from
+exactly these files, the temp folder is emptied whenever ComfyUI starts, and the page lists all that
+is below the output folder. What stands for a style is seen on the nodes' contact sheets.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -29,15 +32,28 @@ import folder_paths
 
 from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelError
 from ..guda.escape import visible
-from ..guda.files import slugify
+from ..guda.files import slugify, write_bytes
 
 BUILT_IN = "built-in demo"
 EXAMPLE = "built-in example"
+WRITTEN = "(what folder says)"
 NO_SETS = "(none yet: run Unlearn Styles first)"
+ASKED = "guda_fox.png"  # what quick_start asks about, in the input folder
+ASKED_PICTURE = Path(__file__).parents[1] / "guda" / "demo" / "fox.png"
 EXAMPLE_FOLDER = Path(__file__).parents[1] / "guda" / "demo" / "styles"
 ALLOWING, KIND = "GUDA_FOLDERS", "guda_styles"  # how the owner of a server allows more folders
 INDEX, MANIFEST = "model_index.json", "counterfactuals.json"
 _SECRET = secrets.token_bytes(32)
+
+
+def offer_example() -> None:
+    """Puts the picture that quick_start asks about into the input folder, where it is not yet."""
+    target = Path(folder_paths.get_input_directory(), ASKED)
+    try:
+        if not target.exists():
+            write_bytes(target, ASKED_PICTURE.read_bytes())
+    except OSError as error:  # of a folder that nobody may write to: the template asks for another
+        logging.info("GUDA: %s was not put into the input folder: %s", ASKED, error)
 
 
 def diffusers_folders() -> list[Path]:
@@ -138,7 +154,49 @@ def group_folder(folder: str, holds: str = STYLES_IN_IT) -> Path:
 
 
 def pictures_folder(model_name: str) -> Path:
-    return Path(folder_paths.get_output_directory(), "guda", "pictures", slugify(model_name))
+    """Where the pictures that a model draws of styles lie.
+
+    Earlier versions kept them below `output`, where the page lists every one; what is there is
+    taken along.
+    """
+    name = slugify(model_name)
+    folder = _own_folder() / "pictures" / name
+    former = Path(folder_paths.get_output_directory(), "guda", "pictures", name)
+    for old in sorted(former.glob("*/*.png")):
+        new = folder / old.relative_to(former)
+        if not new.exists():
+            write_bytes(new, old.read_bytes())
+    return folder
+
+
+def scores_folder() -> Path:
+    """Where scores lie by what they depend on, so that a run after a restart finds them."""
+    return _own_folder() / "scores"
+
+
+def given_folder() -> Path:
+    """Where pictures that the graph gives for styles lie."""
+    return _own_folder() / "styles"
+
+
+def _own_folder() -> Path:
+    """For what has to last and is not for the eye."""
+    return Path(folder_paths.get_user_directory(), "guda")
+
+
+def input_folders() -> list[str]:
+    """Folders in the input folder that may hold styles: two folders or more are in them."""
+    root = Path(folder_paths.get_input_directory())
+    inner = (p for p in sorted(root.iterdir()) if p.is_dir()) if root.is_dir() else ()
+    names = [p.name for p in inner if _is_text(p.name) and _holds_folders(p)]
+    return [WRITTEN, *names]
+
+
+def _holds_folders(path: Path) -> bool:
+    try:
+        return sum(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()) > 1
+    except OSError:
+        return False
 
 
 def null_folder() -> Path:

@@ -142,7 +142,7 @@ class Drawing(Watch):
         if not self._lasting:
             return super().kept()
         return (
-            "Kept: every picture that was finished, in output/guda/pictures. Queue again to draw "
+            "Kept: every picture that was finished, in user/guda/pictures. Queue again to draw "
             "the rest."
         )
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from . import places
 from .convert import to_batch
 from .runtime import run
-from .types import CATEGORY, attribution_input
+from .types import CATEGORY, aliases, attribution_input
 
 
 class GudaSaveReport(io.ComfyNode):
@@ -58,6 +58,7 @@ class GudaSaveReport(io.ComfyNode):
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
+            **aliases("save attribution", "html report", "evidence", "provenance", "share card"),
         )
 
     @classmethod
@@ -71,15 +72,14 @@ class GudaSaveReport(io.ComfyNode):
         saved = save(attribution, folder, metadata=png_text(cls.hidden))
         made = run(bundle.make(attribution, folder / "evidence.zip")).path if evidence else ""
         path, cards = str(saved.html), [Image.open(p).convert("RGB") for p in saved.cards]
-        link = {"filename": "report.html", "subfolder": name, "type": "output"}
-        shown = [{**link, "filename": p.name} for p in saved.cards]
+        shown = [{"filename": p.name, "subfolder": name, "type": "output"} for p in saved.cards]
         texts = [saved.csv.read_text("utf-8"), saved.json.read_text("utf-8")]
         return io.NodeOutput(
             path,
             to_batch(cards),
             *texts,
             str(made),
-            ui={"text": [path], "guda_report": [link], "images": shown},
+            ui={"images": shown, "text": [path]},  # an app shows the first as its answer
         )
 
 

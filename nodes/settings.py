@@ -22,17 +22,23 @@ LARGEST = {int: 2**53, float: 1e9}  # the largest integer that JavaScript keeps 
 
 
 def inputs(
-    *kinds: type[Settings], only: Container[str] = (), but: Container[str] = (), **changes: Any
+    *kinds: type[Settings],
+    only: Container[str] = (),
+    but: Container[str] = (),
+    shown: bool = True,
+    **changes: Any,
 ) -> list[io.Input]:
     """One input per field of `kinds`, `only` those named, or all `but` those; `changes`: defaults.
 
     The advanced ones are optional and come after the others. Settings that came later are last of
-    all, as saved workflows tell a node's widgets by their places.
+    all, as saved workflows tell a node's widgets by their places. shown: False marks every one as
+    advanced, where a preset or the model decides.
     """
     fields = [f for kind in kinds for f in _sorted(kind) if f.name not in but]
     fields = [f for f in fields if not only or f.name in only]
     fields.sort(key=lambda f: f.metadata["before"] is not None)
-    return [_input(f, changes.get(f.name, 0 if _by_model(f) else f.default)) for f in fields]
+    made = [_input(f, changes.get(f.name, 0 if _by_model(f) else f.default)) for f in fields]
+    return made if shown else [advanced(i) for i in made]
 
 
 def _sorted(kind: type[Settings]) -> list[dataclasses.Field]:
@@ -55,10 +61,17 @@ def _by_model(f: dataclasses.Field) -> bool:
     return f.metadata["large"] is not None
 
 
-def advanced(kind: type[io.Input]) -> dict[str, bool]:
-    """Marks an input as advanced, in a ComfyUI that knows the mark (0.10 and later)."""
-    known = "advanced" in inspect.signature(kind.__init__).parameters
-    return {"optional": True} | ({"advanced": True} if known else {})
+def advanced(made: io.Input) -> io.Input:
+    """The same input, marked as one that most need not see.
+
+    A ComfyUI before 0.10 has no name for the mark, and hands it to the page all the same, where
+    web/guda.js heeds it.
+    """
+    if "advanced" in inspect.signature(type(made).__init__).parameters:
+        made.advanced = True  # type: ignore[attr-defined]
+    else:
+        made.extra_dict["advanced"] = True
+    return made
 
 
 def _or(value: float | None, other: float) -> float:
@@ -73,11 +86,18 @@ def _input(f: dataclasses.Field, default: Any) -> io.Input:
             f" 0: what suits the model, {f.default:g} for the built-in one and {meta['large']:g} "
             "for Stable Diffusion."
         )
-    if kind is str:
-        shared |= advanced(io.Combo.Input) if meta["advanced"] else {}
-        return io.Combo.Input(f.name, options=list(meta["choices"]), **shared)
-    cls = io.Int.Input if kind is int else io.Float.Input
-    shared |= advanced(cls) if meta["advanced"] else {}
+    if meta["advanced"]:
+        shared["optional"] = True
+    made = _combo(f, shared) if kind is str else _number(f, kind, shared)
+    return advanced(made) if meta["advanced"] else made
+
+
+def _combo(f: dataclasses.Field, shared: dict[str, Any]) -> io.Input:
+    return io.Combo.Input(f.name, options=list(f.metadata["choices"]), **shared)
+
+
+def _number(f: dataclasses.Field, kind: type, shared: dict[str, Any]) -> io.Input:
+    cls, meta = io.Int.Input if kind is int else io.Float.Input, f.metadata
     shared |= {
         "min": kind(0 if _by_model(f) else _or(meta["low"], -LARGEST[kind])),
         "max": kind(_or(meta["high"], LARGEST[kind])),

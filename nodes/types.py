@@ -12,6 +12,7 @@ Model = io.Custom("GUDA_MODEL")  # guda.backbone.stable_diffusion.StableDiffusio
 Groups = io.Custom("GUDA_GROUPS")  # guda.groups.StyleGroups
 Counterfactuals = io.Custom("GUDA_COUNTERFACTUALS")  # guda.counterfactuals.CounterfactualSet
 AttributionType = io.Custom("GUDA_ATTRIBUTION")  # guda.attribution.Attribution
+Style = io.Custom("GUDA_STYLE")  # nodes.from_images.GivenStyle
 Null = io.Custom("GUDA_NULL")  # guda.scoring.null.NullPool
 
 

@@ -11,7 +11,7 @@ from .convert import to_batch
 from .progress import Unlearning
 from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run, warning
 from .sheets import style_sheets
-from .types import CATEGORY, AttributionType, Counterfactuals, groups_input, model_input
+from .types import CATEGORY, AttributionType, Counterfactuals, aliases, groups_input, model_input
 
 LORAS = Written()
 LINKS = ("model", "groups", "attribution")
@@ -44,7 +44,7 @@ class GudaUnlearn(io.ComfyNode):
                     tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give "
                     "every model and every selection of styles its own.",
                 ),
-                *settings.inputs(UnlearnConfig, MemoryConfig, but=LAST),
+                *settings.inputs(UnlearnConfig, MemoryConfig, but=LAST, shown=False),
                 AttributionType.Input(
                     "attribution",
                     optional=True,
@@ -52,24 +52,28 @@ class GudaUnlearn(io.ComfyNode):
                     "counterfactuals: the styles that lead it are unlearned, as many as screen "
                     "says.",
                 ),
-                io.Int.Input(
-                    "screen",
-                    optional=True,
-                    default=0,
-                    min=0,
-                    max=1000,
-                    tooltip="How many of the styles that lead the linked attribution are "
-                    "unlearned; the others are only kept. 0: all styles.",
+                settings.advanced(
+                    io.Int.Input(
+                        "screen",
+                        optional=True,
+                        default=0,
+                        min=0,
+                        max=1000,
+                        tooltip="How many of the styles that lead the linked attribution are "
+                        "unlearned; the others are only kept. 0: all styles.",
+                    )
                 ),
-                *settings.inputs(UnlearnConfig, only=LAST),
-                io.Boolean.Input(
-                    "sheet",
-                    optional=True,
-                    default=True,
-                    tooltip="Draws a sheet beside every new LoRA: the style and one that was kept, "
-                    "with it and without it, from the same seeds. That takes 160 UNet evaluations "
-                    "per style, little beside its unlearning. Libraries of models show it as the "
-                    "LoRA's picture.",
+                *settings.inputs(UnlearnConfig, only=LAST, shown=False),
+                settings.advanced(
+                    io.Boolean.Input(
+                        "sheet",
+                        optional=True,
+                        default=True,
+                        tooltip="Draws a sheet beside every new LoRA: the style and one that was "
+                        "kept, with it and without it, from the same seeds. That takes 160 UNet "
+                        "evaluations per style, little beside its unlearning. Libraries of models "
+                        "show it as the LoRA's picture.",
+                    )
                 ),
             ],
             outputs=[
@@ -89,6 +93,13 @@ class GudaUnlearn(io.ComfyNode):
                 ),
             ],
             is_output_node=True,
+            **aliases(
+                "forget style",
+                "erase concept",
+                "machine unlearning",
+                "counterfactual",
+                "train lora",
+            ),
         )
 
     @classmethod
@@ -157,6 +168,7 @@ class GudaLoadCounterfactuals(io.ComfyNode):
                 ),
             ],
             outputs=[_counterfactuals_output()],
+            **aliases("counterfactual", "unlearned styles", "lora set"),
         )
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..guda.errors import CounterfactualError
-from .types import CATEGORY, AttributionType, Counterfactuals
+from .types import CATEGORY, AttributionType, Counterfactuals, aliases
 
 
 class GudaWithoutStyle(io.ComfyNode):
@@ -53,7 +53,13 @@ class GudaWithoutStyle(io.ComfyNode):
                     display_name="model", tooltip="The model without the style, for a KSampler."
                 ),
                 io.String.Output(display_name="style", tooltip="The style that was left out."),
+                io.Custom("LORA_MODEL").Output(
+                    display_name="lora",
+                    tooltip="The counterfactual itself, for ComfyUI's Load LoRA Model and Save "
+                    "LoRA Weights.",
+                ),
             ],
+            **aliases("remove style", "erase artist", "negative lora", "counterfactual"),
         )
 
     @classmethod
@@ -61,7 +67,8 @@ class GudaWithoutStyle(io.ComfyNode):
         from .graph import without
 
         entry = chosen(counterfactuals, style.strip(), attribution)
-        return io.NodeOutput(without(model, counterfactuals, entry, strength), entry.name)
+        patched = without(model, counterfactuals, entry, strength)
+        return io.NodeOutput(patched, entry.name, counterfactuals.read(entry))
 
 
 def chosen(counterfactuals, style: str, attribution):

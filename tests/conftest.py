@@ -92,7 +92,8 @@ def examples(comfy: Comfy, chromium) -> dict[str, tuple[Graph, list[str]]]:
         page = ComfyPage.open(context, comfy)
         for path in sorted((PACK_ROOT / "example_workflows").glob("*.json")):
             page.load(path)
-            found[path.stem] = page.graph_to_prompt(), page.page.evaluate(CUT_OFF)
+            name = path.stem.split(" ", 1)[1].replace(" ", "_")
+            found[name] = page.graph_to_prompt(), page.page.evaluate(CUT_OFF)
         return found
     finally:
         context.close()

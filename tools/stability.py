@@ -22,7 +22,11 @@ from .comfy.server import PACK_ROOT, running_comfy
 
 SNAPSHOT = PACK_ROOT / "tests" / "nodes" / "object_info.json"
 ENGLISH = PACK_ROOT / "locales" / "en" / "nodeDefs.json"
-FROM_DISK = {("GudaLoadModel", "model"), ("GudaLoadCounterfactuals", "set_name")}  # options vary
+FROM_DISK = {  # options vary
+    ("GudaLoadModel", "model"),
+    ("GudaLoadCounterfactuals", "set_name"),
+    ("GudaGroupsFromFolder", "input_folder"),
+}
 WIDGETS = {"STRING", "INT", "FLOAT", "BOOLEAN", "COMBO"}
 
 Shape = dict[str, Any]

@@ -2,13 +2,16 @@
 
 import { app } from "../../scripts/app.js"
 import { api } from "../../scripts/api.js"
+import { tuckAway } from "./panel/advanced.js"
 import { unescaped } from "./panel/dom.js"
+import { growing } from "./panel/growing.js"
+import { ID, SETTING, watchRuns } from "./panel/notify.js"
 import { Panel } from "./panel/panel.js"
 import { fetchHistory, findResult } from "./panel/restore.js"
 import { speak, t } from "./panel/words.js"
 
 const NODES = ["GudaAttribute", "GudaAttributeAny"]
-const MIN_HEIGHT = 420 // as in guda.css
+const MIN_HEIGHT = 640 // as in guda.css: five styles are seen without scrolling
 const TEXT_HEIGHTS = { prompt: 60, styles: 74 } // of a node with a panel, at most
 const LONG = 20_000 // milliseconds that a message stays
 const panels = new Map() // node -> { panel, source }: the node whose answers the panel shows
@@ -191,6 +194,13 @@ function listen() {
   })
 }
 
+/** Whether a node of the pack is in the graph, or in a subgraph of it. */
+function isOurs(graph) {
+  return (graph?.nodes ?? graph?._nodes ?? []).some(
+    (node) => node.comfyClass?.startsWith("Guda") || isOurs(node.subgraph),
+  )
+}
+
 /** Panels follow the canvas's zoom; neither renderer tells of it, so they look. */
 function watchZoom() {
   setInterval(() => {
@@ -205,12 +215,16 @@ function watchZoom() {
 
 app.registerExtension({
   name: "guda.attribution",
+  settings: [SETTING],
   setup() {
     addStyle()
     listen()
+    watchRuns(api, () => app.extensionManager?.setting?.get?.(ID) && isOurs(app.graph))
     watchZoom()
   },
   nodeCreated(node) {
+    if (node.comfyClass?.startsWith("Guda")) tuckAway(node, app, inVueNodes)
+    if (node.comfyClass === "GudaGroupsFromImages") growing(node)
     const source = sourceOf(node)
     if (source) addPanel(node, source)
   },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,9 @@ class StableDiffusion:
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         self._use(self.text.module)
         return self.text.encode(prompts, self.device)
+
+    weighs_prompts: Callable[[str], bool] | None = None
+    """Which prompts `text` reads with weights and embeddings, where it does."""
 
     def chunks(self, prompts: Sequence[str]) -> list[int]:
         return self.text.chunks(prompts)

@@ -64,13 +64,16 @@ def of_groups(groups: StyleGroups) -> list[str]:
 
 
 def reading(backbone: Backbone, groups: StyleGroups) -> dict[str, str]:
-    """What a counterfactual depends on where captions are longer than the encoder takes at once.
+    """What a counterfactual depends on where captions are more than a few plain words.
 
-    Empty where none is, so that what was made before such captions were read whole stays valid.
+    Longer than the encoder takes at once, or with weights that a graph's CLIP reads. Empty where
+    none is, so that what was made before such captions were read so stays valid.
     """
     longest = max((g.style for g in groups), key=len)  # anchors put other styles into a caption
     asked = [e.prompt(s) for g in groups for e in g.examples for s in {g.style, longest}]
-    return {"captions": "in chunks"} if any(n > 1 for n in backbone.chunks(asked)) else {}
+    made = {"captions": "in chunks"} if any(n > 1 for n in backbone.chunks(asked)) else {}
+    weighs = getattr(backbone, "weighs_prompts", None)
+    return made | {"markup": "weighed"} if callable(weighs) and any(map(weighs, asked)) else made
 
 
 def late(backbone: Backbone, group: Group) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -23,10 +24,11 @@ from ..scoring import allocation, explains
 from ..scoring.differences import Differences
 from ..scoring.elbo import Query
 from ..scoring.null import NullPool
+from ..scoring.spread import SeedSpread
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
-from . import against, basis, measuring, shapes, sheet, styles
+from . import against, basis, kept, measuring, shapes, sheet, styles
 from .measuring import Shown
 from .origin import origin_of
 from .plan import Plan
@@ -47,6 +49,8 @@ class AttributeRequest:
     one_source: whether the pictures are of one source, and asked together, too.
     credit: whether scores come with a column of credit.
     conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
+    kept: folder of what earlier runs asked, see `jobs.kept`; None asks the model every time.
+    seeds: whether the intervals include what another seed of the unlearning would change.
     """
 
     backbone: Backbone
@@ -61,6 +65,15 @@ class AttributeRequest:
     one_source: bool = False
     credit: bool = False
     conditions: Conditioning | None = None
+    kept: Path | None = None
+    seeds: bool = True
+
+    @property
+    def spread(self) -> SeedSpread | None:
+        """What of the intervals is the unlearning's; None for direct answers: they have no seed."""
+        without = self.counterfactuals
+        direct = isinstance(without, DirectCounterfactuals)
+        return None if direct or not self.seeds else without.seed_spread
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -187,7 +200,7 @@ class AttributeWork:
 
     def measure(self, look: bool = True) -> Steps[tuple[Shown, Differences]]:
         """See `measuring.measure`."""
-        return (yield from measuring.measure(self, look))
+        return (yield from kept.measured(self, look))
 
     def _looks(self) -> int:
         """Evaluations that tell whether the model knows the styles, where it answers itself."""
@@ -221,7 +234,8 @@ class AttributeWork:
         estimate = self.config.as_dict()
         images = []
         for i, (name, prompt) in enumerate(zip(request.names, self.prompts, strict=True)):
-            scores, outcome = score(groups, gaps.contributions[i], self.config.confidence)
+            at = (gaps.contributions[i], self.config.confidence)
+            scores, outcome = score(groups, *at, self.request.spread)
             images.append(ImageScores(name, prompt, outcome, scores, float(gaps.elbo[i])))
         i, k, p = gaps.contributions.shape
         profile = torch.from_numpy(gaps.contributions.reshape(i, k, p // 2, 2).sum(-1))
@@ -237,6 +251,7 @@ class AttributeWork:
             direct=not self.loras,
             certificates=_certificates(self.request.counterfactuals),
             sheets=sheet.of_set(self.request.counterfactuals),
+            spread=self.request.spread,
             origin=origin_of(
                 request.backbone,
                 request.counterfactuals,

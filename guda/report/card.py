@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from ..scoring.verdict import Attribution, ImageScores
-from . import distribution, heatmap, wording
+from . import distribution, heatmap, placed, wording
 from .charts import Axis, Pen, bar
 from .drawing import FAINT, INK, Canvas
 
@@ -21,11 +21,11 @@ def card(attribution: Attribution, image_index: int) -> Image.Image:
     """An opaque RGB picture, 1280 wide; its height follows from the number of styles."""
     image = attribution.images[image_index]
     listed = min(len(image.scores), ROWS)
-    photo = heatmap.to_image(attribution.pictures[image_index], PHOTO)
+    photo = placed.picture(attribution, image_index, PHOTO)
     bars = BARS + (NULL if image.evidence else 0)
     head = max(photo.height, bars + ROW * listed + 24)
     tile = (WIDTH - PAD * (MAPS + 1)) // MAPS
-    drawn, scale = heatmap.overlays(attribution, image_index, top=MAPS, size=tile)
+    drawn, scale = placed.overlays(attribution, image_index, top=MAPS, size=tile)
     maps_top = PAD + head + TITLE
     foot = maps_top + max(o.image.height for o in drawn) + 36
     canvas = Canvas(WIDTH, foot + 92 + (18 if attribution.warnings else 0))

@@ -10,9 +10,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..scoring.verdict import Attribution, ImageScores, Score
-from . import wording
+from . import placed, wording
 from .drawing import BLUE, FAINT, HAIRLINE, INK, QUIET, SKY, Canvas
-from .heatmap import to_image
 
 WIDTH = 512  # logical pixels; a wider chart is the same drawing, enlarged
 HEADER, FOOTER, PAD = 92, 52, 20
@@ -62,7 +61,7 @@ def bars(
 
 def _header(canvas: Canvas, attribution: Attribution, index: int) -> None:
     image = attribution.images[index]
-    thumbnail = to_image(attribution.pictures[index])
+    thumbnail = placed.picture(attribution, index, 180)
     fit = 60 / max(thumbnail.size)
     w, h = thumbnail.width * fit, thumbnail.height * fit
     canvas.picture(thumbnail, PAD + (60 - w) / 2, 16 + (60 - h) / 2, w, h)

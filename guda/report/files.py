@@ -15,7 +15,7 @@ from ..errors import SaveError
 from ..files import slugify, write_atomically, write_text
 from ..files.temporary import sweep
 from ..scoring.verdict import Attribution
-from . import heatmap, wording
+from . import heatmap, placed, side_by_side, wording
 from .card import card
 from .charts import bars
 from .html import to_html
@@ -73,7 +73,7 @@ def save(
         drawn = {
             cards[-1]: card(attribution, i),
             charts[-1]: bars(attribution, i),
-            sheets[-1]: heatmap.sheet(attribution, i, top=top),
+            sheets[-1]: side_by_side.sheet(attribution, i, top=top),
         }
         alone = _overlays(attribution, i, folder, top)
         singles += alone
@@ -117,7 +117,7 @@ def clear(folder: Path) -> None:
 def _overlays(
     attribution: Attribution, index: int, folder: Path, top: int
 ) -> dict[Path, Image.Image]:
-    drawn, scale = heatmap.overlays(attribution, index, top=top)
+    drawn, scale = placed.overlays(attribution, index, top=top)
     unit, made = wording.unit(attribution), {}
     for overlay in drawn:
         path = folder / f"heatmap-{index + 1}-{slugify(overlay.group)}.png"

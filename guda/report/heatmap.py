@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..scoring.verdict import Attribution, ImageScores
 from . import wording
 from .drawing import FAINT, INK, PAPER, Canvas
 
@@ -155,100 +153,8 @@ def with_legend(image: Image.Image, scale: float, title: str, unit: str = "nats"
     return joined
 
 
-@dataclass(frozen=True)
-class Overlay:
-    """One group's heat map over its picture."""
-
-    group: str
-    delta: float
-    image: Image.Image
-
-
-def overlays(
-    attribution: Attribution, image_index: int, *, top: int = LEADING, size: int = 512,
-    smooth: float = SMOOTH,
-) -> tuple[tuple[Overlay, ...], float]:  # fmt: skip
-    """The `top` leading groups' overlays, best first, and the scale that they share."""
-    leading = attribution.images[image_index].scores[:top]
-    maps = [attribution.map_of(image_index, score.group) for score in leading]
-    scale = shared_scale(maps, smooth=smooth)
-    picture = attribution.pictures[image_index]
-    drawn = tuple(
-        Overlay(s.group, s.delta, overlay(picture, m, scale=scale, size=size, smooth=smooth))
-        for s, m in zip(leading, maps, strict=True)
-    )
-    return drawn, scale
-
-
 def layer(
     heat: Tensor, *, scale: float, size: tuple[int, int], smooth: float = SMOOTH
 ) -> Image.Image:
     """The map's colours alone, RGBA of `size` (width, height); opaque at |value| = scale."""
     return _to_pil(np.concatenate(_colours(_strength(heat, scale, size, smooth), 1.0), -1))
-
-
-def layers(
-    attribution: Attribution, image_index: int, *, size: int = 256, smooth: float = SMOOTH
-) -> tuple[tuple[Overlay, ...], float]:
-    """Every group's layer, best first, and the scale that they share: that of `overlays`."""
-    scores = attribution.images[image_index].scores
-    maps = [attribution.map_of(image_index, s.group) for s in scores]
-    scale = shared_scale(maps[:LEADING], smooth=smooth)
-    shape = to_image(attribution.pictures[image_index], size).size
-    drawn = (layer(m, scale=scale, size=shape, smooth=smooth) for m in maps)
-    return tuple(Overlay(s.group, s.delta, d) for s, d in zip(scores, drawn, strict=True)), scale
-
-
-def sheet(
-    attribution: Attribution, image_index: int, *, top: int = LEADING, tile: int = 320,
-    smooth: float = SMOOTH,
-) -> Image.Image:  # fmt: skip
-    """The picture, then the leading groups' overlays, three in a row, with one legend."""
-    drawn, scale = overlays(attribution, image_index, top=top, size=tile, smooth=smooth)
-    image, unit = attribution.images[image_index], wording.unit(attribution)
-    decimals = wording.digits_of(image)
-    tiles = [(to_image(attribution.pictures[image_index], tile), "the picture", "")]
-    tiles += [
-        (o.image, o.group, wording.number(o.delta, decimals, signed=True) + f" {unit}")
-        for o in drawn
-    ]
-    w, h = tiles[0][0].size
-    columns = 2 if len(tiles) == 4 else min(3, len(tiles))
-    rows = math.ceil(len(tiles) / columns)
-    pad, name = 16, 40
-    spare = len(tiles) % columns  # cells taken in a last row that has room for the legend
-    height = pad + rows * (h + name + 8) + (0 if spare else 76)
-    canvas = Canvas(pad + columns * (w + pad), height)
-    canvas.frame()
-    for k, (picture, title, value) in enumerate(tiles):
-        x, y = pad + k % columns * (w + pad), pad + k // columns * (h + name + 8)
-        canvas.picture(picture, x, y, w, h)
-        room = w - canvas.width_of(value, 17) - 10
-        title = canvas.fit(title, 19, room, bold=k > 0)
-        canvas.text(x, y + h + 20, title, 19, INK if k else FAINT, bold=k > 0)
-        canvas.text(x + w, y + h + 20, value, 17, FAINT, align="right")
-    left = pad + spare * (w + pad)
-    room = min(canvas.width - pad - left, 320)
-    center = left + (canvas.width - pad - left - room) / 2
-    end = height - (name + 8 if spare else 6)
-    legend(canvas, center, end - room / 5, room, scale, unit)
-    if spare:
-        _note(canvas, image, unit, (left, pad + (rows - 1) * (h + name + 8) + 12, w))
-    return canvas.image()
-
-
-def _note(canvas: Canvas, image: ImageScores, unit: str, at: tuple[float, float, float]) -> None:
-    """The verdict and how to read the colours, in the sheet's empty cell."""
-    x, y, w = at
-    head, tail = wording.verdict_parts(image, unit)
-    blocks = [
-        (head, 20, INK, True, 3),
-        (tail, 17, FAINT, False, 3),
-        ("Orange: the style explains this place.", 17, INK, False, 2),
-        ("Violet: the model does better here without it.", 17, INK, False, 2),
-    ]
-    for text, size, color, bold, lines in blocks:
-        for line in canvas.wrap(text, size, w, lines=lines, bold=bold):
-            canvas.text(x, y, line, size, color, bold=bold)
-            y += size * 1.4
-        y += 10

@@ -14,7 +14,7 @@ from PIL import Image
 from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
-from . import distribution, heatmap, sheet, source, wording
+from . import distribution, heatmap, placed, sheet, source, wording
 from .profiles import profiles
 from .theme import CSS
 
@@ -59,7 +59,7 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
 
 def _notes(attribution: Attribution) -> list[str]:
     """What the verdicts above are worth, and what the scores mean."""
-    notes = [_text(note) for note in wording.null_notes(attribution)]
+    notes = [_text(note) for note in wording.notes(attribution)]
     return [*notes, escape(wording.meaning(attribution))]
 
 
@@ -85,7 +85,7 @@ def _img(image: Image.Image, alt: str) -> str:
 def _overview(attribution: Attribution) -> str:
     items = []
     for i, image in enumerate(attribution.images):
-        thumbnail = _img(heatmap.to_image(attribution.pictures[i], 112), "")
+        thumbnail = _img(placed.picture(attribution, i, 112), "")
         said = _short(image) or f"<q>{_text(image.scores[0].group)}</q>"
         items.append(
             f'<li><a href="#picture-{i + 1}">{thumbnail}<span><b>{said}</b>'
@@ -103,7 +103,7 @@ def _short(image: ImageScores) -> str:
 
 def _section(attribution: Attribution, index: int, top: int) -> str:
     image, unit = attribution.images[index], wording.unit(attribution)
-    photo = _img(heatmap.to_image(attribution.pictures[index], PHOTO), image.prompt or image.image)
+    photo = _img(placed.picture(attribution, index, PHOTO), image.prompt or image.image)
     asked = escape(visible(image.prompt.strip()))
     prompt = f"<blockquote>{asked}</blockquote>" if asked else ""
     head, tail = wording.verdict_parts(image, unit, _strong)
@@ -188,7 +188,7 @@ def _bar(score: Score, low: float, high: float) -> str:
 
 
 def _maps(attribution: Attribution, index: int, top: int) -> str:
-    drawn, scale = heatmap.overlays(attribution, index, top=top, size=PHOTO)
+    drawn, scale = placed.overlays(attribution, index, top=top, size=PHOTO)
     image, unit = attribution.images[index], wording.unit(attribution)
     decimals, fine = wording.digits_of(image), wording.digits([scale])
     figures = [

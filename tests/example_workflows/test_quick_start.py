@@ -1,41 +1,43 @@
-"""The example workflow is what the front end and the nodes make of their own defaults."""
+"""The quick start: an app, then a small graph, and its panel shows every style at once."""
 
 from __future__ import annotations
 
 import json
 
-import pytest
-
+from tools.comfy.browser import SHOWN, ComfyPage
 from tools.comfy.client import Comfy
-from tools.comfy.graphs import overlaps
-from tools.workflows.quick_start import GRAPH_API, GROUPS, THUMBNAIL, WORKFLOW
+from tools.comfy.panel import as_graph, look
+from tools.workflows.template_demo import QUICK_START
+
+HIDDEN = """() => {
+    const body = document.querySelector('.guda-scroll').getBoundingClientRect()
+    return [...document.querySelectorAll('.guda-rows .guda-row')]
+        .filter(row => row.getBoundingClientRect().bottom > body.bottom).length
+}"""
 
 
-@pytest.fixture
-def workflow() -> dict:
-    return json.loads(WORKFLOW.read_text(encoding="utf-8"))
+def test_is_an_app_whose_answer_is_the_card(comfy: Comfy, examples: dict):
+    saved = json.loads(QUICK_START.path.read_text("utf-8"))
+    assert saved["extra"]["linearMode"] is True
+    data, graph = saved["extra"]["linearData"], examples["quick_start"][0]
+    assert len(graph) <= 6
+    for number, name in data["inputs"]:
+        assert not isinstance(graph[str(number)]["inputs"][name], list)
+    (shown,) = data["outputs"]
+    assert graph[str(shown)]["class_type"] == "GudaSaveReport"
 
 
-def test_converts_to_defaults(comfy: Comfy, examples: dict):
-    """A value that slipped into its neighbour's place would differ from the node's default."""
-    graph, _ = examples["quick_start"]
-    assert set(graph) == set(GRAPH_API)
-    assert {k: n["class_type"] for k, n in graph.items()} == {
-        k: n["class_type"] for k, n in GRAPH_API.items()
-    }
-    for key, made in graph.items():
-        described = comfy.object_info(made["class_type"])["input"]
-        for name, spec in (described["required"] | described.get("optional", {})).items():
-            if name in GRAPH_API[key]["inputs"]:
-                assert made["inputs"][name] == GRAPH_API[key]["inputs"][name], (key, name)
-            elif "default" in spec[1]:
-                assert made["inputs"][name] == spec[1]["default"], (key, name)
-
-
-def test_nothing_overlaps(workflow: dict):
-    assert not overlaps(workflow["nodes"])
-    assert {g["title"] for g in workflow["groups"]} == set(GROUPS)
-
-
-def test_has_a_thumbnail():
-    assert THUMBNAIL.read_bytes().startswith(b"\xff\xd8")
+def test_all_five_styles_are_seen_without_scrolling(site: tuple[Comfy, str, dict], chromium):
+    comfy, _, settings = site
+    context = chromium.new_context(viewport={"width": 1440, "height": 1300})
+    try:
+        page = ComfyPage.open(context, comfy, settings)
+        page.load(as_graph(QUICK_START.path))
+        assert page.run()["status"]["status_str"] == "success"
+        look(page)
+        page.locator(".guda-verdict").wait_for(timeout=SHOWN)
+        assert page.locator(".guda-rows .guda-row").count() == 5
+        assert page.page.evaluate(HIDDEN) == 0
+        assert "Fluent Ink" in page.locator(".guda-verdict").inner_text()
+    finally:
+        context.close()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tools.comfy.client import Comfy, Result
 from tools.comfy.graphs import Graph, upto
@@ -89,7 +91,11 @@ def check_report(graph: Graph, result: Result, prefix: str, images: int) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "prefix", "images"),
-    [("quick_start", "report", 5), ("my_styles", "my_styles", 1), ("batch_report", "batch", 6)],
+    [
+        ("every_style_unlearned", "report", 5),
+        ("my_styles", "my_styles", 1),
+        ("batch_report", "batch", 6),
+    ],
 )
 def test_on_the_built_in_model(comfy: Comfy, examples: dict, name: str, prefix: str, images: int):
     graph = shrunk(examples[name][0], MY_STYLES if name == "my_styles" else DEMO)
@@ -98,9 +104,11 @@ def test_on_the_built_in_model(comfy: Comfy, examples: dict, name: str, prefix: 
     check_report(graph, result, prefix, images)
 
 
-def test_answered_at_once(comfy: Comfy, examples: dict):
-    graph = examples["answered_at_once"][0]
-    payload = check(graph, run(comfy, graph), 5, 1)
+def test_the_quick_start_answers_at_once(comfy: Comfy, examples: dict):
+    graph = examples["quick_start"][0]
+    result = run(comfy, graph)
+    payload = check(graph, result, 5, 1)
+    check_report(graph, result, "report", 1)
     assert payload["counterfactuals"] == "direct"
     assert payload["images"][0]["scores"][0]["group"] == "Fluent Ink"
 
@@ -147,14 +155,25 @@ def test_artists_by_prompt_only(comfy: Comfy, examples: dict, checkpoint: Path):
 @pytest.mark.slow
 def test_with_and_without_the_leading_style(comfy: Comfy, examples: dict, checkpoint: Path):
     graph = learned(comfy, examples["without_style"][0])
+    without = of(graph, "GudaWithoutStyle")
+    lora = {"lora": [without, 2], "prefix": "loras/guda"}
+    graph["save"] = {"class_type": "SaveLoRA", "inputs": lora}  # ComfyUI's own
     result = run(comfy, graph)
     payload = check(graph, result, len(PAINTERS), 1)
-    without = of(graph, "GudaWithoutStyle")
     leader = payload["images"][0]["scores"][0]["group"]
     assert text(result, of(graph, "PreviewAny", source=[without, 1])) == leader
+    (saved,) = (comfy.base / "output" / "loras").glob("guda*.safetensors")
+    name = graph[of(graph, "GudaUnlearn")]["inputs"]["set_name"]
+    files = (comfy.base / "models" / "loras" / "guda" / name).glob("*.safetensors")
+    made = [load_file(path) for path in files]
+    assert any(_same(load_file(saved), of_set) for of_set in made)
     shown = [k for k, n in graph.items() if n["class_type"] == "PreviewImage"]
     (first,), (second,) = (pictures(comfy, result, key) for key in shown)
     assert np.abs(np.asarray(first, dtype=int) - np.asarray(second, dtype=int)).max() > 2
+
+
+def _same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 def learned(comfy: Comfy, graph: Graph) -> Graph:

@@ -61,6 +61,7 @@ LONG = (  # past the 75 tokens that CLIP takes at once, just up to them, just pa
     "fox " * 76,
     "fox " * 150 + "雪の狐, 🦊",
 )
+WEIGHED = ("a (fox:1.4) in (the snow), a \\(quiet\\) day", f"(fox:0.3), {TAGS}, ((ink))")
 BROKEN = (f"a fox, {TAGS}", "snow\nand ice", "in café style")
 CLIPS = {"sd1": ("clip_l",), "sd2": ("clip_h",), "sdxl": ("clip_l", "clip_g")}
 PREFIX = "model.diffusion_model."
@@ -147,6 +148,9 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
         "eps": gap(eps(made, x_t, t, condition), eps(own, x_t, t, condition)),
         "text": gap(made.encode_prompts(PROMPTS).embeds, own.encode_prompts(PROMPTS).embeds),
     }
+    result["weighed"] = [weighed_gap(made, clip, p) for p in WEIGHED]
+    result["unweighed"] = gap(made.encode_prompts(WEIGHED[:1]).embeds,
+                              own.encode_prompts(WEIGHED[:1]).embeds)  # fmt: skip
     for modules in (*TARGETS, "full") if prediction == "epsilon" else ("all",):
         lora = random_lora(own, modules)
         with own.counterfactual(lora):
@@ -182,6 +186,18 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
         result["patched"] = patchers.compare(path, options, LOADED[family], random_lora(own, "all"))
     path.unlink()
     return result
+
+
+def weighed_gap(made, clip, prompt: str) -> list[float]:
+    """The graph's model and CLIP Text Encode on one prompt, among others of other lengths."""
+    cond, pooled = clip.encode_from_tokens(clip.tokenize(prompt), return_pooled=True)
+    together = made.encode_prompts([PROMPTS[0], prompt, LONG[0]])
+    rows = [together.embeds[1, : together.lengths()[1]].flatten()]
+    theirs = [cond[0].flatten()]
+    if "text_embeds" in together.added:
+        rows.append(together.added["text_embeds"][1])
+        theirs.append(pooled[0])
+    return gap(torch.cat(rows), torch.cat(theirs))
 
 
 class GGUFModelPatcher:

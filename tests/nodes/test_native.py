@@ -46,6 +46,14 @@ def test_the_graph_s_model_is_the_file_s(found, model):
         assert size > 0.3 and gap < 1e-3, name
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_graph_s_model_weighs_prompts_as_its_clip_does(found, model):
+    result = found["beside"][model]
+    for gap, size in result["weighed"]:
+        assert size > 0.3 and gap < 1e-3
+    assert result["unweighed"][0] > 0.01, "the weights changed nothing"
+
+
 WORDS = "The model from the graph "
 
 

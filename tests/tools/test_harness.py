@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import psutil
 import pytest
 from PIL import Image
 
 from tools.comfy.browser import ComfyPage
 from tools.comfy.client import Comfy, ComfyError
+from tools.comfy.server import PACK_ROOT
 
 
 def picture(color: int) -> dict:
@@ -64,3 +69,35 @@ def test_page_runs_a_graph(page: ComfyPage, tmp_path, nodes2: bool):
     assert page.locator("[data-node-id]").count() == (2 if nodes2 else 0)
     assert page.screenshot(tmp_path / "page.png").stat().st_size > 10_000
     assert not page.errors()
+
+
+STARTED = {
+    "server": """
+import subprocess, sys
+from tools.comfy.server import _ends_with_the_tests
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                 start_new_session=True, preexec_fn=_ends_with_the_tests)
+print("up", flush=True)
+sys.stdin.read()
+""",
+    "browser": """
+import sys
+from tools.comfy.browser import launched_chromium
+with launched_chromium():
+    print("up", flush=True)
+    sys.stdin.read()
+""",
+}
+
+
+@pytest.mark.parametrize("what", STARTED)
+def test_nothing_is_left_behind_when_the_tests_are_killed(what: str):
+    command = [sys.executable, "-c", STARTED[what]]
+    run = subprocess.Popen(command, cwd=PACK_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert run.stdout.readline().strip() == b"up"
+    children = psutil.Process(run.pid).children(recursive=True)
+    assert children
+    run.kill()
+    run.wait()
+    _, left = psutil.wait_procs(children, timeout=60)
+    assert not left

@@ -66,6 +66,8 @@ def test_holds_the_quick_start_s_nodes():
     made = json.loads(BLUEPRINT.read_text("utf-8"))
     (outer,), (inside,) = made["nodes"], made["definitions"]["subgraphs"]
     assert outer["type"] == inside["id"] and inside["name"] == NAME
+    assert inside["category"] == "GUDA" and "Which styles" in inside["description"]
+    assert "which artist" in made["extra"]["BlueprintSearchAliases"]
     assert {str(n["id"]): n["type"] for n in inside["nodes"]} == {
         k: n["class_type"] for k, n in INSIDE.items()
     }

@@ -1,4 +1,4 @@
-"""The panel in "Attribute to Styles", in a real page: the quick start with small numbers."""
+"""The panel in "Attribute to Styles", in a real page: the long template with small numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tools.comfy import panel
 from tools.comfy.browser import SHOWN, ComfyPage
 from tools.comfy.client import Comfy
 from tools.comfy.panel import STYLES, check, look, questions, seen, set_small, slide
-from tools.workflows.quick_start import WORKFLOW
+from tools.workflows.template_long import EVERY_STYLE
 
 
 @pytest.fixture(scope="module")
 def answered(site: tuple[Comfy, str, dict], chromium):
-    """A page whose quick start has run: (page, name, history entry, what it asked)."""
+    """A page whose long template has run: (page, name, history entry, what it asked)."""
     comfy, name, settings = site
     context = chromium.new_context(
         viewport={"width": 1440, "height": 1620},
@@ -28,7 +28,7 @@ def answered(site: tuple[Comfy, str, dict], chromium):
     )
     try:
         page = ComfyPage.open(context, comfy, settings)
-        page.load(json.loads(WORKFLOW.read_text("utf-8")) | {"id": str(uuid.uuid4())})
+        page.load(json.loads(EVERY_STYLE.path.read_text("utf-8")) | {"id": str(uuid.uuid4())})
         shown = page.locator(".guda-panel")
         assert shown.count() == 1 and "Press Run" in shown.inner_text()
         set_small(page)
@@ -213,7 +213,11 @@ def test_a_result_comes_back(answered):
 @pytest.mark.slow
 def test_cards_hold_the_workflow_unless_comfyui_shall_not(answered):
     page, name, entry, asked = answered
-    (shown,) = (o for o in entry["outputs"].values() if "guda_report" in o)
+    (shown,) = (
+        o
+        for o in entry["outputs"].values()
+        if any("card" in i["filename"] for i in o.get("images", ()))
+    )
     assert len(shown["images"]) == 2
     for link in shown["images"]:
         with Image.open(io.BytesIO(page.comfy.view(**link))) as card:
@@ -232,14 +236,14 @@ def test_cards_hold_the_workflow_unless_comfyui_shall_not(answered):
 def test_cancelling_says_what_is_kept(answered):
     """The last test on this page: it leaves another graph."""
     page, name, _, _ = answered
-    page.load(WORKFLOW)
+    page.load(EVERY_STYLE.path)
     set_small(page, steps=2000, checkpoint_every=2, set_name=f"stopped-{name}")
     look(page, which="n => n.type === 'GudaUnlearn'")  # Nodes 2.0 hides words on a small canvas
     before = set(page.comfy.get("/history"))
     page.page.evaluate("() => window.app.queuePrompt(0)")
     try:
         progress = page.page.get_by_text(re.compile("^Style 1 of 5, Noto Blob: step .* left"))
-        progress.first.wait_for(timeout=120_000)
+        page.patiently(lambda slice: progress.first.wait_for(timeout=slice))
         page.page.wait_for_timeout(1500)
         panel.keep(page, f"running-{name}")
     finally:
@@ -298,7 +302,7 @@ SHOW = "p => window.app.graph._nodes.find(n => n.type === 'GudaAttribute').onExe
 @pytest.mark.parametrize("palette", ["dark", "light"])
 def test_colours_follow_the_theme(page: ComfyPage, palette: str):
     page.reload({"Comfy.ColorPalette": palette})
-    page.load(WORKFLOW)
+    page.load(EVERY_STYLE.path)
     page.page.evaluate(SHOW, invented())
     seen = page.page.evaluate(COLOURS)
     panel.keep(page, f"theme-{palette}")
@@ -311,7 +315,7 @@ def test_colours_follow_the_theme(page: ComfyPage, palette: str):
 
 def test_names_are_never_markup(page: ComfyPage):
     """Styles and prompts come from users and from shared workflows."""
-    page.load(WORKFLOW)
+    page.load(EVERY_STYLE.path)
     evil = "<img src=x onerror='window.hacked = true'>"
     payload = invented(evil, delta=None, low=None, high=None, share=None)
     (image,) = payload["images"]
@@ -328,7 +332,7 @@ def test_names_are_never_markup(page: ComfyPage):
 
 
 def test_a_verdict_from_null_pictures_comes_with_their_distribution(page: ComfyPage):
-    page.load(WORKFLOW)
+    page.load(EVERY_STYLE.path)
     payload = invented("Ink")
     (image,) = payload["images"]
     image |= {"outcome": "style", "null": {"bars": [1, 0.5, 0, 0], "mark": 0.75, "cut": 0.5},

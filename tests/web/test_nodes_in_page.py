@@ -75,3 +75,49 @@ def test_new_nodes_hold_the_defaults(page: ComfyPage, comfy: Comfy):
         assert sent[str(k)]["inputs"].items() >= widgets(info).items(), name
         shown = [w["name"] for w in page.node(k)["widgets"]]
         assert "control_after_generate" not in shown, name
+
+
+RUNS = """async () => {
+    const { watchRuns } = await import('/extensions/comfyui-guda/panel/notify.js')
+    const api = new EventTarget(), said = []
+    let time = 0, away = true, wanted = true
+    watchRuns(api, () => wanted, () => time, () => away, text => said.push(text))
+    const run = (seconds, end) => {
+        api.dispatchEvent(new Event('execution_start'))
+        time += 1000 * seconds
+        api.dispatchEvent(new Event(end))
+    }
+    run(59, 'execution_success')
+    run(61, 'execution_success')
+    run(3600, 'execution_error')
+    away = false
+    run(61, 'execution_success')
+    away = true
+    wanted = false
+    run(61, 'execution_success')
+    return said
+}"""
+ASKED = "() => window.app.extensionManager.setting.get('GUDA.NotifyWhenDone')"
+
+
+def test_long_runs_are_told_of_to_who_asked_for_it(page: ComfyPage):
+    assert page.page.evaluate(RUNS) == ["Your run is done.", "Your run failed; ComfyUI says why."]
+    assert page.page.evaluate(ASKED) is False
+
+
+SOCKETS = """() => window.app.graph.getNodeById(1).inputs.filter(i => i.name.startsWith('style_'))
+    .map(i => i.name)"""
+
+
+def test_sockets_for_styles_come_one_by_one(page: ComfyPage):
+    styles = {str(k): node("GudaStyleFromImages", name=f"S{k}") for k in (2, 3, 4)}
+    page.load({"1": node("GudaGroupsFromImages")} | styles)
+    page.page.wait_for_timeout(300)
+    assert page.page.evaluate(SOCKETS) == ["style_1", "style_2"]
+    links = {f"style_{k}": [str(k + 1), 0] for k in (1, 2, 3)}
+    page.load({"1": node("GudaGroupsFromImages", **links)} | styles)
+    page.page.wait_for_timeout(300)
+    assert page.page.evaluate(SOCKETS) == [f"style_{k}" for k in (1, 2, 3, 4)]
+    sent = page.graph_to_prompt()["1"]["inputs"]
+    assert {k: v for k, v in sent.items() if k in links} == links
+    assert not page.errors()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from playwright.sync_api import (
     Route,
     sync_playwright,
 )
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from .chromium import chromium
 from .client import PACK_FOLDER, PATIENCE, Comfy, ComfyError, Patience
@@ -32,7 +33,9 @@ CHROMIUM_ARGS = [
     "--disable-sync",
     "--disable-dev-shm-usage",  # /dev/shm is tiny in many containers
 ]
-OPEN_TIMEOUT = 300_000  # milliseconds, as Playwright counts
+OPEN_TIMEOUT = 900_000  # milliseconds, as Playwright counts: what nothing that lives takes
+SLICE = 5_000  # milliseconds of one look
+STILL = 120.0  # seconds in which nothing moves, after which a wait is over
 SHOWN = 60_000  # for what a page shows by itself; on an idle machine it takes a moment
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # no first-run template dialog
@@ -54,6 +57,8 @@ CANVAS_LATE = "getCanvas: canvas is null"  # the front end's own, when a page is
 PACK_SCRIPTS = f"/extensions/{PACK_FOLDER}/"
 
 
+READY = """() => window.app?.graph && window.app.extensionManager && window.LiteGraph
+    && Object.keys(LiteGraph.registered_node_types).length > 50"""
 LOOK_AT = """([left, top, scale]) => {
     const { canvas } = window.app
     canvas.ds.scale = scale
@@ -123,14 +128,9 @@ class ComfyPage:
         """(Re)opens the page under SETTINGS changed by `settings`."""
         self.comfy.post("/settings", SETTINGS | (settings or {}))
         self.page.goto(self.comfy.url, timeout=OPEN_TIMEOUT, wait_until="domcontentloaded")
-        self.page.wait_for_function(
-            "() => window.app?.graph && window.app.extensionManager"
-            " && window.LiteGraph && Object.keys(LiteGraph.registered_node_types).length > 50",
-            timeout=OPEN_TIMEOUT,
-        )
-        self.page.locator("#graph-canvas, #graph-canvas-container").first.wait_for(
-            state="visible", timeout=OPEN_TIMEOUT
-        )
+        self.patiently(lambda slice: self.page.wait_for_function(READY, timeout=slice))
+        canvas = self.page.locator("#graph-canvas, #graph-canvas-container").first
+        self.patiently(lambda slice: canvas.wait_for(state="visible", timeout=slice))
         self.close_dialogs()
         self.page.evaluate("() => window.app.graph.clear()")
 
@@ -161,6 +161,16 @@ class ComfyPage:
         self.page.wait_for_function("() => window.app.graph._nodes.length > 0", timeout=SHOWN)
         self.close_dialogs()
         self.fit()
+
+    def patiently(self, look: Callable[[float], Any]) -> Any:
+        """What `look(milliseconds)` gives, asked until it does: as long as the server works."""
+        patience = Patience(self.comfy.process, STILL)
+        while True:
+            try:
+                return look(SLICE)
+            except PlaywrightTimeout:
+                if patience.over:
+                    raise
 
     def fit(self) -> None:
         """Brings the whole graph into view."""

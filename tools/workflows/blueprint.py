@@ -12,14 +12,15 @@ import json
 from ..comfy.browser import ComfyPage
 from ..comfy.graphs import node
 from ..comfy.server import PACK_ROOT
-from .quick_start import GRAPH_API, opened
+from .making import opened
+from .template_long import EVERY_STYLE
 
 BLUEPRINT = PACK_ROOT / "subgraphs" / "Attribute a Picture to Styles.json"
-INSIDE = {k: GRAPH_API[k] for k in ("1", "2", "3")} | {
+INSIDE = {k: EVERY_STYLE.graph[k] for k in ("1", "2", "3")} | {
     "5": node("GudaAttribute", model=["1", 0], counterfactuals=["3", 0])
 }
 POSITIONS = {1: (0, 0), 2: (0, 216), 3: (460, 0), 5: (900, 0)}
-SIZES = {1: (400, 136), 2: (400, 500), 3: (380, 1020), 5: (620, 1230)}
+SIZES = {1: (400, 136), 2: (400, 500), 3: (380, 560), 5: (620, 1230)}
 INPUTS = (  # (node, input) that the subgraph takes from outside
     (5, "image"),
     (5, "latent"),
@@ -35,6 +36,7 @@ DESCRIPTION = (
     "version of the model that never learned it, and scores the picture against each. Link a "
     "picture to image and write what it shows into prompt."
 )
+CATEGORY, ALIASES = "GUDA", ("which artist", "which style", "style attribution", "provenance")
 MAKE = """([positions, sizes, inputs, outputs, size, name]) => {
     const graph = window.app.graph
     for (const [id, [x, y]] of Object.entries(positions)) {
@@ -67,6 +69,7 @@ def make(page: ComfyPage) -> dict:
     page.load(INSIDE)
     made = page.page.evaluate(MAKE, [POSITIONS, SIZES, INPUTS, OUTPUTS, SIZE, BLUEPRINT.stem])
     (outer,) = made["nodes"]
+    made["definitions"]["subgraphs"][0] |= {"category": CATEGORY, "description": DESCRIPTION}
     outer["properties"] = {}  # what 1.32 writes there makes newer front ends lose saved values
     return {
         "revision": 0,
@@ -76,7 +79,7 @@ def make(page: ComfyPage) -> dict:
         "links": [],
         "version": 0.4,
         "definitions": made["definitions"],
-        "extra": {"BlueprintDescription": DESCRIPTION},
+        "extra": {"BlueprintDescription": DESCRIPTION, "BlueprintSearchAliases": list(ALIASES)},
     }
 
 

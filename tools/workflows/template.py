@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ BLUE, AMBER = "#3f789e", "#a1660a"
 
 @dataclass(frozen=True)
 class Template:
-    """A graph, where its nodes lie (title, x, y, width, height), its groups, and its note."""
+    """A graph, its place among the others, where its nodes lie (title, x, y, width, height)."""
 
     name: str
+    number: int
     graph: Graph
     layout: dict[int, Box]
     groups: dict[str, tuple[float, float, float, float, str]]
@@ -27,10 +28,14 @@ class Template:
     note_height: int = 230
     runs: bool = False
     """On the built-in model: its picture is taken after a run."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """For the page: what it is as an app."""
 
     @property
     def path(self) -> Path:
-        return PACK_ROOT / "example_workflows" / f"{self.name}.json"
+        """The page lists them by the names of their files, hence the number before it."""
+        told = f"{self.number} {self.name.replace('_', ' ')}"
+        return PACK_ROOT / "example_workflows" / f"{told}.json"
 
 
 def one_picture(

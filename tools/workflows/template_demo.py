@@ -7,51 +7,53 @@ from guda.demo import STYLES
 from ..comfy.graphs import node
 from .template import AMBER, BLUE, Template, one_picture
 
-ANSWERED_AT_ONCE = Template(
-    "answered_at_once",
+ASKED = "guda_fox.png"  # as in nodes/places.py, which puts it into the input folder
+
+QUICK_START = Template(
+    "quick_start",
+    1,
     {
-        "1": node("GudaLoadModel"),
-        "2": node("GudaGeneratePictures", model=["1", 0], prompts="fox, in ink style", seed=1),
+        "1": node("LoadImage", image=ASKED),
+        "2": node("GudaLoadModel"),
         "3": node(
             "GudaAttribute",
-            model=["1", 0],
-            image=["2", 0],
-            prompt=["2", 1],
+            model=["2", 0],
+            image=["1", 0],
+            prompt="fox",
             styles="\n".join(f"{name}: {phrase}" for name, phrase in STYLES.items()),
         ),
-        "4": node("GudaHeatMap", attribution=["3", 0]),
-        "5": node("PreviewImage", images=["2", 0]),
-        "6": node("PreviewImage", images=["4", 0]),
+        "4": node("GudaSaveReport", attribution=["3", 0]),
     },
     {
-        1: ("", 0, 320, 400, 170),
-        2: ("", 0, 570, 400, 330),
-        5: ("The picture to ask about", 0, 950, 400, 450),
-        3: ("", 460, 50, 620, 1350),
-        4: ("", 1140, 710, 380, 170),
-        6: ("Where the leading style shows", 1140, 940, 380, 460),
+        1: ("The picture", 0, 330, 400, 420),
+        2: ("The model that may have learned from the styles", 0, 800, 400, 170),
+        3: ("Which style does it lean on?", 440, 0, 620, 1090),
+        4: ("The answer, to keep", 1100, 0, 420, 560),
     },
-    {
-        "1  A model and a picture": (-20, 255, 440, 1165, BLUE),
-        "2  Which style did the model lean on?": (440, -30, 660, 1450, AMBER),
-        "3  Where?": (1120, 640, 420, 780, BLUE),
-    },
-    (-40, 640, 1600),
-    """### Which style did the model learn this picture from?
+    {},
+    (-40, -60, 1620),
+    """### Which style does this picture lean on?
 
-Press **Run**: the answer is there in seconds. The model is asked for the same picture in each of \
-the styles that are written in **styles** of *Attribute to Styles*, one per line; nothing is \
-trained.
+Press **Run**: the answer is there in seconds.
 
-Your own question: choose your checkpoint in *Load Base Model*, link *Load Image* to `image`, \
-write what it shows into `prompt`, and the styles or artists that you suspect into **styles**.
+Your own question: choose your picture and your model, write what the picture shows into \
+**prompt**, and the styles or artists that you suspect into **styles**, one per line. Nothing is \
+trained: the model is asked for the picture in each style.
 """,
-    note_height=260,
+    note_height=250,
     runs=True,
+    extra={
+        "linearMode": True,
+        "linearData": {
+            "inputs": [[1, "image"], [3, "prompt"], [3, "styles"], [2, "model"], [3, "preset"]],
+            "outputs": [4],
+        },
+    },
 )
 
 SECOND_OPINION = Template(
     "second_opinion",
+    2,
     {
         "1": node("GudaLoadModel"),
         "2": node("GudaGroupsFromPrompts", model=["1", 0]),
@@ -74,8 +76,8 @@ SECOND_OPINION = Template(
         2: ("", 0, 570, 400, 500),
         3: ("", 0, 1120, 400, 330),
         4: ("First answer: the model itself", 460, 50, 620, 1400),
-        5: ("", 1140, 50, 400, 1100),
-        7: ("Was each style forgotten?", 1140, 1200, 400, 250),
+        5: ("", 1140, 50, 400, 560),
+        7: ("Was each style forgotten?", 1140, 660, 400, 790),
         6: ("Second opinion: with each style unlearned", 1600, 50, 620, 1400),
     },
     {
@@ -98,6 +100,7 @@ same style you may trust it more; where they differ, look at both intervals.
 
 MY_STYLES = Template(
     "my_styles",
+    3,
     one_picture(
         {},
         node("GudaGroupsFromFolder", folder="built-in example"),
@@ -112,8 +115,8 @@ MY_STYLES = Template(
         1: ("", 0, 510, 400, 170),
         2: ("", 0, 730, 400, 150),
         8: ("What was found in the folder", 0, 930, 400, 470),
-        3: ("", 460, 50, 380, 1100),
-        9: ("Was each style forgotten?", 460, 1200, 380, 200),
+        3: ("", 460, 50, 380, 560),
+        9: ("Was each style forgotten?", 460, 660, 380, 740),
         4: ("", 900, 50, 360, 330),
         10: ("The picture to ask about", 900, 430, 360, 400),
         5: ("", 1320, 50, 620, 1350),
@@ -156,6 +159,7 @@ PLAIN = "strawberry\ntop hat\nrocket"
 
 BATCH_REPORT = Template(
     "batch_report",
+    4,
     {
         "1": node("GudaLoadModel"),
         "2": node("GudaGroupsFromPrompts", model=["1", 0]),
@@ -179,7 +183,7 @@ BATCH_REPORT = Template(
     {
         1: ("", 0, 350, 400, 170),
         2: ("", 0, 570, 400, 500),
-        3: ("", 460, 50, 380, 1020),
+        3: ("", 460, 50, 380, 560),
         4: ("Prompts that name a style", 900, 50, 360, 330),
         5: ("Prompts that name none", 900, 430, 360, 330),
         6: ("All pictures", 900, 810, 360, 70),
@@ -206,8 +210,8 @@ line per picture (or a single line for all). For pictures of your own, link *Loa
 the first one's size.
 
 *Save Attribution Report* writes one `report.html` with an overview, tables as CSV and JSON, and a \
-card per picture. The styles are those of the *quick_start* template: what was unlearned there is \
-used again.
+card per picture. The styles are those of the *5 every style unlearned* template: what was \
+unlearned there is used again.
 """,
     note_height=290,
     runs=True,

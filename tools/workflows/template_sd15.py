@@ -25,6 +25,7 @@ QUESTION = "a village street at night under a sky of swirling stars, thick brush
 
 ARTISTS_SD15 = Template(
     "artists_sd15",
+    6,
     one_picture(
         {"model": CHECKPOINT},
         node("GudaGroupsFromPrompts", model=["1", 0], **GROUPS),
@@ -38,8 +39,8 @@ ARTISTS_SD15 = Template(
         1: ("", 0, 270, 400, 190),
         2: ("", 0, 510, 400, 460),
         8: ("What stands for each painter", 0, 1020, 400, 400),
-        3: ("", 460, 50, 380, 1100),
-        9: ("Was each painter forgotten?", 460, 1200, 380, 220),
+        3: ("", 460, 50, 380, 560),
+        9: ("Was each painter forgotten?", 460, 660, 380, 760),
         4: ("", 900, 50, 360, 330),
         10: ("A picture to ask about", 900, 430, 360, 400),
         5: ("", 1320, 50, 620, 1370),
@@ -81,6 +82,7 @@ def sampler(model: list) -> dict:
 
 WITHOUT_STYLE = Template(
     "without_style",
+    7,
     {
         "1": node("CheckpointLoaderSimple", ckpt_name=CHECKPOINT),
         "2": node("GudaModelFromGraph", model=["1", 0], clip=["1", 1], vae=["1", 2], name="sd15"),
@@ -114,7 +116,7 @@ WITHOUT_STYLE = Template(
         1: ("", 0, 270, 400, 110),
         2: ("", 0, 430, 400, 190),
         3: ("", 0, 670, 400, 460),
-        4: ("", 460, 50, 380, 1080),
+        4: ("", 460, 50, 380, 560),
         5: ("The prompt", 900, 50, 360, 150),
         6: ("Positive", 900, 250, 360, 90),
         7: ("Negative", 900, 390, 360, 110),

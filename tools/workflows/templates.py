@@ -1,9 +1,9 @@
-"""Makes the example workflows (but the quick start) in a real front end.
+"""Makes the example workflows in a real front end.
 
 From the project's root:  python -m tools.workflows.templates
 
-Each becomes example_workflows/<name>.json with a picture of its graph beside it. Names after
-`comfy.templates` limit it to these.
+Each becomes example_workflows/<name>.json with a picture of its graph beside it. Names limit it
+to these; --layout leaves the pictures, which need a run, as they are.
 """
 
 from __future__ import annotations
@@ -17,12 +17,21 @@ from PIL import Image
 
 from ..comfy.browser import ComfyPage, launched_chromium
 from ..comfy.server import running_comfy
-from .quick_start import LAY_OUT, work_folder
+from .making import LAY_OUT, work_folder
 from .template import Template
-from .template_demo import ANSWERED_AT_ONCE, BATCH_REPORT, MY_STYLES, SECOND_OPINION
+from .template_demo import BATCH_REPORT, MY_STYLES, QUICK_START, SECOND_OPINION
+from .template_long import EVERY_STYLE
 from .template_sd15 import ARTISTS_SD15, CHECKPOINT, WITHOUT_STYLE
 
-SHIPPED = (ANSWERED_AT_ONCE, SECOND_OPINION, MY_STYLES, BATCH_REPORT, ARTISTS_SD15, WITHOUT_STYLE)
+SHIPPED = (
+    QUICK_START,
+    SECOND_OPINION,
+    MY_STYLES,
+    BATCH_REPORT,
+    EVERY_STYLE,
+    ARTISTS_SD15,
+    WITHOUT_STYLE,
+)
 TEMPLATES = {t.name: t for t in SHIPPED}
 
 # A seed that changes by itself would repeat hours of work.
@@ -33,15 +42,18 @@ FIX_SEEDS = """() => {
 }"""
 
 
-def make(page: ComfyPage, template: Template) -> None:
+def make(page: ComfyPage, template: Template, pictured: bool) -> None:
     page.page.evaluate("() => window.app.graph.clear()")
     page.load(template.graph)
     page.page.evaluate(FIX_SEEDS)
     made = page.page.evaluate(
-        LAY_OUT, [template.layout, template.groups, template.note, template.note_height]
+        LAY_OUT,
+        [template.layout, template.groups, template.note, template.note_height, {**template.extra}],
     )
     text = json.dumps(made, indent=2, ensure_ascii=False)
     template.path.write_text(text + "\n", encoding="utf-8")
+    if not pictured:
+        return
     if template.runs:
         entry = page.run()
         if entry["status"]["status_str"] != "success":
@@ -67,8 +79,9 @@ def main() -> None:
             page.page.evaluate(
                 "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
             )
-            for name in sys.argv[1:] or TEMPLATES:
-                make(page, TEMPLATES[name])
+            names = [a for a in sys.argv[1:] if a != "--layout"]
+            for name in names or TEMPLATES:
+                make(page, TEMPLATES[name], "--layout" not in sys.argv)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ export class Viewer {
     const there = (image.picture ? [0, 1] : []).map((copy) =>
       picture(this.urlOf(image.picture), copy ? "" : description),
     )
+    const [width, height] = image.size ?? [1, 1] // as it was given, in a square at most
+    this.frame.style.aspectRatio = `${width} / ${height}`
+    this.frame.style.width = `${Math.min(100, (100 * width) / height)}%`
     this.before.replaceChildren(...there.slice(0, 1))
     this.after.replaceChildren(...there.slice(1))
     this.layer = null

@@ -11,7 +11,7 @@ import torch
 from guda.config import ElboConfig
 from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.jobs.attribute import AttributeRequest, attribute
-from guda.report import heatmap, placed, save, to_dict
+from guda.report import placed, save, side_by_side, to_dict
 from guda.steps import drain
 
 STYLES = {"Dots": "dots", "Stripes": "stripes"}
@@ -106,6 +106,15 @@ def test_masks_and_overlays_lie_where_the_model_looked(mixed):
         assert mask.sum() == pytest.approx((right - left) * (bottom - top))
         painted = placed.overlay(*at, heat, scale, 0.65)
         assert painted.width / painted.height == pytest.approx(shape[1] / shape[0], rel=0.01)
+        assert (
+            placed.picture(mixed, i, 60).size
+            == painted.resize(tuple(round(60 * side / max(shape)) for side in reversed(shape))).size
+        )
+        layer = placed.layers(mixed, i, size=max(shape))[0][0].image
+        assert layer.size == (shape[1], shape[0])
+        outside = np.ones(shape, bool)
+        outside[top:bottom, left:right] = False
+        assert not np.asarray(layer)[outside].any(), "colours where the model saw nothing"
     whole = dataclasses.replace(mixed, originals=())
     assert tuple(whole.original_of(1).shape) == (3, 16, 64)
-    assert heatmap.sheet(mixed, 1).width > 300
+    assert side_by_side.sheet(mixed, 1).width > 300

@@ -14,12 +14,12 @@ from guda.report.heatmap import (
     POSITIVE,
     mask,
     overlay,
-    overlays,
     shared_scale,
-    sheet,
     upsample,
     with_legend,
 )
+from guda.report.placed import overlays
+from guda.report.side_by_side import sheet
 
 from .report_sample import face, sample
 

@@ -66,6 +66,8 @@ export default {
   opacity: "Deckkraft der Wärmekarte",
   heat_map: "Wärmekarte",
   legend: "Orange: Der Stil erklärt diesen Teil des Bildes. Violett: Hier ist das Modell ohne den Stil besser. In {unit} pro Stelle.",
+  run_done: "Der Lauf ist fertig.",
+  run_failed: "Der Lauf ist gescheitert; ComfyUI sagt, warum.",
   sheet: "{style}: danach gefragt, mit ihm und ohne ihn",
   sheet_tip: "Was das Modell zeichnet, wenn man {style} verlangt: oben mit dem Stil, unten ohne ihn. Klick zeigt mehr",
   with_it: "mit",

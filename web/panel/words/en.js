@@ -66,6 +66,8 @@ export default {
   opacity: "Opacity of the heat map",
   heat_map: "Heat map",
   legend: "Orange: the style explains this part of the picture. Violet: the model does better here without the style. In {unit} per location.",
+  run_done: "Your run is done.",
+  run_failed: "Your run failed; ComfyUI says why.",
   sheet: "{style}: asked for it, with it and without it",
   sheet_tip: "What the model draws when it is asked for {style}, above with it, below without it. Click for more",
   with_it: "with",

@@ -66,6 +66,8 @@ export default {
   opacity: "热力图的不透明度",
   heat_map: "热力图",
   legend: "橙色：该风格解释了图片的这一部分。紫色：此处没有该风格时模型更好。单位为每处 {unit}。",
+  run_done: "运行已完成。",
+  run_failed: "运行失败，原因见 ComfyUI。",
   sheet: "{style}：要求该风格时，有它和没有它",
   sheet_tip: "要求 {style} 时模型画出的图：上为有该风格，下为没有。点击查看更多",
   with_it: "有",
