@@ -163,9 +163,7 @@ class AttributeWork:
         """What it will take, after a look at the model and a warm-up."""
         backbone, config = self.request.backbone, self.config
         yield from self._doubts()
-        first, shape = measuring.first(self)
-        n = min(explains.MOST, len(first))
-        some = [first[i * len(first) // n] for i in range(n)]
+        some, (_, shape) = measuring.chosen(self), measuring.first(self)
         checked = yield from explains.check(backbone, lambda: self.query(some)[0], self.look)
         yield Step("plan", 0, 2)
         encoding = warmup.picture(backbone)
@@ -190,11 +188,13 @@ class AttributeWork:
         )
 
     @keeps_warnings
-    def run(self, look: bool = True) -> Steps[Attribution]:
-        """The scores of every picture. look: as `measure` has it."""
+    def run(
+        self, look: bool = True, measure: measuring.Measure = measuring.measure
+    ) -> Steps[Attribution]:
+        """The scores of every picture. look: as `measure` has it, which may be another's."""
         yield from self._doubts()
         started = time.monotonic()
-        shown, gaps = yield from self.measure(look)
+        shown, gaps = yield from measure(self, look)
         answer = self._assemble(shown, gaps, time.monotonic() - started)
         return (yield from told(answer, gaps, self.request, self.prompts))
 

@@ -85,7 +85,7 @@ def check_report(graph: Graph, result: Result, prefix: str, images: int) -> None
     html = Path(text(result, of(graph, "GudaSaveReport")))
     assert html.is_file() and html.parent.name.startswith(prefix)
     assert len(saved["images"]) == images
-    assert html.read_text("utf-8").count('<section class="card"') == images
+    assert html.read_text("utf-8").count('<section class="card" id="picture-') == images
 
 
 @pytest.mark.slow
