@@ -46,6 +46,7 @@ from guda.scoring import conformal, standing
 from guda.scoring.null import FOLDER, FREE, NullPool, judge
 from guda.scoring.verdict import Outcome, score
 
+SIZES, POOLS = (45, 60, 76, 77, 100, 150, 200, 300, 400), 200
 FORMS = ("named", "none")
 FEWER, FEWEST = 60, 40  # of a pool and of questions with the other forms of prompt
 
@@ -89,8 +90,25 @@ def compared(title: str, null: Scored, asked: Scored) -> None:
         print(f"| {title} | {name} | {auc:.2f} | {named.mean():.1%} | {sure} |")
 
 
-def generated(bench: Bench, contents: Sequence[str]) -> Scored:
-    """The choice on drawn pictures; returns those in the styles."""
+def by_size(null: Scored, inside: Scored, unrelated: Scored) -> None:
+    """What pools of a size name, over pools drawn from the null pictures."""
+    scored = (standing.of_first(x.contributions) for x in (null, inside, unrelated))
+    statistics, true, false = scored
+    rng = np.random.default_rng(0)
+    print("\n| pool | beyond | true ones named | 10 % and 90 % of pools | false names |")
+    print("|---|---|---|---|---|")
+    for n in SIZES:
+        rank = conformal.largest_rank(n)
+        drawn = (rng.choice(statistics, n, replace=False) for _ in range(POOLS))
+        cuts = np.array([np.sort(pool)[-rank] for pool in drawn])
+        named, wrong = ((x[:, None] > cuts).mean(0) for x in (true, false))
+        low, high = np.quantile(named, (0.1, 0.9))
+        cells = f"{named.mean():.0%} | {low:.0%}, {high:.0%} | {wrong.mean():.1%}"
+        print(f"| {n} | the {rank}. largest | {cells} |")
+
+
+def generated(bench: Bench, contents: Sequence[str]) -> tuple[Scored, Scored]:
+    """The choice on drawn pictures; returns those without a style and those in one."""
     named, turns = in_turn(contents[400:520])
     null = bench.drawn("choice, no style", contents[:300], 11)
     inside = bench.drawn("choice, in a style", named, 12)
@@ -98,7 +116,7 @@ def generated(bench: Bench, contents: Sequence[str]) -> Scored:
     inside = bench.scored(Source("choice, in a style, content", inside, contents[400:520], turns))
     print("| choosing | statistic | AUC | named at the cut | right |\n|---|---|---|---|---|")
     compared("generated", null, inside)
-    return inside
+    return null, inside
 
 
 def main() -> None:
@@ -111,7 +129,7 @@ def main() -> None:
 
 def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
     contents = contents_of(data)
-    known = generated(bench, contents)
+    more, known = generated(bench, contents)
     real, others, far = real_ones(bench, data, outside)
     compared("real, Fluent Flat and FxEmojis", joined([others[n] for n in OUTSIDE[1::2]]), real)
     print(f"\nReported with {standing.CHOSEN!r}, on other pictures:\n\n{HEAD}")
@@ -122,7 +140,7 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
         "no style": bench.drawn("no style", queries, 22),
         "in a style": bench.drawn("in a style", named, 23),
     }
-    pools = {}
+    pools, asked = {}, {}
 
     def generated_ones(form: str) -> None:
         def ask(source: str, given: Sequence[str], n: int, truth=-1) -> Scored:
@@ -137,19 +155,20 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
         print(line(f"drawn without a style, {form}", unrelated, pools[form]))
         inside = ask("in a style", own, FEWEST, turns)
         print(line(f"drawn in a style, {form}", inside, pools[form]), flush=True)
+        asked[form] = (inside, unrelated)
 
     generated_ones("content")
-    like, asked = split_by_style(real)
+    like, rest = split_by_style(real)
     folder = joined([others[n].part(slice(100)) for n in OUTSIDE[1::2]])
     own_pool = pool(bench, folder, FOLDER, like)
     same = joined([others[n].part(slice(100, None)) for n in OUTSIDE[1::2]])
-    print(line("real, in a style", asked, own_pool))
+    print(line("real, in a style", rest, own_pool))
     print(line("real, of the pool's own sets", same, own_pool))
     for name in OUTSIDE[::2]:
         print(line(f"real, {name} (sets that are not in the pool)", others[name], own_pool))
     for name, scored in far.items():
         print(line(f"{name}", scored, own_pool))
-    print(line("real in a style, against a drawn pool", asked, pools["content"]))
+    print(line("real in a style, against a drawn pool", rest, pools["content"]))
     print(line("photographs, against a drawn pool", far["photographs"], pools["content"]))
     left_out(bench, shown, free[:FEWER], own, turns)
     for form in FORMS:
@@ -158,6 +177,8 @@ def report(bench: Bench, data: Path, outside: Sequence[Path]) -> None:
     other = bench.drawn("everyday", everyday, 13)
     scored = bench.scored(Source("everyday, content", other, everyday))
     print(line("drawn without a style, contents unlike the pool's", scored, pools["content"]))
+    null = bench.scored(Source("pool, content", shown["pool"], free))
+    by_size(joined([null, more]), *asked["content"])
 
 
 def left_out(bench: Bench, shown: dict[str, Pictures], free, own, turns) -> None:

@@ -19,8 +19,8 @@ def payload(attribution) -> dict[str, Any]:
     """The attribution for the web panel, under the key "guda" of the node's ui.
 
     Beyond `report.to_dict`: "unit", "interval" (its name), "markdown", "csv", "report" (the HTML
-    page), "notes" (on the null pool), "sheets" (of styles, with them and without them: "thumb" and
-    "file"); per picture "headline" and "detail" (the verdict), "sentence"
+    page), "notes" (on the null pool and the intervals), "sheets" (of styles, with them and without
+    them: "thumb" and "file"); per picture "headline" and "detail" (the verdict), "sentence"
     (both), "named" (the styles that it points at), "null" (its distribution, see `_null`),
     "picture" as it was given, its "size" in pixels, "scale" (nats at full colour) and "heatmaps":
     for every style a transparent PNG in the picture's shape, to be laid over it. Files are what
@@ -36,7 +36,7 @@ def payload(attribution) -> dict[str, Any]:
         "interval": wording.interval_name(attribution),
         "markdown": report.to_markdown(attribution),
         "csv": report.to_csv(attribution),
-        "notes": wording.null_notes(attribution),
+        "notes": wording.notes(attribution),
         "report": save_temp(report.to_html(attribution), folder, "report"),
         "sheets": [_sheet(name, image, folder) for name, image in sheet.shown(attribution).items()],
     }

@@ -8,7 +8,7 @@ import dataclasses
 from ..config import ElboConfig
 from ..errors import ConfigError
 from ..files.destination import check_folder
-from . import arguments, model, options, output, styles
+from . import arguments, cluster, model, options, output, styles
 from .output import Progress
 
 
@@ -17,6 +17,7 @@ def add(commands) -> None:
     parser = commands.add_parser("attribute", help="score pictures against styles")
     asks(parser)
     parser.add_argument("--out", type=arguments.path, required=True, help="where the report goes")
+    cluster.add(parser)
     parser.set_defaults(run=run)
 
 
@@ -77,6 +78,7 @@ def styles_asked(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_folder(args.out, "out")
+    cluster.check(args)
     return told(args, asked_for(args))
 
 
@@ -87,9 +89,11 @@ def told(args: argparse.Namespace, work) -> int:
 
     if args.plan:
         return output.tell(work.price(), args.json)
-    with Progress() as progress:
-        attribution = drain(work.run(), progress)
-    output.finish(attribution, save(attribution, args.out), args.json)
+    parts, backbone = args.out / cluster.PARTS, work.request.backbone
+    with Progress() as progress, cluster.measuring(args, backbone, parts) as how:
+        attribution = drain(work.run(**how), progress)
+        report = save(attribution, args.out)
+    output.finish(attribution, report, args.json)
     return 0
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, one_line
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ..jobs.unlearn import UnlearnWork
 
 PATIENCE = 900.0
+PARTS = "parts"
+"""Folder of the finished parts of what is scored, beside the results, until these are there."""
 PARTIAL = 1
 """Exit code when some units failed and the others are done."""
 
@@ -73,6 +77,23 @@ def unlearn(
     with reached(args) as client:
         made = drain(clustered.run(making, client, source(args), args.patience), progress)
     return made.set, made.failures
+
+
+@contextmanager
+def measuring(args: argparse.Namespace, backbone: Any, folder: Path):
+    """What `run` of a job that scores is given: nothing, or that the cluster measures.
+
+    folder: of the finished parts, until the block ends without an error.
+    """
+    if not vars(args).get("cluster"):
+        yield {}
+        return
+    from ..cluster.measure import Clustered
+
+    make_room(backbone)
+    with reached(args) as client:
+        yield {"measure": Clustered(client, source(args), folder, args.patience)}
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_room(backbone: Any) -> None:

@@ -24,6 +24,7 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..demo.run import run_demo
     from ..report.tables import to_comparison
+    from ..report.wording import null_notes
     from ..report.wording import verdict_sentence as sentence
 
     check_folder(args.out, "out")
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
             output.say(f"First answers, after {seconds:.0f} s and without any unlearning:")
             for image in answer.images:
                 output.say(f"  {image.image}: {sentence(image, 'nats')}")
+            for note in null_notes(answer):
+                output.say(f"  {note}")
             output.say(f"  Report: {args.out / 'direct' / 'report.html'}\n")
 
     with Progress() as progress:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..config import ElboConfig, SampleConfig
 from ..errors import ConfigError
 from ..files.destination import check_folder
-from . import arguments, model, options, output
+from . import arguments, cluster, model, options, output
 from .attribute import styles_asked, without_of
 from .output import Progress, say
 
@@ -66,6 +66,7 @@ def add(commands) -> None:
     )
     options.add(parser, ElboConfig)
     options.add(parser, SampleConfig, prefix="sample-")
+    cluster.add(parser)
     parser.set_defaults(run=run)
 
 
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..scoring.null import GENERATED, REAL
     from ..steps import drain
 
+    cluster.check(args)
     config = options.read(args, ElboConfig)
     sampling = options.read(args, SampleConfig)
     if args.images is None and args.like is not None:
@@ -107,8 +109,9 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.plan:
         return output.tell(work.price(), args.json)
-    with Progress() as progress:
-        pool = drain(work.run(), progress)
+    parts = out.with_suffix(f".{cluster.PARTS}")
+    with Progress() as progress, cluster.measuring(args, backbone, parts) as how:
+        pool = drain(work.run(**how), progress)
     told = pool.counts()
     if args.json:
         say(json.dumps({"file": str(out), "origin": pool.origin, "pictures": told}, indent=2))

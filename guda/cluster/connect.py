@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LOCAL = "local"
 SILENT = 50
 """The level below which Dask's own log is not shown."""
+ANSWER = 20.0
+"""Seconds that a scheduler has to answer in."""
 TRIES = 3
 """How often a unit is tried before it is reported."""
 CONFIG = {
@@ -77,7 +79,7 @@ def connected(where: str, security: Security | None = None) -> Iterator[Client]:
             client = distributed.Client(
                 where,
                 security=(security or Security()).of_dask(),
-                timeout="20s",
+                timeout=ANSWER,
                 set_as_default=False,
             )
         except (OSError, ValueError, TypeError, ImportError) as error:

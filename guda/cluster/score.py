@@ -10,6 +10,7 @@ A shard's scores are the same bytes wherever it is done: its pictures are always
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,8 @@ class Scored:
     rows: int
     unread: int
     failures: tuple[Failure, ...]
+    seconds: tuple[float, ...]
+    """What each shard took that was done now."""
 
 
 def run(work: Scoring, client: Client | None = None, patience: float = 900.0) -> Steps[Scored]:
@@ -92,11 +95,13 @@ def run(work: Scoring, client: Client | None = None, patience: float = 900.0) ->
         )
         board = Board("score", (), (client and client.dashboard_link) or "", total)
         warnings: list[str] = []
+        seconds: list[float] = []
 
         def result(unit: Unit, made: Told) -> list[Unit]:
             for name, data in made.get("files", {}).items():
                 write_bytes(work.out / name, data)
             warnings.extend(made.get("warnings", ()))
+            seconds.append(made["seconds"])
             return []
 
         failures: list[Failure] = []
@@ -110,7 +115,7 @@ def run(work: Scoring, client: Client | None = None, patience: float = 900.0) ->
             for text in dict.fromkeys(warnings):
                 yield warn(text)
             lock.check()
-            return _merged(work, failures)
+            return _merged(work, failures, seconds)
 
 
 def _here(
@@ -118,7 +123,7 @@ def _here(
 ) -> Steps[None]:
     desk = Desk(told, work.backbone, work.out, True)
     for unit in units:
-        steps = perform(desk, unit.told())
+        steps, begun = perform(desk, unit.told()), time.monotonic()
         try:
             while True:
                 try:
@@ -129,7 +134,7 @@ def _here(
                 yield board.step()
         finally:
             steps.close()
-        result(unit, made)
+        result(unit, {**made, "seconds": time.monotonic() - begun})
         board.finish(unit.key)
         yield board.step()
 
@@ -141,7 +146,7 @@ def _is_done(work: Scoring, unit: Unit, board: Board) -> bool:
     return True
 
 
-def _merged(work: Scoring, failures: list[Failure]) -> Scored:
+def _merged(work: Scoring, failures: list[Failure], seconds: list[float]) -> Scored:
     """All rows in one file, in the order of the pictures; the shards stay while one is missing."""
     rows = unread = 0
 
@@ -164,7 +169,7 @@ def _merged(work: Scoring, failures: list[Failure]) -> Scored:
     }
     write_atomically(work.out / SCORES, write)
     write_text(work.out / ASKED, json.dumps(asked, indent=1, ensure_ascii=False) + "\n")
-    return Scored(work.out / SCORES, rows, unread, tuple(failures))
+    return Scored(work.out / SCORES, rows, unread, tuple(failures), tuple(seconds))
 
 
 def _seen(where: Where) -> list[Any]:

@@ -7,25 +7,31 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ClusterError
 from ..steps import Steps, warn
 from .board import Board
 from .connect import TRIES
 from .job import Told, Unit, topic
-from .worker import perform
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 AHEAD = 2
-"""Units that are given out, per worker: one at work, one that waits for it."""
+"""Units that are given to a worker: one at work, one that waits for it."""
 AGAIN = 5.0
 """Seconds until a unit that another run has is asked for again."""
 LOST = 30.0
 """Seconds without its scheduler after which a run ends."""
 TICK = 0.5
+
+
+class Given(NamedTuple):
+    """A unit that was given out, and the worker that it was meant for."""
+
+    unit: Unit
+    worker: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Units:
 
     result: is given every finished unit and what its worker returned; returns units that can be
     done now. files: of a unit, where the workers do not see the folder; see `what` of a unit.
+    ahead: units that a worker holds; 1 where they are long, so that none waits behind another.
     """
 
     def __init__(
@@ -55,13 +62,14 @@ class Units:
         board: Board,
         result: Callable[[Unit, Told], Iterable[Unit]],
         files: Callable[[Unit], Mapping[str, bytes]] = lambda _: {},
+        ahead: int = AHEAD,
     ):
         self._client, self._job, self._board = client, job, board
-        self._result, self._files = result, files
+        self._result, self._files, self._ahead = result, files, ahead
         self._ready: deque[Unit] = deque()
         self._rest: Iterator[Unit] = iter(())
         self._later: list[tuple[float, Unit]] = []
-        self._given: dict[Future, Unit] = {}
+        self._given: dict[Future, Given] = {}
         self._tried: Counter[str] = Counter()
         self._refused: dict[str, str] = {}  # worker -> why
         self._inbox: queue.Queue[Any] = queue.Queue()
@@ -75,7 +83,7 @@ class Units:
         """Every unit and those that follow from them. Raises ClusterError."""
         self._rest, left = iter(units), True
         self._client.subscribe_topic(topic(self._job), lambda event: self._inbox.put(event[1]))
-        told = self._client.submit(_hold, self._job, key=topic(self._job), pure=False)
+        told = self._client.submit(_held(), self._job, key=topic(self._job), pure=False)
         seen = time.monotonic()
         try:
             while left or self._ready or self._later or self._given:
@@ -104,21 +112,26 @@ class Units:
         self._ready.extend(u for at, u in self._later if at <= now)
         self._later = [(at, u) for at, u in self._later if at > now]
         able = [w for w in self._workers() if w not in self._refused]
-        while len(self._given) < AHEAD * len(able):
+        held = Counter(g.worker for g in self._given.values())
+        while len(self._given) < self._ahead * len(able):
             if (unit := self._next()) is None:
                 return False
             what = dict(unit.what)
             if self._unshared:
                 what["files"] = self._files(unit)
+            # Dask itself would give it to whom it has told of the job, and let others stay idle.
+            worker = min(able, key=lambda w: held[w])
+            held[worker] += 1
             future = self._client.submit(
-                perform,
+                _performed(),
                 told,
                 {**unit.told(), "what": what},
                 key=f"guda-{unit.key}-{self._tried[unit.key]}-{now}",
-                workers=able if self._refused else None,
+                workers=[worker],
+                allow_other_workers=True,  # where that one is gone
                 pure=False,
             )
-            self._given[future] = unit
+            self._given[future] = Given(unit, worker)
             future.add_done_callback(self._inbox.put)
         return True
 
@@ -151,15 +164,16 @@ class Units:
             return
 
     def _report(self, told: Told) -> None:
-        unit = next((u for u in self._given.values() if u.key == told.get("unit")), None)
+        all_given = (g.unit for g in self._given.values())
+        unit = next((u for u in all_given if u.key == told.get("unit")), None)
         if unit is not None and "hangs" in told:
             self._failed(unit, f"it made no step for {told['hangs']:g} s", gone=True)
         elif unit is not None:
             self._board.report(unit.key, told["done"])
 
     def _take(self, future: Future) -> None:
-        unit = self._given.pop(future, None)
-        if unit is None or unit.key in self._board.failed:
+        given = self._given.pop(future, None)
+        if given is None or (unit := given.unit).key in self._board.failed:
             return
         if future.status == "finished":
             self._answered(unit, future.result())
@@ -193,7 +207,7 @@ class Units:
         if final or tries >= TRIES:
             self._board.fail(unit.key)
             self.failures.append(Failure(unit, error, tries))
-            mine = [f for f, u in self._given.items() if u.key == unit.key]
+            mine = [f for f, g in self._given.items() if g.unit.key == unit.key]
             for future in mine:
                 del self._given[future]
             self._client.cancel(mine, force=True)
@@ -201,9 +215,26 @@ class Units:
             self._later.append((time.monotonic() + TICK, unit))
 
 
-def _hold(job: Told) -> Told:
-    """The job on the cluster: computed again wherever it is lost."""
-    return job
+def _held() -> Callable[[Told], Told]:
+    """The job on the cluster: computed again wherever it is lost.
+
+    Both functions travel whole, as they are inside another: where this package has another name, as
+    in ComfyUI, workers would not find them by theirs.
+    """
+
+    def hold(job):
+        return job
+
+    return hold
+
+
+def _performed() -> Callable[[Told, Told], Told]:
+    def perform(job, unit):
+        from guda.cluster import worker
+
+        return worker.perform(job, unit)
+
+    return perform
 
 
 def _reason(future: Future) -> str:

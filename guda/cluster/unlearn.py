@@ -59,7 +59,7 @@ def run(work: SetWork, client: Client, source: Source, patience: float) -> Steps
         if units:
             board = Board("unlearn", [*units, *making.awaited], client.dashboard_link or "")
             with marked(work.folder, told):
-                running = Units(client, told, board, making.take, making.files)
+                running = Units(client, told, board, making.take, making.files, ahead=1)
                 failures = yield from running.run(units)
         yield from about(*making.chosen)
         return Made(making.made, tuple(failures))

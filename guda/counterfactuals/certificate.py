@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ..files.reading import number
 from ..unlearning.gate import Gate
 from ..unlearning.progress import DRIFT, Measure, Progress, Share
 from .collapse import BOUND, Collapse
@@ -39,7 +40,8 @@ class Certificate:
     """A verdict on measured progress, and on pictures that were drawn."""
 
     progress: Progress
-    collapse: Collapse | None = None  # None where none were drawn, as before 0.3
+    collapse: Collapse | None = None  # None where none were drawn
+    spread: float | None = None  # between repetitions, see `unlearning.seeds`; None for one
 
     @property
     def verdict(self) -> Verdict:
@@ -67,6 +69,7 @@ class Certificate:
             *([] if unnamed is None else [f"{unnamed.value:.2f} where the style is not named"]),
             *([] if drift is None else [f"drift {drift.value:.3f}"]),
             *([] if self.collapse is None else [str(self.collapse)]),
+            *([] if self.spread is None else [f"seed spread {self.spread:.2f}"]),
         ]
         return ", ".join(parts)
 
@@ -103,12 +106,16 @@ class Certificate:
         verdict = self.verdict if gate.passed or not self.usable else Verdict.REFUSED
         said = f"{self.figures}: {self.follows if gate.passed else 'its gate failed'}"
         told = {"verdict": verdict.value, "reason": said} | self.progress.as_dict()
-        return told | ({} if self.collapse is None else {"collapse": self.collapse.as_dict()})
+        told |= {} if self.collapse is None else {"collapse": self.collapse.as_dict()}
+        return told | ({} if self.spread is None else {"seed_spread": self.spread})
 
     @classmethod
     def read(cls, told: Any) -> Certificate:
         """Raises ValueError for what is no certificate."""
-        return cls(Progress.read(told), Collapse.read(told.get("collapse")))
+        spread = told.get("seed_spread")
+        if spread is not None and (spread := number(spread, "seed_spread")) < 0:
+            raise ValueError(f"seed_spread is {spread}, which is below zero")
+        return cls(Progress.read(told), Collapse.read(told.get("collapse")), spread)
 
 
 def _overall(measure: Measure | None) -> Share | None:

@@ -262,7 +262,7 @@ class SetWork:
     ) -> Entry:
         """Write the group's LoRA file; its line for the manifest."""
         backbone, config, key = self.backbone, self.config, self.keys[group.name]
-        gate, certificate = made.gate, Certificate(made.progress, collapse)
+        gate, certificate = made.gate, Certificate(made.progress, collapse, made.spread)
         metadata = {
             "modelspec.title": f"without {group.name}",
             "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",

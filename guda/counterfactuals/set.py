@@ -19,6 +19,7 @@ from torch import Tensor
 from ..diffusion import Backbone, LoraWeights
 from ..diffusion.identity import differences
 from ..errors import CounterfactualError
+from ..scoring.spread import SeedSpread
 from ..settings import digest
 from ..unlearning.gate import Gate
 from ..unlearning.rates import Trial, best
@@ -95,6 +96,15 @@ class CounterfactualSet:
             for e in self.entries
             if e.certificate is not None and e.certificate.verdict is Verdict.WEAK
         )
+
+    @property
+    def seed_spread(self) -> SeedSpread:
+        """What another seed of the unlearning would change."""
+        certificates = {e.name: e.certificate for e in self.entries}
+        shares = {n: c.spread for n, c in certificates.items() if c and c.spread is not None}
+        repeats = self.recipe.get("repeats", 1)
+        known = isinstance(repeats, int) and not isinstance(repeats, bool) and repeats >= 1
+        return SeedSpread(shares, repeats if known else 1)
 
     @property
     def rate(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..groups import StyleGroups, from_prompts
 
 STYLES: dict[str, str] = {
@@ -25,6 +27,9 @@ QUESTIONS: tuple[str, ...] = (
     "smiling face with sunglasses", "fox", "strawberry", "top hat", "trophy",
 )  # fmt: skip
 """One picture per style is generated and attributed; none of these contents is in the groups."""
+
+NULL = Path(__file__).parent / "null.json"
+"""Pictures that have nothing to do with the styles, scored by training/null.py."""
 
 
 def groups(pictures: int = len(CONTENTS)) -> StyleGroups:

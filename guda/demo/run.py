@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import report
@@ -16,9 +16,11 @@ from ..groups.draw import draw
 from ..groups.pictures import save_png
 from ..jobs.attribute import AttributeRequest, attribute
 from ..jobs.unlearn import UnlearnRequest, unlearn
+from ..scoring.null import NullPool
+from ..scoring.pool_file import read_pool
 from ..scoring.verdict import Attribution
 from ..steps import Step, drain
-from . import groups, prompts
+from . import NULL, groups, prompts
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def run_demo(
 ) -> DemoResult:
     """Everything from nothing into `out`; a second run reuses what is there and agrees with it.
 
-    on_answer: is given the direct answer, which is there long before the counterfactuals are.
+    on_answer: is given the direct answer, which is there long before the counterfactuals are. It is
+    held against the null pool that comes with the model; the LoRAs' has none, and ranks alone.
     """
     backbone = load(DEMO)
     asked = prompts()
@@ -47,12 +50,13 @@ def run_demo(
     for prompt, picture in zip(asked, drawn, strict=True):
         save_png(picture, out / "pictures" / f"{prompt}.png")
 
-    def ask(without: Counterfactuals) -> Attribution:
+    def ask(without: Counterfactuals, null: NullPool | None = None) -> Attribution:
         names = [f"{p}.png" for p in asked]
         request = AttributeRequest(backbone, without, list(drawn), names, asked, ElboConfig())
-        return drain(attribute(request), on_step)
+        held = replace(request, null=null, null_file=NULL.name if null else "")
+        return drain(attribute(held), on_step)
 
-    direct = ask(DirectCounterfactuals.of(groups()))
+    direct = ask(DirectCounterfactuals.of(groups()), read_pool(NULL))
     report.save(direct, out / "direct")
     on_answer(direct)
     made = drain(unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")), on_step)

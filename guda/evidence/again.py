@@ -150,6 +150,7 @@ def survey_again(
         null=_pool(bundle),
         null_file=FILE,
         one_source=bool(told.together) and len(sample.pictures) == len(told.images),
+        seeds=told.seeds,
     )
     changed = [
         f"the model's {x}" for x in differences(told.facts["model"]["identity"], backbone.identity)

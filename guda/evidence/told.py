@@ -62,6 +62,11 @@ class Told:
         return self.facts["counterfactuals"].get("kind") == "direct"
 
     @property
+    def seeds(self) -> bool:
+        """Whether the intervals include the unlearning's seeds, as those of 0.1 do not."""
+        return any("seed_stderr" in s for image in self.images for s in image["scores"])
+
+    @property
     def of_latents(self) -> bool:
         return self.facts.get("scored") == "latents"
 

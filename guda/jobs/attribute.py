@@ -24,6 +24,7 @@ from ..scoring import allocation, explains
 from ..scoring.differences import Differences
 from ..scoring.elbo import Query
 from ..scoring.null import NullPool
+from ..scoring.spread import SeedSpread
 from ..scoring.verdict import Attribution, ImageScores, score
 from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..version import __version__
@@ -49,6 +50,7 @@ class AttributeRequest:
     credit: whether scores come with a column of credit.
     conditions: the prompts encoded elsewhere, a row per picture; `prompts` then only name them.
     kept: folder of what earlier runs asked, see `jobs.kept`; None asks the model every time.
+    seeds: whether the intervals include what another seed of the unlearning would change.
     """
 
     backbone: Backbone
@@ -64,6 +66,14 @@ class AttributeRequest:
     credit: bool = False
     conditions: Conditioning | None = None
     kept: Path | None = None
+    seeds: bool = True
+
+    @property
+    def spread(self) -> SeedSpread | None:
+        """What of the intervals is the unlearning's; None for direct answers: they have no seed."""
+        without = self.counterfactuals
+        direct = isinstance(without, DirectCounterfactuals)
+        return None if direct or not self.seeds else without.seed_spread
 
 
 def attribute(request: AttributeRequest) -> Steps[Attribution]:
@@ -153,9 +163,7 @@ class AttributeWork:
         """What it will take, after a look at the model and a warm-up."""
         backbone, config = self.request.backbone, self.config
         yield from self._doubts()
-        first, shape = measuring.first(self)
-        n = min(explains.MOST, len(first))
-        some = [first[i * len(first) // n] for i in range(n)]
+        some, (_, shape) = measuring.chosen(self), measuring.first(self)
         checked = yield from explains.check(backbone, lambda: self.query(some)[0], self.look)
         yield Step("plan", 0, 2)
         encoding = warmup.picture(backbone)
@@ -180,11 +188,13 @@ class AttributeWork:
         )
 
     @keeps_warnings
-    def run(self, look: bool = True) -> Steps[Attribution]:
-        """The scores of every picture. look: as `measure` has it."""
+    def run(
+        self, look: bool = True, measure: measuring.Measure = measuring.measure
+    ) -> Steps[Attribution]:
+        """The scores of every picture. look: as `measure` has it, which may be another's."""
         yield from self._doubts()
         started = time.monotonic()
-        shown, gaps = yield from self.measure(look)
+        shown, gaps = yield from measure(self, look)
         answer = self._assemble(shown, gaps, time.monotonic() - started)
         return (yield from told(answer, gaps, self.request, self.prompts))
 
@@ -224,7 +234,8 @@ class AttributeWork:
         estimate = self.config.as_dict()
         images = []
         for i, (name, prompt) in enumerate(zip(request.names, self.prompts, strict=True)):
-            scores, outcome = score(groups, gaps.contributions[i], self.config.confidence)
+            at = (gaps.contributions[i], self.config.confidence)
+            scores, outcome = score(groups, *at, self.request.spread)
             images.append(ImageScores(name, prompt, outcome, scores, float(gaps.elbo[i])))
         i, k, p = gaps.contributions.shape
         profile = torch.from_numpy(gaps.contributions.reshape(i, k, p // 2, 2).sum(-1))
@@ -240,6 +251,7 @@ class AttributeWork:
             direct=not self.loras,
             certificates=_certificates(self.request.counterfactuals),
             sheets=sheet.of_set(self.request.counterfactuals),
+            spread=self.request.spread,
             origin=origin_of(
                 request.backbone,
                 request.counterfactuals,

@@ -26,11 +26,12 @@ from ..groups.contents import CONTENTS
 from ..groups.draw import reported
 from ..groups.unrelated import Unrelated
 from ..scoring import conformal, explains
+from ..scoring.differences import Differences
 from ..scoring.known import Knowledge
 from ..scoring.null import FORMS, GENERATED, REAL, NullPicture, NullPool
 from ..scoring.pool_file import read_pool, rounded, write_pool
 from ..steps import Step, Steps, keeps_warnings, warn
-from . import basis, styles
+from . import basis, measuring, styles
 from .attribute import AttributeRequest, AttributeWork
 from .attribute import survey as survey_scores
 from .basis import Without
@@ -173,8 +174,8 @@ class NullWork:
             have if self.pool.pictures else "",
         )
 
-    def run(self) -> Steps[NullPool]:
-        """The pool. What is scored is on disk, however the run ends."""
+    def run(self, measure: measuring.Measure = measuring.measure) -> Steps[NullPool]:
+        """The pool. What is scored is on disk, however the run ends. measure: or another's."""
         request, pool = self.request, self.pool
         request.out.parent.mkdir(parents=True, exist_ok=True)
         with (yield from lock.take(request.out.parent)):
@@ -193,7 +194,9 @@ class NullWork:
                 )
                 for form, those in left.items():
                     if those:
-                        pool = yield from self._scored(pool, those, shown, form)
+                        work = self._asked(those, shown, form)
+                        _, gaps = yield from measure(work, not pool.pictures)
+                        pool = _with(pool, those, form, gaps)
                         write_pool(pool, request.out)
                         done += len(those)
                         yield Step("null", done, total)
@@ -202,10 +205,8 @@ class NullWork:
                     yield warn(text)
         return pool
 
-    def _scored(
-        self, pool: NullPool, those: Sequence[Wanted], shown: dict[str, Tensor], form: str
-    ) -> Steps[NullPool]:
-        """The pool with these pictures, asked with this form of prompt."""
+    def _asked(self, those: Sequence[Wanted], shown: dict[str, Tensor], form: str) -> AttributeWork:
+        """The scoring of these pictures, asked with this form of prompt."""
         prompts = tuple(w.prompt(form) for w in those)
         names = [w.id for w in those]
         request = dataclasses.replace(
@@ -214,15 +215,7 @@ class NullWork:
             names=names,
             prompts=prompts,
         )
-        work = dataclasses.replace(self.scoring, request=request, prompts=prompts)
-        _, gaps = yield from work.measure(look=not pool.pictures)
-        rows = zip(those, prompts, gaps.elbo.tolist(), gaps.contributions, gaps.full, strict=True)
-        made = [
-            rounded(NullPicture(w.id, w.source, w.style, prompt, form, elbo, contributions, full))
-            for w, prompt, elbo, contributions, full in rows
-        ]
-        t = tuple(gaps.points.t.tolist())
-        return dataclasses.replace(pool, pictures=(*pool.pictures, *made), t=t)
+        return dataclasses.replace(self.scoring, request=request, prompts=prompts)
 
     def _shown(self, some: Sequence[Wanted]) -> Steps[dict[str, Tensor]]:
         """The pictures, drawn or read."""
@@ -268,6 +261,18 @@ class NullWork:
         told = yield from self._known_work().run()
         known = told.named(Knowledge.KNOWN)
         return known if len(known) >= FEWEST else ()  # one or two would be half of the pool
+
+
+def _with(pool: NullPool, those: Sequence[Wanted], form: str, gaps: Differences) -> NullPool:
+    """The pool with these pictures, which were asked with this form of prompt."""
+    prompts = [w.prompt(form) for w in those]
+    rows = zip(those, prompts, gaps.elbo.tolist(), gaps.contributions, gaps.full, strict=True)
+    made = [
+        rounded(NullPicture(w.id, w.source, w.style, prompt, form, elbo, contributions, full))
+        for w, prompt, elbo, contributions, full in rows
+    ]
+    t = tuple(gaps.points.t.tolist())
+    return dataclasses.replace(pool, pictures=(*pool.pictures, *made), t=t)
 
 
 def too_few(pictures: int, form: str) -> str:

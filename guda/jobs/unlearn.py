@@ -15,7 +15,7 @@ from ..groups import Example, Group, StyleGroups, prompts, split_heldout
 from ..groups.draw import generate_pictures, missing, with_pictures
 from ..scoring import explains
 from ..steps import Step, Steps, about, keeps_warnings
-from ..unlearning import probe, rates, stopping
+from ..unlearning import probe, rates, seeds, stopping
 from ..unlearning.batches import Batches
 from ..unlearning.context import anchor_context
 from ..unlearning.recipe import recommended
@@ -250,9 +250,9 @@ class UnlearnWork:
 
     def _of_gate(self, group: Group) -> int:
         own, others = self._held(group)
-        return probe.evaluations(
-            self._batches(group), own, others, self.request.backbone.conditional
-        )
+        asked = (own, others, self.request.backbone.conditional)
+        apart = seeds.evaluations(self.request.recipe.repeats, len(own), others)
+        return apart + probe.evaluations(self._batches(group), *asked)
 
     @property
     def _of_trials(self) -> int:

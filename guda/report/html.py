@@ -59,7 +59,7 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
 
 def _notes(attribution: Attribution) -> list[str]:
     """What the verdicts above are worth, and what the scores mean."""
-    notes = [_text(note) for note in wording.null_notes(attribution)]
+    notes = [_text(note) for note in wording.notes(attribution)]
     return [*notes, escape(wording.meaning(attribution))]
 
 

@@ -43,6 +43,7 @@ def to_dict(attribution: Attribution) -> dict[str, Any]:
             "version": attribution.version,
             "counterfactuals": "direct" if attribution.direct else "unlearned",
             **({"certificates": certificates} if certificates else {}),
+            **({"seed_spread": _spread(attribution)} if attribution.spread else {}),
             **({"null": _null(attribution.null)} if attribution.null else {}),
             **({"source": source.to_dict(attribution.source)} if attribution.source else {}),
             "note": wording.meaning(attribution),
@@ -62,6 +63,18 @@ def _image(attribution: Attribution, index: int) -> dict[str, Any]:
         **({"evidence": _evidence(image.evidence)} if image.evidence else {}),
         **({"credit_of_none": wording.nobodys(image)} if wording.has_credit(image) else {}),
         "scores": [_score(attribution, index, score) for score in image.scores],
+    }
+
+
+def _spread(attribution: Attribution) -> dict[str, Any]:
+    """`shares`: of a picture's typical delta, of the mean of all repeats."""
+    told = attribution.spread
+    assert told is not None
+    return {
+        "repeats": told.repeats,
+        "assumed": told.assumed(attribution.groups),
+        "shares": {style: told.of(style) for style in attribution.groups},
+        "text": wording.seeds(attribution),
     }
 
 
@@ -114,6 +127,7 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
         "high": score.high,
         "rank": score.rank,
         "share": score.share,
+        **({} if score.seed_stderr is None else {"seed_stderr": score.seed_stderr}),
         **({} if score.p is None else {"p": score.p}),
         **({} if score.credit is None else {"credit": score.credit}),
         "profile": [
@@ -126,7 +140,7 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
 def to_markdown(attribution: Attribution) -> str:
     """One section per picture: verdict, table, and what the score means."""
     warnings = [f"> **Warning:** {for_markdown(text)}" for text in attribution.warnings]
-    warnings += [f"> {for_markdown(text)}" for text in wording.null_notes(attribution)]
+    warnings += [f"> {for_markdown(text)}" for text in wording.notes(attribution)]
     sections = [_section(attribution, image) for image in attribution.images]
     together = source.to_markdown(attribution)
     return "\n\n".join(["# Style attribution", *warnings, *together, *sections]) + "\n"

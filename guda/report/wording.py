@@ -250,6 +250,30 @@ def null_notes(attribution: Attribution) -> list[str]:
     return notes
 
 
+def seeds(attribution: Attribution) -> str:
+    """What of the intervals is the unlearning's; empty where nothing was unlearned."""
+    told = attribution.spread
+    if told is None:
+        return ""
+    shares = [told.of(style) for style in attribution.groups]
+    least, most = percent(min(shares)), percent(max(shares))
+    size = least if least == most else f"{least} to {most}"
+    whence = (
+        "Seed spread assumed, as benchmarks have it: repeats of 2 or more measure it."
+        if told.assumed(attribution.groups)
+        else f"Measured between the {told.repeats} repeats."
+    )
+    return (
+        "The intervals include what another seed of the unlearning would change, a standard error "
+        f"of {size} of a picture's typical delta. {whence}"
+    )
+
+
+def notes(attribution: Attribution) -> list[str]:
+    """What is to be said of the verdicts and the intervals."""
+    return [*null_notes(attribution), *filter(None, [seeds(attribution)])]
+
+
 def verdict_sentence(image: ImageScores, unit: str, name: Callable[[str], str] = plain) -> str:
     """The verdict as one sentence."""
     return ": ".join(verdict_parts(image, unit, name))

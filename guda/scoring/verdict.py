@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 from torch import Tensor
 
 from .conformal import CONFIDENCE, LEVEL, strength
 from .origin import Origin
+from .spread import SeedSpread
 
 if TYPE_CHECKING:
     from .null import NullPool
@@ -73,13 +74,14 @@ class Score:
 
     group: str
     delta: float  # ELBO(full) - ELBO(without_group); positive when the group helped
-    stderr: float
+    stderr: float  # of the evaluation: other noise would give another delta
     low: float
     high: float
     rank: int  # 1 is the largest delta
     share: float  # of the sum of the positive deltas, 0 ... 1
     p: float | None = None  # among null pictures, adjusted for the number of styles
     credit: float | None = None  # where it was asked for, see `credit`
+    seed_stderr: float | None = None  # of the unlearning, see `spread`; None for direct answers
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class Attribution:
     null: AgainstNull | None = None  # None: verdicts rank the styles, and are no evidence
     origin: Origin | None = None  # what it was computed from
     source: SourceScores | None = None  # of all pictures together, where they are of one source
+    spread: SeedSpread | None = None  # within the intervals; None: nothing was unlearned
 
     def original_of(self, image: int) -> Tensor:
         """(3, H, W) uint8, the picture as it was given: of it `pictures` are the middle, scaled."""
@@ -218,13 +221,20 @@ def outcome(scores: Sequence[Score]) -> Outcome:
 
 
 def score(
-    groups: Sequence[str], contributions: np.ndarray, confidence: float
+    groups: Sequence[str],
+    contributions: np.ndarray,
+    confidence: float,
+    spread: SeedSpread | None = None,
 ) -> tuple[tuple[Score, ...], Outcome]:
     """Scores (best first) and outcome of one picture from (K, 2 S) weighted contributions.
 
+    spread: of the unlearning's seeds, which widens the intervals; None where nothing was unlearned.
     Ties keep the groups' order by name, so that the order of groups never changes a result.
     """
     delta, stderr, half = interval(contributions, confidence)
+    seeds = None if spread is None else spread.stderr(delta, groups)
+    if seeds is not None:  # of many pictures and levels, so nearly normal
+        half = np.hypot(half, ndtri((1 + confidence) / 2) * seeds)
     positive = delta.clip(min=0).sum()
     order = sorted(range(len(groups)), key=lambda k: (-delta[k], groups[k]))
     scores = tuple(
@@ -236,6 +246,7 @@ def score(
             high=float(delta[k] + half[k]),
             rank=rank,
             share=float(max(delta[k], 0) / positive) if positive > 0 else 0.0,
+            seed_stderr=None if seeds is None else float(seeds[k]),
         )
         for rank, k in enumerate(order, 1)
     )

@@ -119,6 +119,16 @@ class Probe:
         left, way = (held.distance(x, target.mean) - target.doubt for x in (student, full))
         return Measure.of(left, way, self.weight, one_minus=True)
 
+    def deltas(self, student: Answers) -> tuple[Tensor, Tensor]:
+        """(n,) of the forget pictures and of the retain pictures: error of student - of full model,
+        the levels weighed as the ELBO weighs them."""
+        pairs = ((self.forget, student.full, self.full), (self.retain, student.kept, self.kept))
+        own, others = (
+            (held.distance(held.eps, now) - held.distance(held.eps, full)) @ self.weight
+            for held, now, full in pairs
+        )
+        return own, others
+
     def errors(self, student: Answers) -> tuple[float, float, float, float]:
         """Mean squared errors: forget of the full model and of the student, then retain."""
         f, r = self.forget, self.retain

@@ -29,6 +29,7 @@ from .needs import check_needs
 from .probe import Probe
 from .progress import Progress
 from .resume import Loss
+from .seeds import seed_spread
 from .stopping import End, Ended, Watch, average, averaged, end, looks
 
 
@@ -42,6 +43,8 @@ class Unlearned:
     progress: Progress
     ended: tuple[Ended, ...] = ()
     """Where every repetition ended, if that was not known before."""
+    spread: float | None = None
+    """How far repetitions lie apart, see `seeds`; None for a single one."""
 
 
 def unlearn_group(
@@ -94,8 +97,9 @@ def unlearn_group(
     with backbone.counterfactual(mean):
         student = probe.answers(backbone, room)
     gate = gate_of(backbone, groups[name], probe.errors(student), config.gate_margin)
+    spread = seed_spread(backbone, probe, parts, len(groups), room)
     yield Step("gate", 1, 1, name)
-    return Unlearned(mean, tuple(losses), gate, probe.progress(student), tuple(ended))
+    return Unlearned(mean, tuple(losses), gate, probe.progress(student), tuple(ended), spread)
 
 
 def batches_of(

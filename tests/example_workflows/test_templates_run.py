@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tools.comfy.client import Comfy, Result
 from tools.comfy.graphs import Graph, upto
@@ -83,7 +85,7 @@ def check_report(graph: Graph, result: Result, prefix: str, images: int) -> None
     html = Path(text(result, of(graph, "GudaSaveReport")))
     assert html.is_file() and html.parent.name.startswith(prefix)
     assert len(saved["images"]) == images
-    assert html.read_text("utf-8").count('<section class="card"') == images
+    assert html.read_text("utf-8").count('<section class="card" id="picture-') == images
 
 
 @pytest.mark.slow
@@ -153,14 +155,25 @@ def test_artists_by_prompt_only(comfy: Comfy, examples: dict, checkpoint: Path):
 @pytest.mark.slow
 def test_with_and_without_the_leading_style(comfy: Comfy, examples: dict, checkpoint: Path):
     graph = learned(comfy, examples["without_style"][0])
+    without = of(graph, "GudaWithoutStyle")
+    lora = {"lora": [without, 2], "prefix": "loras/guda"}
+    graph["save"] = {"class_type": "SaveLoRA", "inputs": lora}  # ComfyUI's own
     result = run(comfy, graph)
     payload = check(graph, result, len(PAINTERS), 1)
-    without = of(graph, "GudaWithoutStyle")
     leader = payload["images"][0]["scores"][0]["group"]
     assert text(result, of(graph, "PreviewAny", source=[without, 1])) == leader
+    (saved,) = (comfy.base / "output" / "loras").glob("guda*.safetensors")
+    name = graph[of(graph, "GudaUnlearn")]["inputs"]["set_name"]
+    files = (comfy.base / "models" / "loras" / "guda" / name).glob("*.safetensors")
+    made = [load_file(path) for path in files]
+    assert any(_same(load_file(saved), of_set) for of_set in made)
     shown = [k for k, n in graph.items() if n["class_type"] == "PreviewImage"]
     (first,), (second,) = (pictures(comfy, result, key) for key in shown)
     assert np.abs(np.asarray(first, dtype=int) - np.asarray(second, dtype=int)).max() > 2
+
+
+def _same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 def learned(comfy: Comfy, graph: Graph) -> Graph:

@@ -30,6 +30,7 @@ def answered(site: tuple[Comfy, str, dict], chromium):
         page = ComfyPage.open(context, comfy, settings)
         page.load(json.loads(EVERY_STYLE.path.read_text("utf-8")) | {"id": str(uuid.uuid4())})
         shown = page.locator(".guda-panel")
+        shown.wait_for(timeout=SHOWN)
         assert shown.count() == 1 and "Press Run" in shown.inner_text()
         set_small(page)
         asked = questions(page)
@@ -172,7 +173,7 @@ def test_tables_are_copied_and_the_report_opens(answered):
     page.page.get_by_role("button", name="Open report").click()
     frame = page.page.frame_locator(".guda-dialog iframe")
     assert frame.locator("h1").inner_text(timeout=SHOWN) == "Style attribution"
-    assert frame.locator("section.card").count() == len(payload["images"])
+    assert frame.locator("section.card[id^=picture]").count() == len(payload["images"])
     panel.keep(page, f"report-{name}")
     frame.locator(".overview a").nth(1).click()
     page.page.wait_for_timeout(500)

@@ -58,7 +58,8 @@ PACK_SCRIPTS = f"/extensions/{PACK_FOLDER}/"
 
 
 READY = """() => window.app?.graph && window.app.extensionManager && window.LiteGraph
-    && Object.keys(LiteGraph.registered_node_types).length > 50"""
+    && Object.keys(LiteGraph.registered_node_types).length > 50
+    && window.app.extensions.some(e => e.name === 'guda.attribution')"""
 LOOK_AT = """([left, top, scale]) => {
     const { canvas } = window.app
     canvas.ds.scale = scale

@@ -104,7 +104,7 @@ def check(page: ComfyPage, payload: dict, index: int) -> None:
     image = payload["images"][index]
     assert page.locator(".guda-verdict").inner_text() == image["headline"]
     assert page.locator(".guda-detail").text_content() == image["detail"]
-    assert payload["note"] in page.locator(".guda-note").inner_text()
+    assert payload["note"] in page.locator(".guda-note").first.inner_text()
     rows = page.locator(".guda-rows .guda-row").evaluate_all(ROWS)
     assert [r["style"] for r in rows] == [s["group"] for s in image["scores"]]
     assert len(rows) == STYLES and all(r["whisker"] > 0 and r["bins"] > 1 for r in rows)

@@ -82,6 +82,7 @@ def test_dict_has_the_documented_keys_and_the_very_numbers(attribution):
             assert {key: row[key] for key in KEYS} | {
                 "p": None,
                 "credit": None,
+                "seed_stderr": None,
             } == dataclasses.asdict(score)
             assert row.keys() == KEYS | {"profile"}
             assert [(part["from"], part["to"]) for part in row["profile"]] == list(STRATA)
