@@ -22,7 +22,7 @@ def model_input():
 
 def groups_input():
     return Groups.Input(
-        "groups", tooltip="The style groups, from one of the two Style Groups nodes."
+        "groups", tooltip="The style groups, from one of the Style Groups nodes."
     )
 
 

@@ -230,9 +230,9 @@ def _held() -> Callable[[Told], Told]:
 
 def _performed() -> Callable[[Told, Told], Told]:
     def perform(job, unit):
-        from guda.cluster import worker
+        from importlib import import_module
 
-        return worker.perform(job, unit)
+        return import_module("guda.cluster.worker").perform(job, unit)
 
     return perform
 
