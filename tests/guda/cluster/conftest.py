@@ -32,3 +32,8 @@ def twice(recipe):
 @pytest.fixture
 def source(model_folder):
     return Source(str(model_folder), device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def drawn_in_few_steps():
+    """No: workers are processes of their own, and draw as many steps as others do."""
