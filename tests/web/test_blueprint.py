@@ -88,12 +88,13 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
         assert set(outer["inputs"]) >= {n for _, n in INPUTS}
         assert set(outer["widgets"]) == {"model", "styles", "set_name", "prompt", "attribution"}
         assert "Press Run" in page.locator(".guda-panel:visible").inner_text()
+        prompt = f"rocket, in twemoji style, {name}"  # no other page's scores are kept for it
         file = comfy.upload(panel.PACK_ROOT / "guda/demo/styles/Twemoji/rocket.jpg")
         page.page.evaluate(
             FEED,
             {
                 "small": SMALL,
-                "outer": {"set_name": "panel", "prompt": "rocket, in twemoji style"},
+                "outer": {"set_name": "panel", "prompt": prompt},
                 "file": file,
             },
         )
@@ -106,7 +107,7 @@ def test_is_added_from_the_node_library_and_runs(site, chromium):
                     assert sent[linked[0]]["class_type"] == INSIDE[value[0]]["class_type"]
                     assert linked[1] == value[1]
         attribute, asked = kinds["GudaAttribute"]
-        assert asked["prompt"] == "rocket, in twemoji style"
+        assert asked["prompt"] == prompt
         assert sent[asked["image"][0]]["class_type"] == "LoadImage"
         assert kinds["GudaUnlearn"][1]["set_name"] == "panel"
         page.page.evaluate(LISTEN)
