@@ -21,9 +21,7 @@ def model_input():
 
 
 def groups_input():
-    return Groups.Input(
-        "groups", tooltip="The style groups, from one of the Style Groups nodes."
-    )
+    return Groups.Input("groups", tooltip="The style groups, from one of the Style Groups nodes.")
 
 
 def attribution_input():
