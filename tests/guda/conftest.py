@@ -124,10 +124,14 @@ def recipe():
     )
 
 
-@pytest.fixture(autouse=True)
-def drawn_in_few_steps(monkeypatch):
-    """What is drawn for a certificate; a random model draws nothing more in ten."""
-    monkeypatch.setattr(sampled, "DRAWING", sampled.DRAWING.replace(steps=2))
+@pytest.fixture(autouse=True, scope="module")
+def drawn_in_few_steps():
+    """What is drawn for a certificate, by a module's fixtures too; a random model draws nothing
+    more in ten.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampled, "DRAWING", sampled.DRAWING.replace(steps=2))
+        yield
 
 
 @pytest.fixture
