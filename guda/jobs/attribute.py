@@ -189,7 +189,7 @@ class AttributeWork:
 
     @keeps_warnings
     def run(
-        self, look: bool = True, measure: measuring.Measure = measuring.measure
+        self, look: bool = True, measure: measuring.Measure = kept.measured
     ) -> Steps[Attribution]:
         """The scores of every picture. look: as `measure` has it, which may be another's."""
         yield from self._doubts()
