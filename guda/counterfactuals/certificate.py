@@ -112,10 +112,11 @@ class Certificate:
     @classmethod
     def read(cls, told: Any) -> Certificate:
         """Raises ValueError for what is no certificate."""
+        progress = Progress.read(told)
         spread = told.get("seed_spread")
         if spread is not None and (spread := number(spread, "seed_spread")) < 0:
             raise ValueError(f"seed_spread is {spread}, which is below zero")
-        return cls(Progress.read(told), Collapse.read(told.get("collapse")), spread)
+        return cls(progress, Collapse.read(told.get("collapse")), spread)
 
 
 def _overall(measure: Measure | None) -> Share | None:

@@ -77,7 +77,7 @@ def test_interrupted_drawing_leaves_whole_files(comfy: Comfy):
         if name == "progress" and data["node"] == "groups" and data["value"] >= 14:
             comfy.interrupt()
 
-    folder = comfy.base / "output" / "guda" / "pictures" / "demo"
+    folder = comfy.base / "user" / "guda" / "pictures" / "demo"
     before = set(folder.rglob("*"))
     stopped = comfy.run(graph, timeout=TIMEOUT, on_event=stop)
     assert stopped.status == "interrupted"

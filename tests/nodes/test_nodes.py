@@ -73,7 +73,7 @@ def test_pictures_come_out(comfy: Comfy, whole: Result):
 
 def test_libraries_of_models_show_the_sheet_as_the_lora_s_picture(comfy: Comfy, whole: Result):
     drawn = pictures(comfy, whole, "see_styles")
-    loras = [m["name"] for m in comfy.get("/experiment/models/loras") if "guda" in m["name"]]
+    loras = [m["name"] for m in comfy.get("/experiment/models/loras") if "guda/whole/" in m["name"]]
     for lora in loras:
         served = comfy.request(f"/experiment/models/preview/loras/0/{lora}")
         assert Image.open(io.BytesIO(served)).size == drawn[0].size, lora

@@ -199,7 +199,7 @@ def test_a_result_comes_back(answered):
     page.locator(".guda-verdict").wait_for(timeout=SHOWN)
     look(page)
     check(page, payload, 0)
-    assert "last run" in page.locator(".guda-note").inner_text()
+    assert "last run" in page.locator(".guda-note").first.inner_text()
 
     page.load(saved | {"id": "00000000-0000-4000-8000-000000000001"})  # never run
     page.page.wait_for_timeout(1500)
