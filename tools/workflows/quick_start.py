@@ -30,6 +30,7 @@ from .template_long import EVERY_STYLE
 
 HELP, IMAGES = PACK_ROOT / "web" / "docs", PACK_ROOT / "docs" / "images"
 GRAPH, PANEL = IMAGES / "graph.png", IMAGES / "panel.png"
+WHOLE = (-385, -80, 2270)  # left, top and width: all nodes of the quick start, in a wide window
 ALONE = {  # nodes that are not in the graph: what they are shown with
     "GudaAttributeAny": {"styles": "Van Gogh: van gogh\nHokusai: hokusai", "prompt": "a mountain"},
     "GudaGroupsFromFolder": {"folder": "built-in example"},
@@ -61,7 +62,7 @@ def take_start(page: ComfyPage) -> None:
         "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
     )
     page.page.wait_for_timeout(1000)
-    page.frame(*QUICK_START.shown)
+    page.frame(*WHOLE)
     page.page.wait_for_timeout(1500)
     save_small(page.screenshot(GRAPH))
     take_panel(page)
