@@ -152,7 +152,7 @@ def take_node_picture(page: ComfyPage, node_id: int, kind: str) -> None:
     picture.thumbnail((640, 1100))
     images = HELP / "images"
     images.mkdir(exist_ok=True)
-    picture.save(images / f"{kind}.jpg", quality=80)
+    picture.save(images / f"{kind}.jpg", quality=60)
     text, link = (HELP / f"{kind}.md").read_text("utf-8"), f"(images/{kind}.jpg)"
     if link not in text:
         title, first, rest = text.split("\n\n", 2)
