@@ -16,6 +16,7 @@ import comfy.model_patcher
 import comfy.sd
 import comfy.supported_models
 import torch
+from comfy.ldm.flux.model import FluxParams
 
 from guda.diffusion.lora_keys import to_file_keys
 
@@ -104,6 +105,8 @@ FLUX = {
     "context_in_dim": 12, "hidden_size": 32, "mlp_ratio": 2.0, "num_heads": 2, "theta": 10000,
     "depth_single_blocks": 1, "axes_dim": [4, 6, 6], "patch_size": 2, "qkv_bias": True,
 }  # fmt: skip
+if "txt_ids_dims" in FluxParams.__annotations__:  # ComfyUI 0.4 and later
+    FLUX["txt_ids_dims"] = []
 Z_IMAGE = {
     "image_model": "lumina2", "patch_size": 2, "in_channels": 16, "dim": 256, "cap_feat_dim": 12,
     "n_layers": 1, "n_refiner_layers": 1, "qk_norm": True, "n_heads": 16, "n_kv_heads": 16,
