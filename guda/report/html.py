@@ -197,7 +197,7 @@ def _maps(attribution: Attribution, index: int, top: int) -> str:
         "</figure>"
         for o in drawn
     ]
-    none = image.outcome == Outcome.NONE
+    none = all(score.low <= 0 for score in image.scores)
     noise = " No style clears zero here, so expect mostly noise." if none else ""
     end = wording.number(scale, fine)
     legend = _img(heatmap.ramp(380, 12), "from violet over grey to orange")

@@ -141,3 +141,14 @@ def test_without_a_pool_it_is_a_ranking():
     page = to_html(sample())
     assert "no evidence of origin" in page and "at most 5 %" not in page
     assert "Leaning on" not in page and "First of these styles" in page
+
+
+def test_a_map_is_called_noise_by_the_intervals_and_not_by_the_verdict(answer):
+    image = answer.images[0]
+    assert image.scores[0].low > 0
+    none = one(answer, 0, outcome=Outcome.NONE)
+    low = tuple(dataclasses.replace(s, low=-1.0) for s in none.scores)
+    others = sum(all(s.low <= 0 for s in i.scores) for i in answer.images[1:])
+    for shown, noise in ((none, 0), (dataclasses.replace(none, scores=low), 1)):
+        page = to_html(dataclasses.replace(answer, images=(shown, *answer.images[1:])))
+        assert page.count("No style clears zero here") == others + noise
