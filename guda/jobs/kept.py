@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MOST = 1 << 30  # bytes of a folder; beyond it, what was used longest ago goes
+_UNREADABLE = (OSError, SafetensorError, KeyError, ValueError)
 
 
 def measured(work: AttributeWork, look: bool) -> Steps[tuple[measuring.Shown, Differences]]:
@@ -59,9 +60,15 @@ def measured(work: AttributeWork, look: bool) -> Steps[tuple[measuring.Shown, Di
 
 
 def is_known(work: AttributeWork) -> bool:
-    """Whether an earlier run has asked the same."""
+    """Whether an earlier run has asked the same; its numbers are not read for that."""
     path = file_of(work)
-    return path is not None and _read(path) is not None
+    if path is None:
+        return False
+    try:
+        with safe_open(path, "pt") as file:  # which refuses a file that is cut short
+            return bool(_told(file))
+    except _UNREADABLE:
+        return False
 
 
 def file_of(work: AttributeWork) -> Path | None:
@@ -123,13 +130,17 @@ def _packed(shown: measuring.Shown, gaps: Differences, warnings: tuple[str, ...]
     return save(whole, {"told": json.dumps(told)})
 
 
+def _told(file: Any) -> dict[str, Any]:
+    return json.loads((file.metadata() or {})["told"])
+
+
 def _read(path: Path) -> tuple[measuring.Shown, Differences, list[str]] | None:
     """None where there is nothing, or nothing whole."""
     try:
         with safe_open(path, "pt") as file:
-            told = json.loads((file.metadata() or {})["told"])
+            told = _told(file)
             held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except _UNREADABLE:
         return None
     count = len(held["elbo"])
     shown, maps = (
