@@ -120,7 +120,7 @@ def main() -> None:
     for split, (deltas, those) in zip(("dev", "test"), rows, strict=True):
         part, count = common(deltas, those)
         print(
-            f"{split}: of it the pictures of a source have {part:.2f} in common ({count} sources)"
+            f"{split}: the pictures of a source have {part:.2f} of it in common ({count} sources)"
         )
     if len(args.sets) < 2:
         return

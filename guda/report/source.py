@@ -159,8 +159,8 @@ def _p(p: float) -> str:
 
 
 KEY = (
-    "Means and intervals are over the pictures; with LoRAs, intervals also have what another seed of "
-    "the unlearning would change. Styles are ordered by their part of what moves, in "
+    "Means and intervals are over the pictures; with LoRAs, intervals also have what another seed "
+    "of the unlearning would change. Styles are ordered by their part of what moves, in "
     "which every picture counts the same. p: that the first is not really ahead of this style "
     "(paired t-tests, for all styles together); beside the first, the largest of them."
 )
