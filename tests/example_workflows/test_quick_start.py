@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tools.comfy import panel
 from tools.comfy.browser import SHOWN, ComfyPage
 from tools.comfy.client import Comfy
 from tools.comfy.panel import as_graph, look
@@ -28,7 +29,7 @@ def test_is_an_app_whose_answer_is_the_card(comfy: Comfy, examples: dict):
 
 
 def test_all_five_styles_are_seen_without_scrolling(site: tuple[Comfy, str, dict], chromium):
-    comfy, _, settings = site
+    comfy, name, settings = site
     context = chromium.new_context(viewport={"width": 1440, "height": 1300})
     try:
         page = ComfyPage.open(context, comfy, settings)
@@ -38,6 +39,11 @@ def test_all_five_styles_are_seen_without_scrolling(site: tuple[Comfy, str, dict
         page.locator(".guda-verdict").wait_for(timeout=SHOWN)
         assert page.locator(".guda-rows .guda-row").count() == 5
         assert page.page.evaluate(HIDDEN) == 0
+        page.page.set_viewport_size({"width": 1440, "height": 900})  # and as it opens on a laptop
+        page.page.wait_for_timeout(500)
+        page.fit()
+        page.page.wait_for_function(f"() => ({HIDDEN})() === 0", timeout=SHOWN)
+        panel.keep(page, f"quick-start-{name}")
         assert "Fluent Ink" in page.locator(".guda-verdict").inner_text()
     finally:
         context.close()

@@ -35,6 +35,9 @@ SHIPPED = (
 TEMPLATES = {t.name: t for t in SHIPPED}
 NO_ID = "00000000-0000-0000-0000-000000000000"  # so that each opening of it gets its own
 
+BARE = {"Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False}
+FOCUS = "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
+
 # A seed that changes by itself would repeat hours of work.
 FIX_SEEDS = """() => {
     for (const node of window.app.graph._nodes)
@@ -44,7 +47,8 @@ FIX_SEEDS = """() => {
 
 
 def make(page: ComfyPage, template: Template, pictured: bool) -> None:
-    page.page.evaluate("() => window.app.graph.clear()")
+    page.reload(BARE)  # or nodes would show what those of their number did in the one before
+    page.page.evaluate(FOCUS)
     page.load(template.graph)
     page.page.evaluate(FIX_SEEDS)
     made = page.page.evaluate(
@@ -77,10 +81,6 @@ def main() -> None:
         with running_comfy(base) as comfy, launched_chromium() as chromium:
             context = chromium.new_context(viewport={"width": 1800, "height": 900})
             page = ComfyPage.open(context, comfy)
-            page.reload({"Comfy.Graph.CanvasInfo": False, "Comfy.Graph.CanvasMenu": False})
-            page.page.evaluate(
-                "() => window.app.extensionManager.command.execute('Workspace.ToggleFocusMode')"
-            )
             names = [a for a in sys.argv[1:] if a != "--layout"]
             for name in names or TEMPLATES:
                 make(page, TEMPLATES[name], "--layout" not in sys.argv)
