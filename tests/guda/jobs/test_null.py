@@ -164,15 +164,15 @@ def test_the_pool_in_a_set_s_folder_is_found(backbone, make_set, make_lora, tmp_
         backbone,
         {"dots": make_lora(backbone, 0.1), "waves": make_lora(backbone, 0.1, seed=1)},
     )
-    assert against.at_hand(made, backbone, CONFIG) == (None, "")
+    assert against.of_set(made, backbone, CONFIG) == (None, "")
     asked = NullRequest(
         backbone, made, made.folder / "null.json", 4, ("none",), config=CONFIG, sampling=SAMPLING
     )
     drain(null(asked))
-    pool, name = against.at_hand(made, backbone, CONFIG)
+    pool, name = against.of_set(made, backbone, CONFIG)
     assert pool is not None and name == "null.json" and pool.basis.direct is False
-    assert against.at_hand(made.subset(["dots"]), backbone, CONFIG)[0] is not None
-    assert against.at_hand(made, backbone, ElboConfig(evaluations=6)) == (None, "")
+    assert against.of_set(made.subset(["dots"]), backbone, CONFIG)[0] is not None
+    assert against.of_set(made, backbone, ElboConfig(evaluations=6)) == (None, "")
     alone = AttributeRequest(
         backbone, made.subset(["dots"]), [torch.rand(3, 32, 32)], ["p"], [""], CONFIG, null=pool
     )
