@@ -34,9 +34,10 @@ from .jobs.attribute import attribute as attributed
 from .jobs.basis import Without
 from .jobs.null import NullRequest
 from .jobs.null import null as pooled
+from .jobs.recovery import with_recoveries
 from .jobs.shapes import sizes
 from .jobs.unlearn import UnlearnRequest
-from .jobs.unlearn import unlearn as unlearned
+from .jobs.unlearn import survey as surveyed
 from .report import save as save_report
 from .scoring.null import NullPool
 from .scoring.verdict import Attribution
@@ -122,10 +123,11 @@ def unlearn(
     """A counterfactual of every group, or of those in `names`, in the folder `out`; resumable.
 
     settings: fields of UnlearnConfig that differ from `config`, by default what suits the model,
-    and of MemoryConfig. sampling: how pictures are drawn for groups that have none.
+    and of MemoryConfig; recovery=True: certificates tell how soon a style comes back, see
+    `unlearning.recovery`. sampling: how pictures are drawn for groups that have none.
     Raises GudaError on bad input.
     """
-    fields = MemoryConfig().as_dict()
+    recovery, fields = settings.pop("recovery", False), MemoryConfig().as_dict()
     memory = MemoryConfig(**{k: settings.pop(k) for k in fields if k in settings})  # type: ignore[arg-type]
     recipe = _with(config or recommended(model), settings, tuple(fields))
     request = UnlearnRequest(
@@ -137,7 +139,9 @@ def unlearn(
         sampling or SampleConfig(),
         memory=memory,
     )
-    return drain(unlearned(request), on_step)
+    work = surveyed(request)
+    made = drain(work.run(), on_step)
+    return drain(with_recoveries(work, made), on_step) if recovery else made
 
 
 def attribute(

@@ -27,7 +27,7 @@ def payload(attribution) -> dict[str, Any]:
     /view takes.
     """
     from ..guda import report
-    from ..guda.report import distribution, placed, sheet, wording
+    from ..guda.report import distribution, notes, placed, sheet, wording
 
     folder, unit = places.temp_folder(), wording.unit(attribution)
     data = report.to_dict(attribution)
@@ -36,7 +36,7 @@ def payload(attribution) -> dict[str, Any]:
         "interval": wording.interval_name(attribution),
         "markdown": report.to_markdown(attribution),
         "csv": report.to_csv(attribution),
-        "notes": wording.notes(attribution),
+        "notes": notes.of(attribution),
         "report": save_temp(report.to_html(attribution), folder, "report"),
         "sheets": [_sheet(name, image, folder) for name, image in sheet.shown(attribution).items()],
     }

@@ -7,7 +7,7 @@ import { unescaped } from "./panel/dom.js"
 import { growing } from "./panel/growing.js"
 import { ID, SETTING, watchRuns } from "./panel/notify.js"
 import { Panel } from "./panel/panel.js"
-import { fetchHistory, findResult } from "./panel/restore.js"
+import { fetchHistory, findResult, named } from "./panel/restore.js"
 import { speak, t } from "./panel/words.js"
 
 const NODES = ["GudaAttribute", "GudaAttributeAny"]
@@ -77,13 +77,15 @@ function outputKey(node) {
   return !graph || graph.isRootGraph !== false ? String(node.id) : `${graph.id}:${node.id}`
 }
 
+const rootOf = ({ graph }) => graph?.rootGraph ?? graph
+
 function restore({ panel, source }, outputs = app.nodeOutputs) {
   panel.take(outputs?.[outputKey(source)])
 }
 
 /** After a reload the page has no outputs; an answer that comes meanwhile is newer. */
 async function restoreFromHistory(node, { panel, source }) {
-  const { id } = node.graph?.rootGraph ?? node.graph ?? {}
+  const { id } = rootOf(node) ?? {}
   if (!panel.empty || !id) return
   const asked = (path) => isSource(path, node, source)
   const found = findResult(await fetchHistory(api), id, asked, NODES)
@@ -114,6 +116,11 @@ function addPanel(node, source) {
     onConfigure?.apply(this, arguments)
     // front end 1.32 takes the widgets of a subgraph's node away here
     if (!node.widgets.includes(widget)) node.widgets.push(widget)
+  }
+  const onAdded = node.onAdded
+  node.onAdded = function () {
+    named(rootOf(this))
+    return onAdded?.apply(this, arguments)
   }
   const onRemoved = node.onRemoved
   node.onRemoved = function () {

@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..files.destination import check_folder
 from . import arguments, model, options, output
 from .output import Progress, say
+from .unlearn import RECOVERY
 
 FILE = "check.json"
 STYLES = ("Vincent van Gogh: Vincent van Gogh", "Katsushika Hokusai: Katsushika Hokusai")
@@ -49,6 +50,7 @@ def add(commands) -> None:
         default=Path("guda-check"),
         help=f"folder of what is made, and of {FILE} (default: %(default)s)",
     )
+    parser.add_argument("--recovery", action="store_true", help=RECOVERY)
     options.add(parser, UnlearnConfig)
     options.add(parser, SampleConfig, prefix="sample-")
     options.add(parser, MemoryConfig)
@@ -67,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     groups, contents = _groups(args, sampling.pictures)
     backbone = model.load(args)
     recipe = options.read(args, UnlearnConfig, recommended(backbone))
-    work = survey(CheckRequest(backbone, groups, contents, args.out, recipe, sampling, memory))
+    told = (backbone, groups, contents, args.out, recipe, sampling, memory)
+    work = survey(CheckRequest(*told, recovery=args.recovery))
     if args.plan:
         return output.tell(work.price(), args.json)
     with Progress() as progress:

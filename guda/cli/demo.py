@@ -23,8 +23,8 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..demo.run import run_demo
+    from ..report.notes import null_notes
     from ..report.tables import to_comparison
-    from ..report.wording import null_notes
     from ..report.wording import verdict_sentence as sentence
 
     check_folder(args.out, "out")

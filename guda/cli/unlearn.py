@@ -11,6 +11,11 @@ from ..files.destination import check_folder
 from . import arguments, cluster, model, options, output
 from .output import Progress, say
 
+RECOVERY = (
+    "measure for every certificate how many steps on four of its pictures bring a style back, "
+    "against a look that was never there"
+)
+
 
 def add(commands) -> None:
     """The command and its options."""
@@ -56,6 +61,7 @@ def add(commands) -> None:
         help="draw a picture beside every LoRA: asked for the style, and for one that was kept, "
         "with it and without it",
     )
+    parser.add_argument("--recovery", action="store_true", help=RECOVERY)
     options.add(parser, UnlearnConfig)
     options.add(parser, SampleConfig, prefix="sample-")
     options.add(parser, MemoryConfig)
@@ -66,7 +72,7 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..counterfactuals import rate
     from ..groups import pictures
-    from ..jobs import sheet
+    from ..jobs import recovery, sheet
     from ..jobs.unlearn import UnlearnRequest, survey
     from ..report.sheet import with_and_without
     from ..steps import drain
@@ -104,12 +110,15 @@ def run(args: argparse.Namespace) -> int:
     work = survey(request)
     if args.plan:
         price = sheet.priced(work.price(), sheet.missing(work) if args.sheet else 0)
+        price = recovery.priced(price, work) if args.recovery else price
         return output.tell(price, args.json, told)
     with Progress(told) as progress:
         if args.cluster:
             made, missing = cluster.unlearn(args, work, progress)
         else:
             made, missing = drain(work.run(), progress), ()
+        if args.recovery:
+            made = drain(recovery.with_recoveries(work, made), progress)
         if args.sheet:
             drain(sheet.sheets(backbone, groups, made, with_and_without), progress)
     if args.json:

@@ -20,6 +20,7 @@ from typing import Any
 from ..files.reading import number
 from ..unlearning.gate import Gate
 from ..unlearning.progress import DRIFT, Measure, Progress, Share
+from ..unlearning.recovery import Recovery
 from .collapse import BOUND, Collapse
 
 GOAL = 0.6
@@ -42,6 +43,7 @@ class Certificate:
     progress: Progress
     collapse: Collapse | None = None  # None where none were drawn
     spread: float | None = None  # between repetitions, see `unlearning.seeds`; None for one
+    recovery: Recovery | None = None  # None where it was not asked for
 
     @property
     def verdict(self) -> Verdict:
@@ -70,6 +72,7 @@ class Certificate:
             *([] if drift is None else [f"drift {drift.value:.3f}"]),
             *([] if self.collapse is None else [str(self.collapse)]),
             *([] if self.spread is None else [f"seed spread {self.spread:.2f}"]),
+            *([] if self.recovery is None else [str(self.recovery)]),
         ]
         return ", ".join(parts)
 
@@ -107,7 +110,8 @@ class Certificate:
         said = f"{self.figures}: {self.follows if gate.passed else 'its gate failed'}"
         told = {"verdict": verdict.value, "reason": said} | self.progress.as_dict()
         told |= {} if self.collapse is None else {"collapse": self.collapse.as_dict()}
-        return told | ({} if self.spread is None else {"seed_spread": self.spread})
+        told |= {} if self.spread is None else {"seed_spread": self.spread}
+        return told | ({} if self.recovery is None else {"recovery": self.recovery.as_dict()})
 
     @classmethod
     def read(cls, told: Any) -> Certificate:
@@ -116,7 +120,8 @@ class Certificate:
         spread = told.get("seed_spread")
         if spread is not None and (spread := number(spread, "seed_spread")) < 0:
             raise ValueError(f"seed_spread is {spread}, which is below zero")
-        return cls(progress, Collapse.read(told.get("collapse")), spread)
+        recovery = Recovery.read(told.get("recovery"))
+        return cls(progress, Collapse.read(told.get("collapse")), spread, recovery)
 
 
 def _overall(measure: Measure | None) -> Share | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
 from ..diffusion import LoraWeights
 from ..diffusion.lora_keys import to_file_keys
@@ -70,7 +71,16 @@ def set_damaged_aside(path: Path) -> list[str]:
 
 def save_file(path: Path, lora: LoraWeights, metadata: Mapping[str, str]) -> None:
     """Write a LoRA with its checksum; the same LoRA gives the same file."""
-    tensors = to_file_keys(lora)
+    _write(path, to_file_keys(lora), metadata)
+
+
+def note(path: Path, metadata: Mapping[str, str]) -> None:
+    """Add to what a LoRA file tells of itself. Raises CounterfactualError or SaveError."""
+    tensors, told = read_file(path)
+    _write(path, tensors, {**told, **metadata})
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
     data = _ordered(save(tensors, sealed.seal(tensors, dict(metadata))))
     write_bytes(path, data, make_folder=False)
 

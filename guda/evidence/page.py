@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ..escape import visible
-from ..report import source, wording
+from ..report import notes, source, wording
 from ..report.html import POLICY
 from ..report.theme import CSS
 from ..scoring.verdict import Attribution
@@ -98,7 +98,7 @@ class Page:
             return "\n".join(_wrapped(item) for item in items)
 
         answers = [f"{name}: {said}" for name, said in self.answers]
-        answers += wording.null_notes(self.attribution)
+        answers += notes.null_notes(self.attribution)
         files = [f"{name}  {what}" for name, what in self.files]
         commands = "\n\n".join(f"    {visible(c, keep='')}" for c in self.commands)
         return f"""STYLE ATTRIBUTION: EVIDENCE
@@ -127,7 +127,7 @@ WHAT IS IN IT
             return "".join(f"<li>{item}</li>" for item in items)
 
         answers = [f"<b>{escape(name)}</b>: {escape(said)}" for name, said in self.answers]
-        answers += map(escape, wording.null_notes(self.attribution))
+        answers += map(escape, notes.null_notes(self.attribution))
         files = [f"<b>{escape(name)}</b> {escape(what)}" for name, what in self.files]
         commands = "".join(f"<pre>{escape(visible(c, keep=''))}</pre>" for c in self.commands)
         return f"""<!doctype html>

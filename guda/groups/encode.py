@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +57,22 @@ def encode_groups(
         ours, theirs = latents if resolution else (latents[0][:n], latents[0][n:])
         encoded[group.name] = EncodedGroup(group, train, ours, held, theirs)
     return encoded
+
+
+def encode_part(
+    backbone: Backbone,
+    group: Group,
+    train: Sequence[Example],
+    held: Sequence[Example],
+    change: Callable[[Tensor], Tensor] = lambda pictures: pictures,
+) -> EncodedGroup:
+    """Some pictures of a group at the model's resolution; change: of (n, 3, H, W) before it."""
+
+    def latents(examples: Sequence[Example]) -> Tensor:
+        loaded = [pictures.load(_path(e), backbone.resolution) for e in examples]
+        return backbone.encode_images(change(torch.stack(loaded)))
+
+    return EncodedGroup(group, tuple(train), latents(train), tuple(held), latents(held))
 
 
 def few(

@@ -37,7 +37,7 @@ from ..scoring.verdict import Attribution
 from ..steps import Steps, keeps_warnings, warn
 from ..unlearning.held import MOST, Held
 from ..unlearning.progress import BANDS
-from . import styles
+from . import recovery, styles
 from .attribute import AttributeRequest, attribute
 from .checked import Checked, Clock, Question, peak_memory, used_by
 from .plan import Plan
@@ -59,6 +59,7 @@ class CheckRequest:
     config: UnlearnConfig | None = None
     sampling: SampleConfig = field(default_factory=SampleConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
+    recovery: bool = False  # whether it is measured; see `unlearning.recovery`
 
 
 def check(request: CheckRequest) -> Steps[Checked]:
@@ -107,7 +108,10 @@ class CheckWork:
     @keeps_warnings
     def price(self) -> Steps[Plan]:
         """That of unlearning, with the evaluations of the rest."""
-        plan = yield from self.unlearning.price()
+        price = self.unlearning.price()
+        plan = (
+            yield from recovery.priced(price, self.unlearning) if self.request.recovery else price
+        )
         request, k, n = self.request, len(self.request.groups), len(self.asked)
         length = request.backbone.schedule.length
         points = sum(
@@ -133,6 +137,8 @@ class CheckWork:
         )
         errors = yield from clock(_errors(backbone, groups, recipe))
         made = yield from clock(self.unlearning.run())
+        if request.recovery:
+            made = yield from clock(recovery.with_recoveries(self.unlearning, made))
         asked = self.asked
         sampling = request.sampling.replace(seed=request.sampling.seed + 1)
         drawn = yield from clock(draw(backbone, [q.prompt for q in asked], sampling))

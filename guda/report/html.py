@@ -14,7 +14,7 @@ from PIL import Image
 from ..config import ElboConfig
 from ..escape import visible
 from ..scoring.verdict import Attribution, ImageScores, Outcome, Score
-from . import distribution, heatmap, placed, sheet, source, wording
+from . import distribution, heatmap, notes, placed, sheet, source, wording
 from .profiles import profiles
 from .theme import CSS
 
@@ -59,8 +59,8 @@ def to_html(attribution: Attribution, *, top: int = 4) -> str:
 
 def _notes(attribution: Attribution) -> list[str]:
     """What the verdicts above are worth, and what the scores mean."""
-    notes = [_text(note) for note in wording.notes(attribution)]
-    return [*notes, escape(wording.meaning(attribution))]
+    said = [_text(note) for note in notes.of(attribution)]
+    return [*said, escape(wording.meaning(attribution))]
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..escape import for_cell, for_markdown
 from ..scoring.verdict import AgainstNull, Attribution, Evidence, ImageScores, Outcome, Score
-from . import source, wording
+from . import notes, source, wording
 
 COLUMNS = (
     "image", "prompt", "verdict", "group", "delta", "stderr", "low", "high", "rank", "share",
@@ -74,12 +74,15 @@ def _spread(attribution: Attribution) -> dict[str, Any]:
         "repeats": told.repeats,
         "assumed": told.assumed(attribution.groups),
         "shares": {style: told.of(style) for style in attribution.groups},
-        "text": wording.seeds(attribution),
+        "text": notes.seeds(attribution),
     }
 
 
 def _evidence(told: Evidence) -> dict[str, Any]:
-    """`p`: of a picture that has nothing to do with any of the styles; `q`: for the whole call."""
+    """`p`: of a picture that has nothing to do with any of the styles; `q`: for the whole call.
+
+    `names_with`: the size of a null pool that may name the picture, 0 where size is not the reason.
+    """
     return {
         "prompt": told.form,
         "null_pictures": told.pool,
@@ -89,6 +92,7 @@ def _evidence(told: Evidence) -> dict[str, Any]:
         "q": told.q,
         "strength": told.strength,
         "unlike_p": told.unlike,
+        "names_with": wording.names_with(told),
         "text": wording.standing(told),
     }
 
@@ -140,7 +144,7 @@ def _score(attribution: Attribution, index: int, score: Score) -> dict[str, Any]
 def to_markdown(attribution: Attribution) -> str:
     """One section per picture: verdict, table, and what the score means."""
     warnings = [f"> **Warning:** {for_markdown(text)}" for text in attribution.warnings]
-    warnings += [f"> {for_markdown(text)}" for text in wording.notes(attribution)]
+    warnings += [f"> {for_markdown(text)}" for text in notes.of(attribution)]
     sections = [_section(attribution, image) for image in attribution.images]
     together = source.to_markdown(attribution)
     return "\n\n".join(["# Style attribution", *warnings, *together, *sections]) + "\n"

@@ -24,12 +24,6 @@ FORMS = {
     "none": "asked with no prompt",
     "named": "asked with a style's name",
 }
-ORIGINS = {"generated": "drawn by this model", "real": "that it did not draw"}
-SOURCES = {
-    "no style": "without a style",
-    "another style": "in styles that are not tested",
-    "folder": "of a folder",
-}
 CREDIT = (
     "Credit is a style's part of all that moves, from what 95 of 100 pictures that have nothing to "
     "do with the styles stay below (0) to all of it (1); a picture's credits never add up to more "
@@ -189,9 +183,16 @@ def error_rate() -> str:
 
 def larger(told: Evidence) -> str:
     """What a larger null pool would tell, where this one is too small to name the picture."""
-    beyond = told.pool - told.lower < told.rank
-    size = 0 if beyond else conformal.pool_that_names(told.p, told.pool)
+    size = names_with(told)
     return f" With a null pool of {size} it may get a name." if size else ""
+
+
+def names_with(told: Evidence) -> int:
+    """The size of a null pool that would name the picture; 0 where its size is not the reason."""
+    short = (Outcome.NONE, Outcome.UNDECIDED)
+    if told.outcome not in short or told.pool - told.lower < told.rank:
+        return 0
+    return conformal.pool_that_names(told.p, told.pool)
 
 
 def _listed(groups: Iterable[str], name: Callable[[str], str]) -> str:
@@ -217,61 +218,6 @@ def rule(attribution: Attribution) -> str:
         f"{conformal.STRONG:g} it is strong evidence, up to {conformal.LEVEL:g} moderate, else "
         "weak."
     )
-
-
-def null_notes(attribution: Attribution) -> list[str]:
-    """What the null pool is, how often it names true pictures, and what its names are worth."""
-    null = attribution.null
-    if null is None:
-        return []
-    notes = []
-    for form, told in null.forms.items():
-        sources = " and ".join(
-            f"{n} {SOURCES[source]}" for source, n in told.sources.items() if source in SOURCES
-        )
-        said = f"Held against {told.pictures} pictures {ORIGINS[null.origin]} ({sources}), "
-        said += f"{FORMS[form]} (the null pool). The verdict holds for pictures of that kind."
-        if told.rank:
-            beyond = "all of them" if told.rank == 1 else f"all but {told.rank - 1} of them"
-            said += f" A name needs a place beyond {beyond}."
-        if told.named_share is not None:
-            said += (
-                f" Of the pool's pictures in these styles {percent(told.named_share)} would get a "
-                'name, so "none of these" is no proof of absence.'
-            )
-        notes.append(said)
-    named = sum(i.outcome is Outcome.STYLE for i in attribution.images)
-    if len(attribution.images) > 1:
-        notes.append(
-            f"{named} of {len(attribution.images)} pictures got a name; at most about "
-            f"{null.expected_wrong:.1f} of the names are expected to be wrong. {null.kept} remain "
-            f"when wrong names are held to {percent(null.level)} of all (Benjamini-Hochberg)."
-        )
-    return notes
-
-
-def seeds(attribution: Attribution) -> str:
-    """What of the intervals is the unlearning's; empty where nothing was unlearned."""
-    told = attribution.spread
-    if told is None:
-        return ""
-    shares = [told.of(style) for style in attribution.groups]
-    least, most = percent(min(shares)), percent(max(shares))
-    size = least if least == most else f"{least} to {most}"
-    whence = (
-        "Seed spread assumed, as benchmarks have it: repeats of 2 or more measure it."
-        if told.assumed(attribution.groups)
-        else f"Measured between the {told.repeats} repeats."
-    )
-    return (
-        "The intervals include what another seed of the unlearning would change, a standard error "
-        f"of {size} of a picture's typical delta. {whence}"
-    )
-
-
-def notes(attribution: Attribution) -> list[str]:
-    """What is to be said of the verdicts and the intervals."""
-    return [*null_notes(attribution), *filter(None, [seeds(attribution)])]
 
 
 def verdict_sentence(image: ImageScores, unit: str, name: Callable[[str], str] = plain) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..config import UnlearnConfig
-from ..diffusion import Backbone, Conditioning, TrainableLora, training_attention
+from ..diffusion import Backbone, Conditioning, TrainableLora, recomputing, training_attention
 from ..diffusion.room import Room
+from ..errors import OutOfMemoryError
 from ..variants import OPERATORS
 from .batches import Batch
 
@@ -66,6 +68,20 @@ class Student:
         return operator(self.full, self.backbone.predict_eps, batch, self.config)
 
 
+def learn(
+    student: Student, batch: Batch, room: Room, scale: LossScale, stack: ExitStack
+) -> tuple[float, float]:
+    """`backward`; where not even one picture fits, activations are computed again from now on,
+    until `stack` ends."""
+    try:
+        return backward(student, batch, room, scale)
+    except OutOfMemoryError:
+        if not room.begin_to_recompute():
+            raise
+    stack.enter_context(recomputing(student.backbone.unet))
+    return backward(student, batch, room, scale)
+
+
 def backward(student: Student, batch: Batch, room: Room, scale: LossScale) -> tuple[float, float]:
     """Leaves the gradient of forget + lambda * preserve in the parameters; returns the two losses.
 
@@ -99,7 +115,7 @@ def _accumulate(student: Student, batch: Batch, rows: int, scale: float) -> tupl
     forget, preserve = 0.0, 0.0
     for part in batch.parts(rows):
         own = part.n / batch.n
-        others = (len(part) - part.n) / (len(batch) - batch.n)
+        others = (len(part) - part.n) / max(1, len(batch) - batch.n)
         locations = batch.x_t.shape[-2] * batch.x_t.shape[-1]
         with training_attention(student.backbone.device, locations):
             f, r = student.losses(part)

@@ -14,16 +14,16 @@ from ..config import UnlearnConfig
 from ..diffusion import Backbone, LoraWeights, recomputing
 from ..diffusion.noise import seed_of
 from ..diffusion.room import Room
-from ..errors import DivergedError, OutOfMemoryError
+from ..errors import DivergedError
 from ..groups import StyleGroups
 from ..groups.encode import EncodedGroup
 from ..steps import Step, Steps
 from ..variants import OPERATORS
 from . import resume
-from .batches import Batch, Batches, nearest_retain
+from .batches import Batches, nearest_retain
 from .context import anchor_context
 from .gate import Gate, gate_of
-from .gradient import LossScale, Student, backward
+from .gradient import LossScale, Student, learn
 from .held import MOST
 from .needs import check_needs
 from .probe import Probe
@@ -151,15 +151,6 @@ def train(
         if place is not None:
             losses, marks = resume.restore(place.path, place.key, parameters, optimizer)
 
-        def learn(batch: Batch) -> tuple[float, float]:
-            try:
-                return backward(student, batch, room, scale)
-            except OutOfMemoryError:
-                if not room.begin_to_recompute():
-                    raise
-            stack.enter_context(recomputing(backbone.unet))
-            return backward(student, batch, room, scale)
-
         steps = range(len(losses), config.steps)
         why = end(marks, config.goal) if watch else None
         for step, batch in zip(steps, batches.since(steps.start, backbone), strict=False):
@@ -167,7 +158,7 @@ def train(
                 break
             for param_group in optimizer.param_groups:
                 param_group["lr"] = config.lr * learning_rate(step, config)
-            forget, preserve = learn(batch)
+            forget, preserve = learn(student, batch, room, scale, stack)
             loss = forget + config.preserve_weight * preserve
             norm = torch.nn.utils.clip_grad_norm_(student.parameters, config.clip_norm)
             if not math.isfinite(loss + norm.item()):

@@ -178,7 +178,7 @@ def test_tables_are_copied_and_the_report_opens(answered):
     frame.locator(".overview a").nth(1).click()
     page.page.wait_for_timeout(500)
     assert frame.locator("h1").inner_text() == "Style attribution", "a link left the report"
-    page.page.get_by_role("button", name="Close", exact=True).click()
+    page.locator(".guda-dialog").get_by_role("button", name="Close", exact=True).click()
     page.locator(".guda-dialog").wait_for(state="detached", timeout=SHOWN)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
 import pytest
 
+from guda.report import notes, to_dict, wording
+from guda.scoring import conformal
+from guda.scoring.spread import SeedSpread
 from tools.comfy.browser import ComfyPage
 from tools.comfy.client import Comfy
 from tools.comfy.server import PACK_ROOT
 
+from ..guda.report import test_null_report as pools
 from .test_browser import SHOW, invented
 
 LOCALES = PACK_ROOT / "locales"
@@ -146,6 +151,45 @@ def test_the_page_speaks_them(page: ComfyPage):
     assert labels[1:] == [o["name"] for o in german["outputs"].values()]
 
 
+NOTES = """async ({ languages, payloads }) => {
+    const { speak } = await import('/extensions/comfyui-guda/panel/words.js')
+    const { notes } = await import('/extensions/comfyui-guda/panel/notes.js')
+    const { verdict } = await import('/extensions/comfyui-guda/panel/words.js')
+    const say = language => {
+        speak(language)
+        return payloads.map(p => [...notes(p), verdict(p.images[0], '').detail])
+    }
+    return Object.fromEntries(languages.map(language => [language, say(language)]))
+}"""
+
+
+def test_the_panel_says_what_pool_and_intervals_are(page: ComfyPage):
+    """In every language, from the same numbers; in English as the report does."""
+    answer = pools.of_three()
+    pool = dict(pool=60, rank=1, lower=59, p=2 / 61)
+    small = pools.held_against(answer, 60, 1)
+    few = dataclasses.replace(small, images=(pools.one(small, 2, **pool),))
+    spreads = SeedSpread({}), SeedSpread(dict.fromkeys(answer.groups[:2], 0.5), 2)
+    answers = [few, *(dataclasses.replace(answer, spread=s) for s in spreads)]
+    payloads = [to_dict(a) | {"notes": notes.of(a)} for a in answers]
+    for payload, a in zip(payloads, answers, strict=True):
+        payload["images"][0]["detail"] = wording.verdict_parts(a.images[0], "nats")[1]
+    asked = {"languages": LANGUAGES, "payloads": payloads}
+    said = page.page.evaluate(NOTES, json.loads(json.dumps(asked)))
+    page.page.evaluate("async () => (await import('/extensions/comfyui-guda/panel/words.js'))"
+                       ".speak('en')")  # fmt: skip
+    english = [p["notes"] + [p["images"][0]["detail"]] for p in payloads]
+    assert said["en"] == english
+    for language in LANGUAGES[1:]:
+        own = panel_words(language)
+        for there, here in zip(said[language], english, strict=True):
+            assert len(there) == len(here) and not set(there) & set(here)
+            assert "undefined" not in " ".join(there)
+        numbers = [re.findall(r"\d+", text) for text in said[language][0]]
+        assert {"60", "100", str(conformal.USUAL)} <= set(numbers[0]), language
+        assert own["larger"].format(size=300) in said[language][0][-1]
+
+
 def panel_words(language: str) -> dict[str, str]:
     """The table in web/panel/words: one entry a line, a JSON string each."""
     text = (WEB / "panel" / "words" / f"{language}.js").read_text("utf-8")
@@ -185,6 +229,9 @@ def test_the_panel_says_only_words_that_exist():
     kinds = {"none", "lead", "undecided", *POOL}
     dynamic = kinds | {f"{k}_detail" for k in kinds} | {"nats", "weighted", "copied", "not_copied"}
     dynamic |= {"strong", "moderate", "weak"}
+    dynamic |= {"origin_generated", "origin_real"}
+    dynamic |= {f"form_{form}" for form in wording.FORMS}
+    dynamic |= {f"source_{source}" for source in ("free", "other", "folder")}
     assert said | dynamic == panel_words("en").keys()
 
 

@@ -3,6 +3,7 @@
 
 import { Actions } from "./actions.js"
 import { decimalsFor, listbox, make, number, picture } from "./dom.js"
+import { notes } from "./notes.js"
 import { distribution } from "./null.js"
 import { extent, figure } from "./profile.js"
 import { thumbnail } from "./sheet.js"
@@ -119,8 +120,8 @@ export class Panel {
     const together = this.payloads.flatMap((p) => p?.source?.text ?? [])
     parts.unshift(...together.map((text) => make("p", "guda-together", text)))
     parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
-    const notes = this.payloads.flatMap((p) => p?.notes ?? [])
-    parts.push(...notes.map((text) => make("p", "guda-note", text)))
+    const said = this.payloads.flatMap((p) => (p ? notes(p) : []))
+    parts.push(...said.map((text) => make("p", "guda-note", text)))
     this.body.replaceChildren(...parts)
     this.choose(image, chosen)
   }

@@ -28,3 +28,15 @@ export function fetchHistory(api) {
     .finally(() => setTimeout(() => (asked = null), 1000))
   return asked
 }
+
+const NOBODY = /^[0-]*$/ // the id of a workflow that was cleared: every such one has the same
+
+/** Gives a graph an id of its own, by which its results are found again, where it has none. */
+export function named(graph) {
+  if (!graph || !NOBODY.test(graph.id ?? "")) return
+  const bytes = crypto.getRandomValues(new Uint8Array(16)) // randomUUID asks for https
+  bytes[6] = (bytes[6] & 0x0f) | 0x40
+  bytes[8] = (bytes[8] & 0x3f) | 0x80
+  const hex = Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("")
+  graph.id = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-")
+}

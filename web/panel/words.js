@@ -66,5 +66,7 @@ export function verdict(image, lost) {
     pool: evidence?.null_pictures,
     strength: evidence ? t(evidence.strength) : "",
   }
-  return { headline: t(kind, values), detail: t(`${kind}_detail`, values) }
+  const size = evidence?.names_with
+  const larger = size ? ` ${t("larger", { size })}` : ""
+  return { headline: t(kind, values), detail: t(`${kind}_detail`, values) + larger }
 }

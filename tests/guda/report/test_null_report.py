@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 
-from guda.report import to_csv, to_dict, to_html, to_markdown, wording
+from guda.report import notes, to_csv, to_dict, to_html, to_markdown, wording
 from guda.report.card import card
 from guda.report.distribution import of
 from guda.scoring import conformal
@@ -30,6 +30,10 @@ def evidence(statistic, outcome, form="content"):
 
 @pytest.fixture(scope="module")
 def answer():
+    return of_three()
+
+
+def of_three():
     """One picture named, one undecided, one of none of the styles."""
     told = [
         evidence(0.6, Outcome.STYLE),
@@ -43,6 +47,14 @@ def answer():
     null = AgainstNull("generated", "null.json", "d" * 32, {"content": form}, 0.09, 1)
     images = tuple(i.judged(e, GROUPS) for i, e in zip(plain.images, told, strict=True))
     return dataclasses.replace(plain, images=images, null=null)
+
+
+def held_against(answer, size, rank):
+    """The answer with a pool of that size."""
+    form = dataclasses.replace(answer.null.forms["content"], pictures=size, rank=rank)
+    return dataclasses.replace(
+        answer, null=dataclasses.replace(answer.null, forms={"content": form})
+    )
 
 
 def one(answer, index, **changes):
@@ -77,6 +89,12 @@ def test_what_a_larger_pool_would_tell_is_said(answer, pool, above, said):
     image = one(answer, 2, pool=pool, rank=rank, lower=pool - above, p=p)
     tail = wording.verdict_parts(image, "nats")[1]
     assert tail.startswith(said) or tail.endswith(said), tail
+
+
+@pytest.mark.parametrize(("size", "rank", "few"), [(20, 0, 0), (60, 1, 1), (200, 6, 0)])
+def test_a_small_pool_is_said_to_name_few(answer, size, rank, few):
+    said = " ".join(notes.of(held_against(answer, size, rank)))
+    assert said.count("A pool of fewer than 200 names few of the pictures") == few
 
 
 @pytest.mark.parametrize(
