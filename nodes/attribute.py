@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from ..guda.errors import CounterfactualError
-from . import places, settings
+from . import cluster, places, settings
 from .convert import to_batch
 from .lists import asked, prompts_of, singled
 from .payload import payload
@@ -94,6 +94,7 @@ class GudaAttribute(io.ComfyNode):
                 ),
                 *settings.inputs(ElboConfig, only=("shape",), shown=False),
                 preset_input(),
+                cluster.cluster_input(),
             ],
             outputs=outputs(),
             is_output_node=True,
@@ -113,10 +114,15 @@ class GudaAttribute(io.ComfyNode):
         pool, file = given.get("null_pool"), ""
         if pool is None:
             pool, file = of_set(without, model, request.config)
+        there = cluster.chosen(given.get("cluster"), model)
         with on_device(model):
             count = len(request.names)
             positive = conditioning.of_backbone(model, given.get("positive", []), count)
-            return answered(replace(request, null=pool, null_file=file, conditions=positive), said)
+            request = replace(request, null=pool, null_file=file, conditions=positive)
+            if there is None:
+                return answered(request, said)
+            work, note = priced(request, said, there)
+        return answer(cluster.attributed(work, there, note))
 
 
 def question(model, without, given, *, by_line):
@@ -160,15 +166,22 @@ def left_out(model, prompts):
 
 def answered(request, said):
     """The node's outputs, once the question is answered."""
+    work, note = priced(request, said)
+    shown = Scoring(request.counterfactuals.names, len(request.names))
+    return answer(run(work.run(), shown, note))
+
+
+def priced(request, said, there=None):
+    """The question as work, and what it will take. there: the cluster, where one is asked."""
     from ..guda.jobs import kept
     from ..guda.jobs.attribute import survey
 
     work = survey(request)
+    if there is not None:
+        cluster.check(work)
     known = kept.is_known(work)
     first = "The scores are those of an earlier run." if known else plan(work.price())
-    note = "\n".join([first, *map(warning, said)])
-    shown = Scoring(request.counterfactuals.names, len(request.names))
-    return answer(run(work.run(), shown, note))
+    return work, "\n".join([first, *map(warning, said)])
 
 
 def one_source_input():

@@ -6,6 +6,7 @@
     input/<folder>/<style>/                      style groups that are pictures
     user/guda/pictures/<model>/<group>/          pictures of prompt-only groups
     user/guda/scores/                            scores, by what they depend on
+    user/guda/parts/                             what a cluster has finished of them
     user/guda/styles/<digest>/<style>/           pictures that the graph gives for styles
     output/guda/null/                            null pools of direct answers
     output/guda/report_00001_/                   reports
@@ -172,6 +173,11 @@ def pictures_folder(model_name: str) -> Path:
 def scores_folder() -> Path:
     """Where scores lie by what they depend on, so that a run after a restart finds them."""
     return _own_folder() / "scores"
+
+
+def parts_folder() -> Path:
+    """Where what a cluster has finished of an answer lies until the answer is there."""
+    return _own_folder() / "parts"
 
 
 def given_folder() -> Path:

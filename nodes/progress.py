@@ -28,6 +28,9 @@ VERBS = {
 class Watch:
     """Where a run stands, for its progress bar; a stage's own count unless a node knows better."""
 
+    tells_time = False
+    """Whether the steps themselves say how much time is left."""
+
     def place(self, step: Step) -> tuple[int, int] | None:
         """(value, total); None leaves the bar where it is."""
         return step.done, step.total
@@ -165,6 +168,30 @@ class Pooling(Watch):
 
     def kept(self) -> str:
         return "Kept: every null picture that was scored. Queue again to go on from there."
+
+
+class Together(Watch):
+    """One bar over all units that the workers of a cluster do."""
+
+    tells_time = True
+
+    def __init__(self, kept: str = ""):
+        """kept: what else lasts, beside the finished units."""
+        self._kept, self._units = kept, ""
+
+    def place(self, step: Step) -> tuple[int, int] | None:
+        return (step.done, step.total) if step.stage in ("unlearn", "score") else None
+
+    def words(self, step: Step) -> str:
+        if step.stage not in ("unlearn", "score"):
+            return describe(step)
+        self._units = step.group
+        text = f"{VERBS[step.stage]} on the cluster, {step.done} of {step.total} {step.group}"
+        return ", ".join(filter(None, (text.rstrip(), step.note)))
+
+    def kept(self) -> str:
+        parts = [f"what the cluster has finished {self._units}".rstrip(), self._kept]
+        return f"Kept: {', '.join(filter(None, parts))}. Queue again to go on from there."
 
 
 class Planning(Watch):

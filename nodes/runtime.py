@@ -71,7 +71,7 @@ class _Display:
             preview = ("JPEG", picture, PREVIEW_SIZE) if picture is not None else None
             if step.stage == "unlearn" and step.loss is None:
                 self._clock.restart()
-            else:
+            elif not self._watch.tells_time:
                 self._left = self._clock(*place)
             self._bar.update_absolute(*place, preview)  # type: ignore[arg-type]
         with self._text as due:

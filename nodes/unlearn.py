@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io, ui
 
 from ..guda.config import MemoryConfig, UnlearnConfig
 from ..guda.errors import ConfigError
-from . import places, settings
+from ..guda.steps import Steps
+from . import cluster, places, settings
 from .convert import to_batch
 from .progress import Unlearning
 from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run, warning
@@ -75,6 +78,7 @@ class GudaUnlearn(io.ComfyNode):
                         "show it as the LoRA's picture.",
                     )
                 ),
+                cluster.cluster_input(),
             ],
             outputs=[
                 _counterfactuals_output(),
@@ -116,19 +120,20 @@ class GudaUnlearn(io.ComfyNode):
         from ..guda.jobs import sheet
         from ..guda.jobs.unlearn import UnlearnRequest, survey
         from ..guda.report import loss_curve
-        from ..guda.report.sheet import with_and_without
         from ..guda.unlearning.recipe import recommended
 
         config = settings.read(UnlearnConfig, values, recommended(model))
         folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
         names = screened(groups, values.get("attribution"), values.get("screen") or 0)
         request = UnlearnRequest(model, groups, folder, config, names, memory=memory)
+        drawn, there = values.get("sheet", True), cluster.chosen(values.get("cluster"), model)
         watch = Unlearning(names or groups.names, config.total_steps, config.checkpoint_every)
         with on_device(model, TRAINING):
-            work, drawn = survey(request), values.get("sheet", True)
+            work = survey(request)
             note = plan(sheet.priced(work.price(), sheet.missing(work) if drawn else 0))
-            steps = sheet.with_sheets(work, with_and_without) if drawn else work.run()
-            made = run(steps, watch, note)
+            made = run(_here(work, drawn, whole=there is None), watch, note)
+        if there is not None:
+            made = cluster.unlearned(made, there, note, drawn)
         shown = sheet.of_set(made)
         files = [made.folder / places.MANIFEST, *map(made.path, made.entries), *shown.values()]
         LORAS.note(_constants({"set_name": set_name, **values}), files)
@@ -187,6 +192,16 @@ class GudaLoadCounterfactuals(io.ComfyNode):
         found = load_set(places.set_folder(set_name))
         chosen = parse_contents(styles)
         return io.NodeOutput(found.subset(chosen) if chosen else found)
+
+
+def _here(work, drawn: bool, *, whole: bool) -> Steps[Any]:
+    """What this process does: the whole work, or what comes before the unlearning."""
+    from ..guda.jobs import sheet
+    from ..guda.report.sheet import with_and_without
+
+    if not whole:
+        return work.drawn()
+    return sheet.with_sheets(work, with_and_without) if drawn else work.run()
 
 
 def screened(groups, attribution, most: int) -> tuple[str, ...] | None:

@@ -35,6 +35,8 @@ class StableDiffusion:
     warnings: Sequence[str] = ()
     files: Sequence[Path] = ()
     """What it was read from; none where another program loaded it."""
+    source: Mapping[str, Any] | None = None
+    """What `load` is given to load it again; None where a part of it was given as tensors."""
 
     def __init__(
         self,

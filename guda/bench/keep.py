@@ -22,13 +22,9 @@ def kept(
     path: Path, key: str, work: Steps[tuple[np.ndarray, Cost, str]]
 ) -> Steps[tuple[np.ndarray, Cost, str]]:
     """The scores in `path` if they were made from `key`; else those of `work`, written there."""
-    try:
-        data = reading.read_json(path, reading.TABLE)
-        if data["key"] == key:
-            work.close()
-            return np.array(data["scores"]), Cost(**data["cost"]), data["remark"]
-    except (GudaError, ValueError, KeyError, TypeError):
-        pass  # absent or damaged
+    if (known := _read(path, key)) is not None:
+        work.close()
+        return known
     scores, cost, remark = yield from work
     data = {
         "key": key,
@@ -38,6 +34,21 @@ def kept(
     }
     write_text(path, json.dumps(data))
     return scores, cost, remark
+
+
+def is_kept(path: Path, key: str) -> bool:
+    return _read(path, key) is not None
+
+
+def _read(path: Path, key: str) -> tuple[np.ndarray, Cost, str] | None:
+    """None where there is nothing, or it is damaged or of something else."""
+    try:
+        data = reading.read_json(path, reading.TABLE)
+        if data["key"] != key:
+            return None
+        return np.array(data["scores"]), Cost(**data["cost"]), data["remark"]
+    except (GudaError, ValueError, KeyError, TypeError):
+        return None
 
 
 def kept_questions(path: Path, key: str, work: Steps[Questions]) -> Steps[Questions]:

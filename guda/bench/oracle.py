@@ -12,6 +12,7 @@ import numpy as np
 
 from ..config import ElboConfig
 from ..diffusion import Backbone
+from ..groups import Group
 from ..groups.encode import EncodedGroup, encode_groups
 from ..jobs.plan import duration
 from ..scoring import allocation
@@ -73,17 +74,78 @@ class Trained:
         full = yield from full_model(bench, encoded, out)
         return cls(bench, encoded, full, out)
 
-    def retrained(self, split: str) -> Steps[Retrained]:
-        """The questions of the split, some of which the full model draws once, and LOGO's answers;
-        what is missing is trained."""
+    def asked(self, split: str) -> Steps[Asked]:
+        """The questions of the split, some of which the full model draws once."""
         bench, full = self.bench, self.full
         named = digest(full.backbone.fingerprint, bench.name, split)
         path = self.out / "questions" / f"{split}.safetensors"
         questions = yield from kept_questions(path, named, bench.ask(full, split))
         key = digest(full.backbone.fingerprint, questions.keys, questions.prompts)
-        folder = self.out / "scores" / split
-        deltas, cost = yield from logo(bench, self.encoded, full, questions, key, self.out, folder)
-        return Retrained(questions, key, folder, deltas, cost)
+        return Asked(self, questions, key, self.out / "scores" / split)
+
+    def retrained(self, split: str) -> Steps[Retrained]:
+        """The questions and LOGO's answers; what is missing is trained."""
+        asked = yield from self.asked(split)
+        deltas, cost = yield from asked.logo()
+        return Retrained(asked.questions, asked.key, asked.folder, deltas, cost)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """key: names the full model and the questions. folder: of what is scored for them."""
+
+    trained: Trained
+    questions: Questions
+    key: str
+    folder: Path
+
+    def place(self, seed: int, group: Group) -> tuple[Path, str]:
+        """Where the answers of the model without the group are kept, and what names them."""
+        bench = self.trained.bench
+        told = (bench.train.as_key(), bench.reference.as_key(), seed, group.name)
+        return self.folder / "logo" / f"{group.slug}-{seed}.json", digest(self.key, *told)
+
+    def without(self, seed: int, group: Group) -> Steps[tuple[np.ndarray, Cost, str]]:
+        """The (I,) ELBO of the model that is trained again without the group, and what it cost."""
+        return (yield from kept(*self.place(seed, group), self._retrained(seed, group)))
+
+    def _retrained(self, seed: int, group: Group) -> Steps[tuple[np.ndarray, Cost, str]]:
+        bench, trained = self.trained.bench, self.trained
+        model = bench.fresh(seed)
+        path = trained.out / "models" / f"without-{group.slug}-{seed}.safetensors"
+        with metered(type(model.backbone.unet)) as cost:
+            yield from train(model, trained.encoded, group.name, bench.train, seed, path)
+            own = yield from self._elbo(model)
+        return own, cost, ""
+
+    def _elbo(self, model: Model) -> Steps[np.ndarray]:
+        reference = self.trained.bench.reference
+        points = allocation.points(reference, model.backbone.schedule.length)
+        return (yield from elbo(model.backbone, self.questions, points, reference))
+
+    def logo(self) -> Steps[tuple[np.ndarray, Cost]]:
+        """ELBO(full) - ELBO(without the group), (seeds, I, K) in nats; and what it cost."""
+        bench = self.trained.bench
+        with_group = yield from self._elbo(self.trained.full)
+        deltas = np.zeros((len(bench.seeds), len(self.questions), len(bench.groups)))
+        total, fresh_seconds = Cost(), []
+        for s, seed in enumerate(bench.seeds):
+            for k, group in enumerate(bench.groups):
+                at, models = s * len(bench.groups) + k, bench.groups.names
+                left = (len(bench.seeds) * len(models) - at) * np.mean(fresh_seconds or [0.0])
+                eta = f", about {duration(float(left))} left" if fresh_seconds else ""
+                yield Step("LOGO", at, deltas[:, 0].size, f"without {group.name}, seed {seed}{eta}")
+                started = time.monotonic()
+                without, cost, _ = yield from self.without(seed, group)
+                deltas[s, :, k] = with_group - without
+                if time.monotonic() - started > 1:  # else it was there
+                    fresh_seconds.append(time.monotonic() - started)
+                total = Cost(
+                    total.seconds + cost.seconds,
+                    (total.unet_evaluations or 0) + (cost.unet_evaluations or 0),
+                    max(total.peak_mib or 0, cost.peak_mib or 0) or None,
+                )
+        return deltas, total
 
 
 @dataclass(frozen=True)
@@ -93,64 +155,8 @@ class Retrained:
     questions: Questions
     key: str
     folder: Path
-    deltas: np.ndarray  # (S, I, K), see `logo`
+    deltas: np.ndarray  # (S, I, K), see `Asked.logo`
     cost: Cost
-
-
-def logo(
-    bench: Benchmark,
-    encoded: Mapping[str, EncodedGroup],
-    full: Model,
-    questions: Questions,
-    key: str,
-    out: Path,
-    folder: Path,
-) -> Steps[tuple[np.ndarray, Cost]]:
-    """ELBO(full) - ELBO(retrained without the group), (seeds, I, K) in nats; and what it cost.
-
-    key: names the full model and the questions. folder: where the deltas of each model are kept.
-    """
-    points = allocation.points(bench.reference, full.backbone.schedule.length)
-    with_group = yield from elbo(full.backbone, questions, points, bench.reference)
-    deltas = np.zeros((len(bench.seeds), len(questions), len(bench.groups)))
-    total, fresh_seconds = Cost(), []
-    for s, seed in enumerate(bench.seeds):
-        for k, group in enumerate(bench.groups):
-            at, models = s * len(bench.groups) + k, bench.groups.names
-            left = (len(bench.seeds) * len(models) - at) * np.mean(fresh_seconds or [0.0])
-            eta = f", about {duration(float(left))} left" if fresh_seconds else ""
-            yield Step("LOGO", at, deltas[:, 0].size, f"without {group.name}, seed {seed}{eta}")
-            started = time.monotonic()
-
-            def retrained(seed=seed, group=group) -> Steps[tuple[np.ndarray, Cost, str]]:
-                model = bench.fresh(seed)
-                name = f"without-{group.slug}-{seed}"
-                with metered(type(full.backbone.unet)) as cost:
-                    yield from train(
-                        model,
-                        encoded,
-                        group.name,
-                        bench.train,
-                        seed,
-                        out / "models" / f"{name}.safetensors",
-                    )
-                    own = yield from elbo(model.backbone, questions, points, bench.reference)
-                return own, cost, ""
-
-            made_from = digest(
-                key, bench.train.as_key(), bench.reference.as_key(), seed, group.name
-            )
-            path = folder / "logo" / f"{group.slug}-{seed}.json"
-            without, cost, _ = yield from kept(path, made_from, retrained())
-            deltas[s, :, k] = with_group - without
-            if time.monotonic() - started > 1:  # else it was there
-                fresh_seconds.append(time.monotonic() - started)
-            total = Cost(
-                total.seconds + cost.seconds,
-                (total.unet_evaluations or 0) + (cost.unet_evaluations or 0),
-                max(total.peak_mib or 0, cost.peak_mib or 0) or None,
-            )
-    return deltas, total
 
 
 def elbo(

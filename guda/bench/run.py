@@ -28,7 +28,7 @@ from .compare import Row, Scored, compare
 from .coverage import Coverage
 from .keep import kept
 from .meter import Cost, metered
-from .oracle import Trained
+from .oracle import Asked, Trained
 from .studies import Budget, Screened, budgets, intervals, screening
 
 
@@ -54,35 +54,26 @@ def run(
 
     again: rows whose scores are made anew, where the others are taken from disk.
     """
-    if unknown := set(again) - set(bench.scorers):
-        raise ConfigError(
-            f"There is no row {sorted(unknown)[0]!r}; choose from: {', '.join(bench.scorers)}."
-        )
+    check_rows(bench, again)
     for folder, _, _ in os.walk(out):
         sweep(Path(folder))  # what killed runs left
     yield from about(bench.groups)
     trained = yield from Trained.of(bench, out)
     bench, full = trained.bench, trained.full
-    retrained = yield from trained.retrained(split)
-    questions, key, folder = retrained.questions, retrained.key, retrained.folder
-    deltas = retrained.deltas
-    offer = Offer(bench, full, trained.encoded, questions, out)
+    asked = yield from trained.asked(split)
+    deltas, cost = yield from asked.logo()
+    questions, key, folder = asked.questions, asked.key, asked.folder
+    forget(asked, again)
     scored = []
-    for name, (scorer, settings) in bench.scorers.items():
-        if SCORERS[scorer].needs_prompts and not full.backbone.conditional:
-            continue
-        made_from = digest(key, *bench.made_from(scorer, settings))
-        path = folder / f"{slugify(name)}.json"
-        if name in again:
-            path.unlink(missing_ok=True)
-        found = yield from kept(path, made_from, scores_of(scorer, settings, offer))
-        scored.append(Scored(name, *found, bench.in_nats(settings)))
+    for name in rows_of(asked):
+        made = yield from row(asked, name)
+        scored.append(Scored(name, *made, bench.in_nats(bench.scorers[name][1])))
     by_name = {one.method: one.scores for one in scored}
     for name, parts in bench.together.items():
         whole = np.mean([agreement.standardised(by_name[p]) for p in parts], 0)
         scored.append(Scored(name, whole, Cost(), f"from the rows {' and '.join(parts)}"))
     yield Step("compare", 0, 1)
-    rows = compare(scored, deltas, questions, retrained.cost)
+    rows = compare(scored, deltas, questions, cost)
     curve = yield from budgets(bench, full, questions, deltas, key, out, folder)
     covered = yield from intervals(bench, full, questions, key, out, folder)
     screened = []
@@ -90,6 +81,41 @@ def run(
         direct, unlearned = bench.screening
         screened = screening(by_name[direct], by_name[unlearned], deltas)
     return Result(bench, split, questions, deltas, scored, rows, curve, covered, screened)
+
+
+def check_rows(bench: Benchmark, names: Collection[str]) -> None:
+    """Raises ConfigError for a row that is not there."""
+    if unknown := set(names) - set(bench.scorers):
+        raise ConfigError(
+            f"There is no row {sorted(unknown)[0]!r}; choose from: {', '.join(bench.scorers)}."
+        )
+
+
+def rows_of(asked: Asked) -> list[str]:
+    """Names of the rows whose scores can be made."""
+    conditional = asked.trained.full.backbone.conditional
+    scorers = asked.trained.bench.scorers.items()
+    return [n for n, (s, _) in scorers if conditional or not SCORERS[s].needs_prompts]
+
+
+def place(asked: Asked, name: str) -> tuple[Path, str]:
+    """Where a row's scores are kept, and what names them."""
+    made_from = asked.trained.bench.made_from(*asked.trained.bench.scorers[name])
+    return asked.folder / f"{slugify(name)}.json", digest(asked.key, *made_from)
+
+
+def row(asked: Asked, name: str) -> Steps[tuple[np.ndarray, Cost, str]]:
+    """A row's scores, what they cost and what there is to say of them."""
+    trained = asked.trained
+    offer = Offer(trained.bench, trained.full, trained.encoded, asked.questions, trained.out)
+    work = scores_of(*trained.bench.scorers[name], offer)
+    return (yield from kept(*place(asked, name), work))
+
+
+def forget(asked: Asked, names: Collection[str]) -> None:
+    """The scores of these rows are made anew."""
+    for name in names:
+        place(asked, name)[0].unlink(missing_ok=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from ..errors import ConfigError
 from ..files.destination import check_folder
-from . import arguments
+from . import arguments, cluster
 from .output import Progress, say
 
 
@@ -46,29 +45,28 @@ def add(commands) -> None:
         "--clip", type=arguments.path, help="folder of a CLIP, for similarity by its features"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    cluster.add(parser, model=False)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..bench import digits, report, styles
-    from ..bench.benchmark import with_clip, with_seeds
-    from ..bench.run import run
+    from ..bench import report
+    from ..bench.named import Named
+    from ..bench.run import check_rows, run
     from ..steps import drain
 
     check_folder(args.out, "out")
+    cluster.check(args)
     out = args.out / (f"{args.name}-quick" if args.quick else args.name)
-    if args.name == "styles":
-        bench = styles.benchmark(out, args.quick, args.data, args.base)
-    elif given := args.data or args.base:
-        raise ConfigError(f"data is {given}, but digits brings its own; leave it out.")
-    else:
-        bench = digits.benchmark(out, args.quick)
-    if args.clip is not None:
-        bench = with_clip(bench, args.clip)
-    if args.seeds is not None:
-        bench = with_seeds(bench, args.seeds)
+    given = (args.quick, args.data, args.base, args.clip, args.seeds)
+    named, again = Named(args.name, out, *given), args.only
+    bench = named.benchmark()
     with Progress() as progress:
-        result = drain(run(bench, out, args.split, args.only), progress)
+        if args.cluster:
+            check_rows(bench, again)
+            cluster.benched(args, named, bench, progress)
+            again = ()
+        result = drain(run(bench, out, args.split, again), progress)
     path = report.save(result, out / args.split)
     if args.json:
         say(json.dumps(report.to_dict(result), indent=2))

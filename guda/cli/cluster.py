@@ -15,6 +15,8 @@ from . import arguments
 from .output import Progress, say
 
 if TYPE_CHECKING:
+    from ..bench.benchmark import Benchmark
+    from ..bench.named import Named
     from ..cluster.units import Failure
     from ..counterfactuals import CounterfactualSet
     from ..jobs.unlearn import UnlearnWork
@@ -26,7 +28,8 @@ PARTIAL = 1
 """Exit code when some units failed and the others are done."""
 
 
-def add(parser: argparse.ArgumentParser) -> None:
+def add(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
+    """model: whether the command takes one, which workers may have elsewhere."""
     section = parser.add_argument_group("cluster")
     section.add_argument(
         "--cluster",
@@ -35,12 +38,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="the address of a Dask scheduler, as tcp://host:8786, or local: a worker per GPU, or "
         "per two cores; local:2 for two",
     )
-    section.add_argument(
-        "--model-path-on-workers",
-        type=arguments.text,
-        metavar="PATH",
-        help="where workers find the model, if not where it is here",
-    )
+    if model:
+        section.add_argument(
+            "--model-path-on-workers",
+            type=arguments.text,
+            metavar="PATH",
+            help="where workers find the model, if not where it is here",
+        )
     section.add_argument(
         "--patience",
         type=float,
@@ -57,7 +61,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def check(args: argparse.Namespace) -> None:
     """Raises ConfigError for options that say nothing without a cluster."""
-    given = [n for n in ("model_path_on_workers", "tls_ca", "tls_cert", "tls_key") if vars(args)[n]]
+    options = ("model_path_on_workers", "tls_ca", "tls_cert", "tls_key")
+    given = [n for n in options if vars(args).get(n)]
     if given and not args.cluster:
         option = given[0].replace("_", "-")
         raise ConfigError(f"{option} is given without a cluster; give --cluster, or leave it out.")
@@ -77,6 +82,16 @@ def unlearn(
     with reached(args) as client:
         made = drain(clustered.run(making, client, source(args), args.patience), progress)
     return made.set, made.failures
+
+
+def benched(args: argparse.Namespace, named: Named, bench: Benchmark, progress: Progress) -> None:
+    """The pieces of a benchmark that are missing, made by the cluster into its folder."""
+    from ..cluster import bench as clustered
+    from ..steps import drain
+
+    with reached(args) as client:
+        asked = (named, bench, args.split, args.only, client, args.patience)
+        drain(clustered.run(*asked), progress)
 
 
 @contextmanager

@@ -6,13 +6,15 @@ Everything listens on this machine alone, and no picture, model or result is eve
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterError, first_line
-from . import quiet
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -24,6 +26,12 @@ ANSWER = 20.0
 """Seconds that a scheduler has to answer in."""
 TRIES = 3
 """How often a unit is tried before it is reported."""
+ROOT = str(Path(__file__).parents[2])
+PRELOAD = (
+    f"import sys\nsys.path[:0] = [] if {ROOT!r} in sys.path else [{ROOT!r}]\n"
+    "from guda.cluster.quiet import dask_setup\n"
+)
+"""What a local worker runs first; in ComfyUI this package is found by its folder alone."""
 CONFIG = {
     "distributed.worker.memory.target": False,  # Dask spills pickles; nothing of ours does
     "distributed.worker.memory.spill": False,
@@ -63,6 +71,21 @@ class Security:
         return OfDask(tls_ca_file=self.ca, require_encryption=True, **files)
 
 
+def check(where: str) -> None:
+    """Raises ClusterError where Dask is not installed, or no scheduler answers."""
+    _imported()
+    if where.partition(":")[0] == LOCAL:
+        return
+    from distributed.comm.addressing import get_address_host_port
+
+    try:  # Dask would try again and again where nobody listens
+        socket.create_connection(get_address_host_port(where), ANSWER).close()
+    except (OSError, ValueError) as error:
+        raise _silent(where, error) from error
+    with connected(where):
+        pass
+
+
 @contextmanager
 def connected(where: str, security: Security | None = None) -> Iterator[Client]:
     """The client of the cluster at `where`: an address, "local", or "local:N" for N workers.
@@ -83,14 +106,18 @@ def connected(where: str, security: Security | None = None) -> Iterator[Client]:
                 set_as_default=False,
             )
         except (OSError, ValueError, TypeError, ImportError) as error:
-            raise ClusterError(
-                f"No scheduler answers at {where} ({first_line(error)}); start one with `dask "
-                "scheduler`, check address and TLS options, or give --cluster local."
-            ) from error
+            raise _silent(where, error) from error
         try:
             yield client
         finally:
             client.close(timeout=2)
+
+
+def _silent(where: str, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"No scheduler answers at {where} ({first_line(error)}); start one with `dask "
+        "scheduler`, check address and TLS options, or give local as the cluster."
+    )
 
 
 @contextmanager
@@ -103,22 +130,38 @@ def _local(distributed: Any, where: str) -> Iterator[Client]:
         if devices:
             env["CUDA_VISIBLE_DEVICES"] = devices[i % len(devices)]
         options = {"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "env": env}
-        options |= {"dashboard": False, "silence_logs": SILENT, "preload": [quiet.__name__]}
+        options |= {"dashboard": False, "silence_logs": SILENT, "preload": [PRELOAD]}
         specs[i] = {"cls": distributed.Nanny, "options": options}
     scheduler = {
         "cls": distributed.Scheduler,
         "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
     }
+    with _nameless_main():
+        try:
+            cluster = distributed.SpecCluster(
+                workers=specs, scheduler=scheduler, name=f"guda-{os.getpid()}", silence_logs=SILENT
+            )
+        except (OSError, RuntimeError) as error:
+            raise ClusterError(
+                f"No workers could be started here ({first_line(error)}); run without a cluster."
+            ) from error
+        with cluster, distributed.Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+@contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Inside, new processes do not run the program of this one again before their own work.
+
+    ComfyUI's main.py would begin another server in every worker.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    vars(main).update(dict.fromkeys(hidden))
     try:
-        cluster = distributed.SpecCluster(
-            workers=specs, scheduler=scheduler, name=f"guda-{os.getpid()}", silence_logs=SILENT
-        )
-    except (OSError, RuntimeError) as error:
-        raise ClusterError(
-            f"No workers could be started here ({first_line(error)}); run without --cluster."
-        ) from error
-    with cluster, distributed.Client(cluster, set_as_default=False) as client:
-        yield client
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 def workers(where: str) -> int:
@@ -149,7 +192,8 @@ def _imported() -> tuple[Any, Any]:
         import distributed
     except ImportError as error:
         raise ClusterError(
-            f"--cluster needs Dask, which is not installed ({first_line(error)}); run "
-            'pip install "guda-attribution[cluster]", or leave --cluster out.'
+            f"A cluster needs Dask, which is not installed ({first_line(error)}); run "
+            'pip install "guda-attribution[cluster]" (in ComfyUI: pip install distributed), or '
+            "leave the cluster out."
         ) from None
     return dask, distributed

@@ -24,7 +24,8 @@ class Desk:
     """What a worker keeps between the units of one job."""
 
     job: Told
-    backbone: Backbone
+    backbone: Any
+    """The Backbone; None where the job has none."""
     folder: Path
     """Of the results where it can be seen from here, else one of the worker's own."""
     shared: bool
@@ -45,16 +46,18 @@ def prepared(job: Told, scratch: str | None) -> Desk:
         return _desk
     if job["version"] != __version__:
         raise RefusedError(f"it runs guda {__version__}, and the job is of guda {job['version']}")
-    if _model is None or _model[0] != job["model"]:
-        from ..api import load_model
+    backbone = None
+    if job["model"] is not None:
+        if _model is None or _model[0] != job["model"]:
+            from ..api import load_model
 
-        _model = _desk = None  # before another is loaded
-        try:
-            _model = job["model"], load_model(**job["model"])
-        except GudaError as error:
-            raise RefusedError(str(error)) from None
-    backbone = _model[1]
-    _check(backbone, job)
+            _model = _desk = None  # before another is loaded
+            try:
+                _model = job["model"], load_model(**job["model"])
+            except GudaError as error:
+                raise RefusedError(str(error)) from None
+        backbone = _model[1]
+        _check(backbone, job)
     marked = Path(job["folder"], lease.FOLDER, f"{job['run']}{lease.MARK}").exists()
     folder = Path(job["folder"]) if marked else Path(tempfile.mkdtemp("", "guda-", scratch))
     _desk = Desk(job, backbone, folder, marked)

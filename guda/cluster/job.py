@@ -44,19 +44,27 @@ class Source:
     tokenizer: str | None = None
 
 
-def job(backbone: Backbone, source: Source, folder: Path, patience: float, **more: Any) -> Told:
-    """What all units of a job have in common. folder: of the results, as this machine sees it."""
+def bare(folder: Path, patience: float, **more: Any) -> Told:
+    """The same for units that load no model of their own: `model` is None."""
     return {
         "run": uuid.uuid4().hex,
         "version": __version__,
-        "model": asdict(source),
-        "name": backbone.name,
-        "fingerprint": backbone.fingerprint,
-        "identity": dict(backbone.identity),
+        "model": None,
         "folder": str(folder.absolute()),
         "patience": patience,
         **more,
     }
+
+
+def job(backbone: Backbone, source: Source, folder: Path, patience: float, **more: Any) -> Told:
+    """What all units of a job have in common. folder: of the results, as this machine sees it."""
+    told = {
+        "model": asdict(source),
+        "name": backbone.name,
+        "fingerprint": backbone.fingerprint,
+        "identity": dict(backbone.identity),
+    }
+    return bare(folder, patience, **more) | told
 
 
 def groups_to_json(groups: StyleGroups) -> Told:

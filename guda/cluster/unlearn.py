@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..counterfactuals import CounterfactualSet, Entry, SetWork
 from ..counterfactuals.held import existing, is_finished, resume_path, state_key
 from ..counterfactuals.lora_file import set_damaged_aside
-from ..counterfactuals.manifest import save_manifest
+from ..counterfactuals.manifest import read_entry, save_manifest
 from ..files import write_bytes
 from ..files.lock import Lock, take
 from ..groups import Group
@@ -117,7 +117,8 @@ class _Making:
         work, name = self._work, unit.what["group"]
         for file, data in told.get("files", {}).items():
             write_bytes(work.folder / file, data, make_folder=False)
-        if (entry := told.get("entry")) is not None:
+        if "entry" in told:
+            entry = read_entry(told["entry"])
             self._lock.check()
             self._entries |= {e.name: e for e in existing(work.folder, work.backbone).entries}
             kept = {n: e for n, e in self._entries.items() if e.slug != entry.slug}

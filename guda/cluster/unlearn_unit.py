@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from ..budget.rows import Rooms, for_scoring, for_training
 from ..config import MemoryConfig, UnlearnConfig
 from ..counterfactuals import Entry, SetWork
 from ..counterfactuals.held import is_finished, resume_path
-from ..counterfactuals.manifest import read_manifest
+from ..counterfactuals.manifest import entry_to_json, read_manifest
 from ..errors import GroupsError
 from ..files import write_bytes
 from ..groups.encode import EncodedGroup
@@ -32,7 +33,7 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
     what, work = unit["what"], _work(desk)
     group, key = work.groups[what["group"]], work.keys[what["group"]]
     if entry := _finished(desk, what["group"], key):
-        return {"entry": entry}
+        return {"entry": _told(entry)}
     kept, state = resume_path(desk.folder, group), what["state"]
     for name, data in what.get("files", {}).items():
         write_bytes(desk.folder / name, data)
@@ -45,9 +46,9 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
         for_training(work.backbone, config, work.memory), for_scoring(work.backbone, None, MOST)
     )
     place = resume.Place(kept, state, None if part == LORA else part)
-    told = (work.backbone, work.groups, encoded, group.name, config, place, rooms)
+    asked = (work.backbone, work.groups, encoded, group.name, config, place, rooms)
     if part != LORA:
-        training = unlearn_group(*told)
+        training = unlearn_group(*asked)
         for step in training:
             if step.stage == "gate":  # the repetition is done, and its last state on disk
                 break
@@ -56,14 +57,20 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
         state = place.of_repetition(part).path
         return {} if desk.shared else {"files": {state.name: state.read_bytes()}}
     mine = Heard()
-    made = yield from mine(unlearn_group(*told))
+    made = yield from mine(unlearn_group(*asked))
     texts = tuple(dict.fromkeys((*heard.texts, *mine.texts)))
     collapse = yield from work.collapse(group, made)
     entry = work.save(group, made, texts, collapse)
+    told = {"entry": _told(entry)}
     if desk.shared:
-        return {"entry": entry}
+        return told
     resume.remove(kept)
-    return {"entry": entry, "files": {entry.file: (desk.folder / entry.file).read_bytes()}}
+    return {**told, "files": {entry.file: (desk.folder / entry.file).read_bytes()}}
+
+
+def _told(entry: Entry) -> Told:
+    """In plain values: where this package has another name, objects of it are not understood."""
+    return json.loads(json.dumps(entry_to_json(entry)))
 
 
 def _work(desk: Desk) -> SetWork:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DivergedError, GudaError, OutOfMemoryError, first_line
 from ..steps import Steps
-from . import allocator, lease, measure_unit, score_unit, unlearn_unit
+from . import allocator, bench_unit, lease, measure_unit, score_unit, unlearn_unit
 from .desk import Desk, RefusedError, prepared
 from .job import Told, topic
 from .pulse import Pulse
@@ -30,6 +30,7 @@ KINDS: Mapping[str, Callable[[Desk, Told], Steps[Told]]] = {
     "unlearn": unlearn_unit.perform,
     "score": score_unit.perform,
     "measure": measure_unit.perform,
+    "bench": bench_unit.perform,
 }
 _one = threading.Lock()  # one unit at a time, whatever the worker's number of threads
 

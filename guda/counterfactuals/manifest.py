@@ -44,7 +44,7 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
     text = reading.read_bytes(path, reading.TABLE, CounterfactualError)
     try:
         data = reading.loads(text)
-        entries = tuple(map(_entry, field(data, "groups", list)))
+        entries = tuple(map(read_entry, field(data, "groups", list)))
         for names in ([e.name for e in entries], [e.slug for e in entries]):
             if len(set(names)) < len(names):
                 raise ValueError("a group stands there twice")
@@ -64,7 +64,8 @@ def read_manifest(folder: Path) -> CounterfactualSet | None:
         ) from None
 
 
-def _entry(told: Any) -> Entry:
+def read_entry(told: Any) -> Entry:
+    """What `entry_to_json` gave. Raises ValueError, KeyError, TypeError or OverflowError."""
     name, slug, style, key = (field(told, k, str) for k in ("name", "slug", "style", "key"))
     if not name.strip() or slug != slugify(slug):
         raise ValueError(f"a group has the name {shown(name)} and the slug {shown(slug)}")
@@ -83,6 +84,21 @@ def _entry(told: Any) -> Entry:
     return Entry(name, slug, style, key, gate, losses, tuple(warnings), certificate, ended)
 
 
+def entry_to_json(e: Entry) -> dict[str, Any]:
+    return {
+        "name": e.name,
+        "slug": e.slug,
+        "style": e.style,
+        "file": e.file,
+        "key": e.key,
+        "gate": e.gate.as_dict(),
+        "certificate": e.certificate and e.certificate.as_dict(e.gate),
+        "losses": e.losses,
+        "warnings": e.warnings,
+        **({"ended": [x.as_dict() for x in e.ended]} if e.ended else {}),
+    }
+
+
 def save_manifest(made: CounterfactualSet) -> None:
     data = {
         "version": __version__,
@@ -92,21 +108,7 @@ def save_manifest(made: CounterfactualSet) -> None:
         "groups_hash": made.groups_hash,
         "recipe": made.recipe,
         **({"learning_rate": rate.as_dict(made.trials)} if made.trials else {}),
-        "groups": [
-            {
-                "name": e.name,
-                "slug": e.slug,
-                "style": e.style,
-                "file": e.file,
-                "key": e.key,
-                "gate": e.gate.as_dict(),
-                "certificate": e.certificate and e.certificate.as_dict(e.gate),
-                "losses": e.losses,
-                "warnings": e.warnings,
-                **({"ended": [x.as_dict() for x in e.ended]} if e.ended else {}),
-            }
-            for e in made.entries
-        ],
+        "groups": list(map(entry_to_json, made.entries)),
     }
     text = json.dumps(data, indent=1, ensure_ascii=False)
     write_text(made.folder / MANIFEST, text, make_folder=False)

@@ -38,11 +38,13 @@ MOST = 1 << 30  # bytes of a folder; beyond it, what was used longest ago goes
 _UNREADABLE = (OSError, SafetensorError, KeyError, ValueError)
 
 
-def measured(work: AttributeWork, look: bool) -> Steps[tuple[measuring.Shown, Differences]]:
-    """`measuring.measure`, or what it gave before, warnings and all, without asking the model."""
+def measured(
+    work: AttributeWork, look: bool, measure: measuring.Measure = measuring.measure
+) -> Steps[tuple[measuring.Shown, Differences]]:
+    """`measure`, or what it gave before, warnings and all, without asking the model."""
     path = file_of(work)
     if path is None:
-        return (yield from measuring.measure(work, look))
+        return (yield from measure(work, look))
     known = _read(path)
     if known is not None:
         for text in known[2]:
@@ -50,7 +52,7 @@ def measured(work: AttributeWork, look: bool) -> Steps[tuple[measuring.Shown, Di
         os.utime(path)
         return known[0], known[1]
     heard = Heard()
-    shown, gaps = yield from heard(measuring.measure(work, look))
+    shown, gaps = yield from heard(measure(work, look))
     try:
         write_bytes(path, _packed(shown, gaps, heard.texts))
         _sweep(path.parent, but=path)

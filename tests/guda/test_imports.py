@@ -33,11 +33,11 @@ LAW: dict[str, set[str]] = {
     "demo": FACES,
     "bench": FACES | {"demo"},
     "api": FACES,
-    "cluster": FACES | {"api"},
+    "cluster": FACES | {"api", "bench"},
     "cli": FACES | {"demo", "bench", "api", "cluster"},
     "__main__": {"cli"},
 }
-NODES = FACES | {"demo"}
+NODES = FACES | {"demo", "cluster"}
 LIBRARIES = {"diffusers", "transformers", "peft"}
 PURE = ("diffusion", "scoring")  # torch, numpy and scipy alone
 

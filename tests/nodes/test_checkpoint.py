@@ -144,6 +144,10 @@ def test_a_patched_lora_counts(comfy: Comfy, small: str):
     message = comfy.run(graph, timeout=TIMEOUT).message
     assert "was made from the model 'small'" in message and "not from 'graph'" in message
 
+    graph["attribute"]["inputs"]["cluster"] = "local"
+    message = comfy.run(graph, timeout=TIMEOUT).message
+    assert "The model graph cannot be loaded by the workers of a cluster" in message
+
 
 @pytest.mark.slow
 def test_strength_and_style(comfy: Comfy, small: str):

@@ -45,14 +45,21 @@ def load(
     for checkpoints only. Raises ModelError that names the path and the remedy.
     """
     size = _resolution(resolution)
+    told = {"prediction": prediction, "resolution": size}
     if str(source) == DEMO:
-        return _load_folder(DEMO_FOLDER, DEMO, device, dtype, prediction, size)
+        made = _load_folder(DEMO_FOLDER, DEMO, device, dtype, prediction, size)
+        made.source = {"source": DEMO, **told}
+        return made
     path = Path(source)
     _check_name(path)
+    told["source"] = str(path.absolute())
     if path.is_dir():
         if vae is not None:
             raise ModelError(f"The model folder {path} has its own VAE; leave vae out.")
-        return _load_folder(path, path.name, device, dtype, prediction, size)
+        made = _load_folder(path, path.name, device, dtype, prediction, size)
+        made.source = told
+        return made
+    files = {"vae": vae, "tokenizer": tokenizer}
     if isinstance(vae, str | Path):
         vae = _vae_file(Path(vae))
     choices = Choices(device, dtype, prediction, size, vae, tokenizer)
@@ -61,6 +68,8 @@ def load(
         checkpoint = Checkpoint(tensors, tensors.entries, where, tensors.metadata)
         made = assemble(checkpoint, path.stem, choices)
     made.files = (path,)
+    if not isinstance(files["vae"], Mapping):
+        made.source = told | {k: str(Path(f).absolute()) for k, f in files.items() if f}
     return made
 
 

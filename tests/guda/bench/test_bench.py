@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from guda import cli
 from guda.backbone.clip import clip_features
@@ -22,7 +23,7 @@ from guda.bench.compare import CEILING, Scored, compare, ratio
 from guda.bench.coverage import coverage
 from guda.bench.keep import kept, kept_questions
 from guda.bench.meter import Cost, metered
-from guda.bench.oracle import elbo, full_model, logo, on_base
+from guda.bench.oracle import Asked, Trained, elbo, full_model, on_base
 from guda.bench.run import Result, run
 from guda.bench.studies import screening
 from guda.bench.train import Pictures, TrainConfig, train
@@ -170,7 +171,8 @@ def test_logo_has_the_sign_of_a_loss(bench, encoded, full, tmp_path):
     longer = dataclasses.replace(bench, train=bench.train.replace(steps=150), seeds=(1,))
     trained = drain(full_model(longer, encoded, tmp_path))
     questions = drain(longer.ask(trained, "test"))
-    deltas, cost = drain(logo(longer, encoded, trained, questions, "key", tmp_path, tmp_path))
+    asked = Asked(Trained(longer, encoded, trained, tmp_path), questions, "key", tmp_path)
+    deltas, cost = drain(asked.logo())
     assert deltas.shape == (1, len(questions), 5)
     labels = drain(nearest_class(longer, questions))
     own = deltas[0][np.arange(len(questions)), labels]
@@ -413,6 +415,49 @@ def test_the_quick_benchmark(name, quick_runs, capsys):
     assert cli.main([*command, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again == data  # nothing is computed twice, and nothing changes
+
+
+@pytest.fixture
+def address():
+    """Of a scheduler with one worker, both in this process."""
+    import distributed
+
+    at = {"host": "127.0.0.1"}
+    scheduler = {"cls": distributed.Scheduler, "options": {**at, "dashboard": False, "port": 0}}
+    worker = {"cls": distributed.Worker, "options": {**at, "nthreads": 1, "memory_limit": 0}}
+    with distributed.SpecCluster({0: worker}, scheduler) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_what_is_missing(quick_runs, address, tmp_path, capsys):
+    """A retraining, a row and its set: the same weights, LoRAs and scores."""
+    command, _ = quick_runs["styles"]
+    out = Path(command[command.index("--out") + 1])
+    shutil.copytree(out / "styles-quick", tmp_path / "styles-quick")
+    retrained = next(tmp_path.rglob("logo/*-2.json"))
+    lost = [
+        retrained,
+        tmp_path / "styles-quick" / "models" / f"without-{retrained.stem}.safetensors",
+        next(tmp_path.rglob("scores/test/guda-*.json")),
+        *tmp_path.rglob("sets/*/*.safetensors"),
+    ]
+    for path in lost[:3]:
+        path.unlink()
+    shutil.rmtree(tmp_path / "styles-quick" / "sets")
+    again = [str(tmp_path) if a == str(out) else a for a in command]
+    assert cli.main([*again, "--cluster", address]) == 0
+    assert "| GUDA (AWSS, LoRA) |" in capsys.readouterr().out
+    assert len(lost) == 6
+    for path in lost:
+        before = out / path.relative_to(tmp_path)
+        if path.suffix == ".json":  # with what it cost
+            told = [json.loads(p.read_text("utf-8")) for p in (before, path)]
+            assert told[0]["key"] == told[1]["key"] and told[0]["scores"] == told[1]["scores"]
+        else:  # a certificate tells of pictures, which tests draw in fewer steps
+            made, there = (load_file(p) for p in (before, path))
+            assert made.keys() == there.keys()
+            assert all(torch.equal(made[n], there[n]) for n in made), path
 
 
 def test_the_report_names_the_queries(tmp_path):
