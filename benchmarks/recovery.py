@@ -5,8 +5,8 @@
 Styles of the built-in model or of the styles benchmark's are unlearned by recipes from hardly begun
 to broken, and every LoRA's recovery is measured (`guda unlearn --recovery`); for the benchmark's the
 same is done to the model that was trained again without the style, which never had it. Printed are a
-row per LoRA: the steps until half is back, those in which a look that was never there is learned as
-far, and their ratio.
+row per LoRA: the steps until a quarter is back, those in which a quarter of a look that was never there is
+learned, and their ratio.
 """  # noqa: E501
 
 from __future__ import annotations

@@ -43,6 +43,30 @@ def share(deltas: np.ndarray) -> tuple[float, list[float]]:
     return of(np.arange(len(rms))), [of(some) for some in fifths]
 
 
+def common(deltas: np.ndarray, sources: list[list[int]]) -> tuple[float, int]:
+    """What the pictures of a source have in common of that, and how many sources there were.
+
+    v = s^2 (1 / n + c^2) for the mean of n pictures, each of which has s^2 between seeds.
+    """
+    whole, above, typical = share(deltas)[0], [], []
+    for rows in sources:
+        some = deltas[:, rows]
+        own, mean = some.var(0, ddof=1).mean(), some.mean(1).var(0, ddof=1).mean()
+        rms = np.sqrt(np.square(some.mean(0)).mean(1)).mean()
+        above.append(mean - own / len(rows))
+        typical.append(np.square(whole * rms))
+    return float(np.sqrt(max(0.0, np.mean(above)) / np.mean(typical))), len(sources)
+
+
+def sources(kinds: list[str], styles: int) -> list[list[int]]:
+    """Pictures of one kind, and of one style where they are in turn; five at least."""
+    rows = []
+    for kind in dict.fromkeys(kinds):
+        own = [i for i, k in enumerate(kinds) if k == kind]
+        rows += [own[k::styles] for k in range(styles)]
+    return [r for r in rows if len(r) >= 5]
+
+
 def told(name: str, deltas: np.ndarray) -> None:
     whole, fifths = share(deltas)
     print(f"| {name} | {len(deltas)} | {deltas.shape[1]} | {whole:.2f} | "
@@ -88,14 +112,23 @@ def main() -> None:
     args = parser.parse_args()
     print("| deltas of | seeds | pictures | share | by typical delta, smallest fifth first |")
     print("|---|---|---|---|---|")
+    rows = []
     for split in ("dev", "test"):
         kept = json.loads((LOGO / f"{split}.json").read_text("utf-8"))
         told(f"retraining, {split}", np.array(kept["deltas"]))
+        rows += [(np.array(kept["deltas"]), sources(kept["kinds"], len(kept["groups"])))]
+    for split, (deltas, those) in zip(("dev", "test"), rows, strict=True):
+        part, count = common(deltas, those)
+        print(
+            f"{split}: the pictures of a source have {part:.2f} of it in common ({count} sources)"
+        )
     if len(args.sets) < 2:
         return
     deltas, halves, named = scored(args.sets, args.pictures, args.evaluations)
     told("LoRAs of the built-in model", deltas)
     own = share(deltas)[0]
+    part, _ = common(deltas, [list(range(k, deltas.shape[1], 5)) for k in range(5)])
+    print(f"\nOf it the pictures in a style have {part:.2f} in common.")
     print("\nHow often a set's 95 % interval has the mean of the others in it:")
     for name, part in (("without the seeds' part", 0.0), ("assumed", ASSUMED), ("measured", own)):
         print(f"{name} ({part:.2f}): {covered(deltas, halves, part):.2f}")

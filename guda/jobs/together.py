@@ -43,8 +43,8 @@ def together(
         null = pool.contributions(pool.null(forms[0]), answer.groups)
     confidence, seed = answer.estimate["confidence"], answer.estimate["seed"]
     unlike = sum(image.outcome is Outcome.UNLIKE for image in answer.images)
-    told = of_source(answer.groups, contributions, confidence, null, seed, unlike)
-    return dataclasses.replace(answer, source=told)
+    told = (answer.groups, contributions, confidence, null, seed, unlike, answer.spread)
+    return dataclasses.replace(answer, source=of_source(*told))
 
 
 def of_a_kind(

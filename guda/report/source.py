@@ -134,6 +134,7 @@ def to_dict(source: SourceScores) -> dict[str, Any]:
             {
                 "group": s.group, "delta": s.delta, "stderr": s.stderr, "low": s.low,
                 "high": s.high, "part": s.part, "rank": s.rank, "p": s.p,
+                **({} if s.seed_stderr is None else {"seed_stderr": s.seed_stderr}),
             }
             for s in source.scores
         ],
@@ -158,7 +159,8 @@ def _p(p: float) -> str:
 
 
 KEY = (
-    "Means and intervals are over the pictures. Styles are ordered by their part of what moves, in "
+    "Means and intervals are over the pictures; with LoRAs, intervals also have what another seed "
+    "of the unlearning would change. Styles are ordered by their part of what moves, in "
     "which every picture counts the same. p: that the first is not really ahead of this style "
     "(paired t-tests, for all styles together); beside the first, the largest of them."
 )

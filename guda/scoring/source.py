@@ -1,7 +1,8 @@
 """Many pictures of one source, a workflow or an artist, asked together: what do they lean on?
 
 n pictures, K styles, P points; nats. The picture is the sampling unit: the interval of a style's
-mean delta is one over pictures, and what is said holds for further pictures of the source.
+mean delta is one over pictures, and what is said holds for further pictures of the source; with
+LoRAs the interval also has what another seed of the unlearning would change (see `spread`).
 
 Nats have heavy tails, and one picture that the model explains badly would speak for all. So styles
 are compared by their part of what moves (`standing.parts`), of which every picture has the same.
@@ -29,10 +30,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 from . import standing
 from .conformal import LEVEL, strength
+from .spread import SeedSpread
 from .verdict import Outcome
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class SourceScore:
     part: float  # of what moves, the mean; -1 ... 1
     rank: int  # by the part
     p: float  # that the leader is not above it, for all styles together; of the leader: the largest
+    seed_stderr: float | None = None  # of the unlearning, see `spread`; None for direct answers
 
 
 @dataclass(frozen=True)
@@ -131,12 +134,14 @@ def of_source(
     pool: np.ndarray | None = None,
     seed: int = 0,
     unlike: int = 0,
+    spread: SeedSpread | None = None,
 ) -> SourceScores:
     """contributions: (n, K, P) of the source's pictures; pool: (m, K, P) of null pictures that were
     asked in the same way, at the same points.
 
     unlike: how many of the n are unlike anything that the styles or the model explain; where more
     than half are, the source is, too.
+    spread: of the unlearning's seeds, which widens the intervals; None where nothing was unlearned.
     Ties keep the groups' order by name, so that the order of groups never changes a result.
     """
     n = len(contributions)
@@ -147,15 +152,25 @@ def of_source(
     delta, part = contributions[:, order].sum(2), standing.parts(contributions[:, order])
     stderr = delta.std(0, ddof=1) / np.sqrt(n)
     half = stdtrit(n - 1, (1 + confidence) / 2) * stderr
+    names, seeds = [groups[k] for k in order], None
+    if spread is not None:
+        seeds = spread.stderr_of_mean(delta, names)
+        half = np.hypot(half, ndtri((1 + confidence) / 2) * seeds)
     centre = delta.mean(0)
     means = (centre, stderr, centre - half, centre + half)
     t = lead(part)[1]
     p = np.minimum(2 * stdtr(n - 1, -t), 1.0)
     p[0] = p[1:].max(initial=_above_zero(part[:, 0]))
     scores = tuple(
-        SourceScore(groups[k], *map(float, row), rank=i + 1, p=float(p[i]))
-        for i, (k, row) in enumerate(
-            zip(order, np.column_stack([*means, mean[order]]), strict=True)
+        SourceScore(
+            name,
+            *map(float, row),
+            rank=i + 1,
+            p=float(p[i]),
+            seed_stderr=None if seeds is None else float(seeds[i]),
+        )
+        for i, (name, row) in enumerate(
+            zip(names, np.column_stack([*means, mean[order]]), strict=True)
         )
     )
     null = None

@@ -7,6 +7,11 @@ A counterfactual depends on the seed that it was unlearned from, and so does a d
 With repeats, the LoRAs' mean is scored, whose sd is smaller by the root of their number, and the
 share is measured between them on held-out pictures (see `unlearning.seeds`). With one LoRA it is
 assumed. The model itself, asked directly, has no such seed.
+
+Over the pictures of one source a seed moves the mean by less, as it moves every picture otherwise.
+The pictures' own standard error has seen that; what it has not is the part that all have in common:
+
+    sd over seeds of the mean delta, beyond that = COMMON * mean over pictures of the above
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ import numpy as np
 
 ASSUMED = 0.3
 """Of one seed, where nothing was measured; see benchmarks/seed_spread.py."""
+COMMON = 0.33
+"""Of a picture's, in the mean over pictures of one source; see there, too."""
 
 
 @dataclass(frozen=True)
@@ -39,3 +46,7 @@ class SeedSpread:
         """(K,) of one picture's deltas (K,)."""
         rms = float(np.sqrt(np.square(delta).mean()))
         return np.array([self.of(style) for style in styles]) * rms
+
+    def stderr_of_mean(self, deltas: np.ndarray, styles: Sequence[str]) -> np.ndarray:
+        """(K,) of the mean of pictures' deltas (n, K), beside the standard error over pictures."""
+        return COMMON * np.mean([self.stderr(delta, styles) for delta in deltas], 0)

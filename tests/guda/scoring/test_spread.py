@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from guda.scoring.spread import ASSUMED, SeedSpread
+from guda.scoring.source import of_source
+from guda.scoring.spread import ASSUMED, COMMON, SeedSpread
 from guda.scoring.verdict import Outcome, score
 
 GROUPS = ("a", "b", "c", "d")
@@ -64,3 +65,35 @@ def test_intervals_with_it_cover_what_another_seed_gives():
         scores, _ = score(names, np.repeat(one[:, None] / 8, 8, 1), 0.95, spread)
         inside += [s.low <= real[names.index(s.group)] <= s.high for s in scores]
     assert 0.94 < np.mean(inside) < 0.965
+
+
+def test_over_a_source_it_widens_by_what_its_pictures_have_in_common():
+    rng = np.random.default_rng(1)
+    given = rng.normal(0, 1, (12, 4, 8)) + DELTAS[:, None] / 8
+    alone, both = (of_source(GROUPS, given, 0.95, spread=s) for s in (None, SeedSpread({}, 4)))
+    rms = np.sqrt(np.square(given.sum(2)).mean(1)).mean()
+    for a, b in zip(alone.scores, both.scores, strict=True):
+        assert (a.group, a.delta, a.stderr, a.part, a.p) == (
+            b.group, b.delta, b.stderr, b.part, b.p,
+        )  # fmt: skip
+        assert a.seed_stderr is None
+        assert b.seed_stderr == pytest.approx(ASSUMED / 2 * COMMON * rms)
+        half = math.hypot((a.high - a.low) / 2, 1.959964 * ASSUMED / 2 * COMMON * rms)
+        assert (b.low, b.high) == pytest.approx((b.delta - half, b.delta + half))
+    own = of_source(GROUPS, given, 0.95, spread=SeedSpread({"a": 0.0}))
+    (a,) = (s for s in own.scores if s.group == "a")
+    (b,) = (s for s in alone.scores if s.group == "a")
+    assert a.seed_stderr == 0 and (a.low, a.high) == (b.low, b.high)
+
+
+def test_the_interval_of_a_source_covers_what_another_seed_gives():
+    """Seeds move all its pictures by a part in common, and each by one of its own."""
+    rng, spread, inside = np.random.default_rng(2), SeedSpread(dict.fromkeys("abcdef", 0.3)), []
+    for _ in range(600):
+        mean = rng.normal(0, 4, 6)
+        truth = mean + rng.normal(0, 2, (16, 6))
+        size = 0.3 * np.sqrt(np.square(truth).mean(1, keepdims=True))
+        seen = truth + size * (COMMON * rng.normal(size=6) + rng.normal(size=(16, 6)))
+        told = of_source(tuple("abcdef"), seen[..., None], 0.95, spread=spread)
+        inside += [s.low <= mean["abcdef".index(s.group)] <= s.high for s in told.scores]
+    assert 0.93 < np.mean(inside) < 0.98

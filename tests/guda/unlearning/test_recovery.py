@@ -62,10 +62,14 @@ def test_where_a_curve_has_fallen_far_enough():
     [
         (Recovery(2.0, None, 100, 20), True, "takes more than 20, so it was hidden"),
         (Recovery(2.0, 20.0, 100, 20), True, "hidden rather than forgotten"),
-        (Recovery(0.7, 1.2, 100, 7), False, "after 1 step on 4 pictures, where a look that"),
+        (
+            Recovery(0.7, 1.2, 100, 7),
+            False,
+            "a quarter back after 1 step on 4 pictures, where a look that",
+        ),
         (Recovery(1.2, 7.0, 100, 12), False, "after 2 steps on 4 pictures, where a look that"),
         (Recovery(30.0, None, 100, 100), False, "takes more than 100"),
-        (Recovery(None, 40.0, 100, 100), False, "not half back after 100 steps"),
+        (Recovery(None, 40.0, 100, 100), False, "not a quarter back after 100 steps"),
         (Recovery(0.0, None, 100, 0), True, "nothing of it to bring back"),
     ],
 )
