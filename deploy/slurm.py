@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-import dask
-from dask_jobqueue import SLURMCluster
+import dask.config
+from dask_jobqueue.slurm import SLURMCluster
 
 from guda.cli import main
 from guda.cluster.connect import CONFIG
