@@ -40,6 +40,7 @@ CONFIG = {
     "distributed.scheduler.allowed-failures": TRIES - 1,
     "distributed.scheduler.worker-ttl": "60s",
     "distributed.worker.profile.enabled": False,  # a hundred looks a second
+    "distributed.admin.tick.interval": "500ms",  # of each server; by itself, fifty a second
     "distributed.admin.log-format": "%(message)s",
 }
 
