@@ -46,8 +46,10 @@ def test_no_node_is_cut_off(examples: dict, name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_seeds_stay(name: str):
-    nodes = json.loads(TEMPLATES[name].path.read_text("utf-8"))["nodes"]
+def test_seeds_stay_and_each_opening_gets_an_id(name: str):
+    made = json.loads(TEMPLATES[name].path.read_text("utf-8"))
+    assert not set(made["id"]) - {"0", "-"}, "all copies would show each other's answers"
+    nodes = made["nodes"]
     values = [v for n in nodes for v in n.get("widgets_values") or []]
     assert "randomize" not in values
 

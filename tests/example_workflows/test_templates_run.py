@@ -56,7 +56,9 @@ def shrunk(graph: Graph, changes: dict[str, dict]) -> Graph:
 def run(comfy: Comfy, graph: Graph) -> Result:
     result = comfy.run(graph, timeout=TIMEOUT)
     assert result.ok, (result.message, comfy.log_tail())
-    assert {*result.executed, *result.cached} == set(graph), "some nodes did not run"
+    # Of two nodes that ask the same, newer cores run one; the other has its answer unannounced.
+    ran = {*result.executed, *result.cached, *result.outputs}
+    assert ran == set(graph), "some nodes did not run"
     return result
 
 

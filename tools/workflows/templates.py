@@ -33,6 +33,7 @@ SHIPPED = (
     WITHOUT_STYLE,
 )
 TEMPLATES = {t.name: t for t in SHIPPED}
+NO_ID = "00000000-0000-0000-0000-000000000000"  # so that each opening of it gets its own
 
 # A seed that changes by itself would repeat hours of work.
 FIX_SEEDS = """() => {
@@ -50,6 +51,7 @@ def make(page: ComfyPage, template: Template, pictured: bool) -> None:
         LAY_OUT,
         [template.layout, template.groups, template.note, template.note_height, {**template.extra}],
     )
+    made["id"] = NO_ID
     text = json.dumps(made, indent=2, ensure_ascii=False)
     template.path.write_text(text + "\n", encoding="utf-8")
     if not pictured:

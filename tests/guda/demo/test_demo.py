@@ -59,6 +59,9 @@ def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
     assert all(e["null_pictures"] == 200 for e in told) and sum(e["p"] <= 0.1 for e in told) >= 2
     for name in ("report.html", "attribution.csv", "attribution.md"):
         assert (tmp_path / "a" / name).stat().st_size > 500
+    sheets = sorted((tmp_path / "a" / "counterfactuals").glob("*.png"))
+    assert len(sheets) == len(STYLES) and Image.open(sheets[0]).width > 4 * 128
+    assert "with it and without it" in (tmp_path / "a" / "report.html").read_text("utf-8")
     charts = sorted((tmp_path / "a").glob("chart-*.png"))
     assert len(charts) == len(STYLES) and Image.open(charts[0]).width >= 512
 
