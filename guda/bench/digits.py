@@ -86,7 +86,7 @@ def benchmark(out: Path, quick: bool) -> Benchmark:
         title="Digits: unconditional, retraining without one class",
         groups=groups,
         fresh=fresh,
-        train=TrainConfig(steps=250 if quick else 2000, batch_size=64),
+        train=TrainConfig(steps=125 if quick else 2000, batch_size=64),
         ask=ask,
         guda={name: Guda(recipe, elbo) for name, recipe in recipes.items()},
         baselines={n: b for n, b in BASELINES.items() if not quick or n in few},

@@ -15,7 +15,9 @@ from ..files.temporary import sweep
 from ..groups.draw import draw
 from ..groups.pictures import save_png
 from ..jobs.attribute import AttributeRequest, attribute
+from ..jobs.sheet import sheets
 from ..jobs.unlearn import UnlearnRequest, unlearn
+from ..report.sheet import with_and_without
 from ..scoring.null import NullPool
 from ..scoring.pool_file import read_pool
 from ..scoring.verdict import Attribution
@@ -29,6 +31,9 @@ class DemoResult:
     attribution: Attribution  # with counterfactuals
     report: report.SavedReport
 
+
+SHEET = SampleConfig(steps=7)
+"""Few, as drawing should not be what one waits for."""
 
 Counterfactuals = CounterfactualSet | DirectCounterfactuals
 
@@ -60,5 +65,6 @@ def run_demo(
     report.save(direct, out / "direct")
     on_answer(direct)
     made = drain(unlearn(UnlearnRequest(backbone, groups(), out / "counterfactuals")), on_step)
+    drain(sheets(backbone, groups(), made, with_and_without, SHEET), on_step)
     attribution = ask(made)
     return DemoResult(direct, attribution, report.save(attribution, out))

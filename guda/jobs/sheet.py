@@ -57,7 +57,11 @@ def is_drawn(made: CounterfactualSet, entry: Entry) -> bool:
 
 
 def sheet(
-    backbone: Backbone, groups: StyleGroups, made: CounterfactualSet, entry: Entry
+    backbone: Backbone,
+    groups: StyleGroups,
+    made: CounterfactualSet,
+    entry: Entry,
+    drawing: SampleConfig | None = None,
 ) -> Steps[Sheet | None]:
     """None for a model that takes no prompts, whose pictures are of no style that one asks for."""
     if not backbone.conditional:
@@ -66,9 +70,10 @@ def sheet(
     kept = groups[names[(names.index(entry.name) + 1) % len(names)]]
     shown = _contents(groups[entry.name].examples)
     prompts = tuple(e.prompt(s) for s in (entry.style, kept.style) for e in shown)
-    full = yield from draw(backbone, prompts, DRAWING)
+    drawing = drawing or DRAWING
+    full = yield from draw(backbone, prompts, drawing)
     with backbone.counterfactual(made.load(entry, backbone)):
-        without = yield from draw(backbone, prompts, DRAWING)
+        without = yield from draw(backbone, prompts, drawing)
     return Sheet(entry.name, kept.name, prompts, torch.stack([full, without]))
 
 
@@ -80,7 +85,11 @@ def with_sheets(work: UnlearnWork, render: Render) -> Steps[CounterfactualSet]:
 
 
 def sheets(
-    backbone: Backbone, groups: StyleGroups, made: CounterfactualSet, render: Render
+    backbone: Backbone,
+    groups: StyleGroups,
+    made: CounterfactualSet,
+    render: Render,
+    drawing: SampleConfig | None = None,
 ) -> Steps[None]:
     """One beside every LoRA that has none of its own yet; those drawn before a run ended stay.
 
@@ -89,7 +98,7 @@ def sheets(
     for entry in made.entries:
         if is_drawn(made, entry):
             continue
-        steps = sheet(backbone, groups, made, entry)
+        steps = sheet(backbone, groups, made, entry, drawing)
         drawn = yield from passed(steps, lambda step, name=entry.name: _told(step, name))
         if drawn is None:
             return

@@ -31,13 +31,13 @@ SD15 = {  # a random model of the family, 64 pixels wide
     "KSampler": {"steps": 1},
     "GudaGroupsFromPrompts": {
         "styles": "\n".join(f"{name}: {name}" for name in PAINTERS),
-        "contents": "cat\ndog\nfox\nowl",
+        "contents": "cat\nfox",
         "pictures": 4,
         "steps": 1,
     },
     "GudaUnlearn": {
         "steps": 2, "lr": 1e-2, "rank": 2, "anchor": "uniform", "warmup": 0, "heldout": 0.25,
-        "batch_size": 1, "retain_batch_size": 1,
+        "batch_size": 1, "retain_batch_size": 1, "sheet": False,
     },
     "GudaGeneratePictures": {"steps": 1},
     "GudaAttribute": {"evaluations": 16, "schedule": "log"},

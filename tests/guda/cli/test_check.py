@@ -7,6 +7,7 @@ import json
 import pytest
 
 from guda.cli import main
+from guda.unlearning import recovery
 
 SHORT = ["--sample-pictures", "8", "--sample-steps", "6"]
 TINY = ["--sample-pictures", "4", "--sample-steps", "2", "--steps", "2", "--rank", "2"]
@@ -38,14 +39,17 @@ def test_the_built_in_model_works(told, tmp_path):
     assert found["seconds"]["unlearn Ink"] > 0 and found["memory_bytes"] > 1 << 28
 
 
-def test_an_untrained_model_does_not_work(told, tmp_path, model_folder):
-    asked = ["check", "--model", str(model_folder), "--out", str(tmp_path), *TINY]
+def test_an_untrained_model_does_not_work(told, tmp_path, model_folder, monkeypatch):
+    monkeypatch.setattr(recovery, "LIMIT", 2)
+    asked = ["check", "--model", str(model_folder), "--out", str(tmp_path), *TINY, "--recovery"]
     plan = json.loads(told([*asked, "--plan", "--json"], 0))["unet_evaluations"]
     assert plan["questions"] == 4 * 2 * 2 and plan["score"] == 4 * (64 + 16) * 3
-    assert not list(tmp_path.iterdir())
+    assert plan["recover"] > 2 * 2 * 2 * 16 and not list(tmp_path.iterdir())
     found = json.loads(told([*asked, "--json"], 1))
     assert found == json.loads((tmp_path / "check.json").read_text("utf-8"))
     assert not found["works"]
+    measured = [s["certificate"]["recovery"] for s in found["styles"]]
+    assert len(measured) == 2 and all(m["limit"] == 2 for m in measured)
     assert any("does not explain the pictures" in w for w in found["warnings"])
     refused = [
         w for w in found["warnings"] if w.startswith("Nothing could be asked with the LoRAs")

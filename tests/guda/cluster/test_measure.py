@@ -57,6 +57,20 @@ def test_it_answers_as_one_machine_does(client, backbone, source, tmp_path):
     assert sum(p.stat().st_mtime_ns == t for p, t in files.items()) == 2
 
 
+def test_loras_answer_as_on_one_machine(client, backbone, source, make_lora, make_set, tmp_path):
+    """A part and two pictures more; every LoRA is put on once a part."""
+    loras = {n: make_lora(backbone, s) for n, s in (("dots", 1.0), ("waves", 0.5))}
+    made = make_set(tmp_path / "set", backbone, loras)
+    pictures = list(torch.rand(18, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    names, asked = [f"{i}.png" for i in range(18)], ElboConfig(evaluations=4, batch_size=16)
+    both = survey(AttributeRequest(backbone, made, pictures, names, ["a shape"], asked))
+    gaps = drain(both.measure(look=False))[1]
+    there = drain(Clustered(client, source, tmp_path / "parts")(both, False))[1]
+    assert len(list((tmp_path / "parts").glob("*.safetensors"))) == 2
+    assert np.array_equal(gaps.contributions, there.contributions)
+    assert all(map(torch.equal, gaps.maps, there.maps))
+
+
 def test_commands_tell_the_same_either_way(client, argv, groups_folder, tmp_path, capsys):
     images = sorted(map(str, (groups_folder / "dots").glob("*.png")))[:5]
     where = ["--cluster", client.scheduler.address]

@@ -62,6 +62,24 @@ def test_scores_come_over_tls(address, files, model_folder, groups_folder, tmp_p
     assert all({s["group"] for s in json.loads(r)["scores"]} == {"Dots", "Lines"} for r in rows)
 
 
+def test_a_thread_that_begins_late_is_waited_for(address, files, monkeypatch):
+    """Dask gives it ten seconds and then asserts; once, here, before it is tried."""
+    import distributed
+
+    tried: list[str] = []
+
+    class Late(distributed.Client):
+        def __init__(self, *args, **options):
+            tried.append(args[0])
+            assert len(tried) > 1, "its thread did not begin"
+            super().__init__(*args, **options)
+
+    monkeypatch.setattr(distributed, "Client", Late)
+    cert, key = files
+    with connect.connected(address, Security(cert, cert, key)) as client:
+        assert client.status == "running" and tried == [address] * 2
+
+
 def test_strangers_are_turned_away(address, tmp_path, monkeypatch):
     monkeypatch.setattr(connect, "ANSWER", 2.0)
     cert, key = certificate(tmp_path, "stranger")

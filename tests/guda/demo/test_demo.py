@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from guda.backbone.files.load import DEMO, load
 from guda.config import UnlearnConfig
@@ -25,16 +27,28 @@ EXAMPLE = Path(__file__).parents[3] / "guda" / "demo" / "styles"
 
 @pytest.mark.slow
 def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
-    commands = [["demo", "--json", "--out", str(tmp_path / name)] for name in ("a", "b")]
-    first, second = map(json.loads, side_by_side(commands))
+    """Once from nothing, once on its own LoRAs, each in a process; one LoRA is made in this one."""
+    out = tmp_path / "a"
+    command = ["demo", "--json", "--out", str(out)]
+    (first,) = map(json.loads, side_by_side([command]))
     leaders = [image["scores"][0]["group"] for image in first["images"]]
     right = sum(leader == style for leader, style in zip(leaders, STYLES, strict=True))
     assert right >= 4, leaders
+    made = {p: p.stat().st_mtime_ns for p in (out / "counterfactuals").glob("*.safetensors")}
+    (second,) = map(json.loads, side_by_side([command]))
+    assert made == {p: p.stat().st_mtime_ns for p in made} and len(made) == len(STYLES)
     for one, two in zip(first["images"], second["images"], strict=True):
         assert [s["group"] for s in one["scores"]] == [s["group"] for s in two["scores"]]
         for a, b in zip(one["scores"], two["scores"], strict=True):
             assert a["delta"] == pytest.approx(b["delta"], abs=1e-4)
-    assert json.loads((tmp_path / "a" / "attribution.json").read_text("utf-8")) == first
+    request = UnlearnRequest(load(DEMO), groups(), tmp_path / "b", names=["Fluent Ink"])
+    drain(unlearn(request))
+    here, there = (
+        load_file(folder / "fluent-ink.safetensors")
+        for folder in (request.out, out / "counterfactuals")
+    )
+    assert all(torch.allclose(here[k], there[k], rtol=1e-3, atol=1e-5) for k in here | there)
+    assert json.loads((tmp_path / "a" / "attribution.json").read_text("utf-8")) == second
     direct = json.loads((tmp_path / "a" / "direct" / "attribution.json").read_text("utf-8"))
     assert direct["counterfactuals"] == "direct" and first["counterfactuals"] == "unlearned"
     at_once = [image["scores"][0]["group"] for image in direct["images"]]
@@ -45,6 +59,9 @@ def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
     assert all(e["null_pictures"] == 200 for e in told) and sum(e["p"] <= 0.1 for e in told) >= 2
     for name in ("report.html", "attribution.csv", "attribution.md"):
         assert (tmp_path / "a" / name).stat().st_size > 500
+    sheets = sorted((tmp_path / "a" / "counterfactuals").glob("*.png"))
+    assert len(sheets) == len(STYLES) and Image.open(sheets[0]).width > 4 * 128
+    assert "with it and without it" in (tmp_path / "a" / "report.html").read_text("utf-8")
     charts = sorted((tmp_path / "a").glob("chart-*.png"))
     assert len(charts) == len(STYLES) and Image.open(charts[0]).width >= 512
 

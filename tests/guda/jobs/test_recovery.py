@@ -9,7 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from guda.cli import main
-from guda.counterfactuals import load_set
+from guda.counterfactuals import Entry, load_set
 from guda.counterfactuals.lora_file import read_file
 from guda.errors import CounterfactualError
 from guda.unlearning import recovery
@@ -18,6 +18,11 @@ from guda.unlearning import recovery
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(recovery, "LIMIT", 2)
+
+
+def recovered(entry: Entry) -> recovery.Recovery:
+    assert entry.certificate is not None and entry.certificate.recovery is not None
+    return entry.certificate.recovery
 
 
 def test_it_is_added_to_a_finished_set(
@@ -37,7 +42,8 @@ def test_it_is_added_to_a_finished_set(
     assert main(argv) == 0
     made, (then, told) = load_set(out), read_file(file)
     (entry,) = made.entries
-    assert (measured := entry.certificate.recovery) is not None and measured.limit == 2
+    measured = recovered(entry)
+    assert measured.limit == 2
     assert str(measured) in entry.certified
     assert made.id == without.id and entry.key == without.entries[0].key
     assert all((then[name] == tensors[name]).all() for name in tensors) and len(then) == len(
@@ -75,4 +81,4 @@ def test_groups_that_the_model_draws_have_their_pictures(model_folder, tmp_path,
     argv += ["--contents", str(contents), "--sample-pictures", "6", "--sample-steps", "2"]
     argv += ["--out", str(out), "--rank", "2", "--batch-size", "2", "--recovery"]
     assert main(argv) == 0
-    assert all(e.certificate.recovery is not None for e in load_set(out).entries)
+    assert [recovered(e).limit for e in load_set(out).entries] == [2, 2]

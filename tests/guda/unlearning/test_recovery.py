@@ -40,9 +40,8 @@ def test_the_look_is_the_same_pictures_under_an_isometry():
     rng = torch.Generator().manual_seed(0)
     pictures = torch.rand(3, 3, 8, 8, generator=rng)
     other = turned(pictures)
-    assert torch.allclose(
-        torch.cdist(*[pictures.flatten(1)] * 2), torch.cdist(*[other.flatten(1)] * 2)
-    )
+    before, after = (torch.cdist(x, x) for x in (pictures.flatten(1), other.flatten(1)))
+    assert torch.allclose(before, after)
     assert not torch.equal(other, pictures)
     grey = pictures.mean(1, keepdim=True).expand_as(pictures)
     assert not torch.equal(turned(grey), grey), "a style without colours has a look of its own, too"
