@@ -153,6 +153,13 @@ def overhead(bench: Bench, client, count: int) -> dict[str, float]:
     return told
 
 
+def at_rest(seconds: float = 10.0) -> float:
+    """CPU seconds a second of this process, in which scheduler and nannies are, with no unit."""
+    before = cpu(processes()[:1])
+    time.sleep(seconds)
+    return (cpu(processes()[:1]) - before) / seconds
+
+
 def simulated(times: list[float], count: int, workers: int, setup: float, own: float) -> float:
     """Seconds until `count` units are done. times: of a unit, in turn; setup: of a worker; own: of
     the one process that gives units out and takes results."""
@@ -191,10 +198,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, connected(f"local:{PROCESSES}") as client:
         client.wait_for_workers(PROCESSES)
         started = time.monotonic() - begun
+        rest = at_rest()
         bench = Bench(Path(name), asked)
         loaded = bench.timed(bench.scoring("warm", PROCESSES, 1), client)[1]
         drain(run(bench.scoring("warm here", 1)))
         told: dict = {"asked": vars(asked), "workers start": started, "they load": loaded}
+        told["CPU seconds a second at rest"] = rest
         if asked.compared:
             told["compared"] = compared(bench, client, asked.compared, asked.turns)
             print(json.dumps(told, indent=1), flush=True)
