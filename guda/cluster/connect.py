@@ -170,13 +170,14 @@ def _nameless_main() -> Iterator[None]:
 
     ComfyUI's main.py would begin another server in every worker.
     """
-    main = sys.modules["__main__"]
-    hidden = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
-    vars(main).update(dict.fromkeys(hidden))
+    main = vars(sys.modules["__main__"])
+    hidden = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    main.pop("__file__", None)  # as None, `inspect` would stumble over it
     try:
         yield
     finally:
-        vars(main).update(hidden)
+        main.update(hidden)
 
 
 def workers(where: str) -> int:
