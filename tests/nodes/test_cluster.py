@@ -6,10 +6,12 @@ import pytest
 
 from guda.cluster.connect import connected
 from tools.comfy.client import Comfy
-from tools.comfy.graphs import STYLES, node, upto, workflow
+from tools.comfy.graphs import upto, workflow
+
+from .test_direct import WRITTEN
+from .test_direct import graph as attributing
 
 TIMEOUT = 300.0
-WRITTEN = "\n".join(f"{name}: {phrase}" for name, phrase in STYLES.items())
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +28,8 @@ def unlearning(name: str, cluster: str = "") -> dict:
 
 
 def asking(cluster: str = "", **inputs) -> dict:
-    scoring = {"evaluations": 4, "schedule": "log", "seed": 5, "cluster": cluster}
-    return upto(workflow(), "generate") | {
-        "attribute": node(
-            "GudaAttribute",
-            model=["model", 0],
-            image=["generate", 0],
-            prompt=["generate", 1],
-            styles=WRITTEN,
-            **scoring | inputs,
-        ),
-        "read_table": node("PreviewAny", source=["attribute", 1]),
-    }
+    asked = {"styles": WRITTEN, "evaluations": 4, "seed": 5, "cluster": cluster}
+    return attributing(**asked | inputs)
 
 
 def files(comfy: Comfy, name: str) -> dict[str, bytes]:

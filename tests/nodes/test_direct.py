@@ -18,8 +18,7 @@ def graph(**inputs) -> dict:
             model=["model", 0],
             image=["generate", 0],
             prompt=["generate", 1],
-            **{"evaluations": 0, "schedule": "log", "seed": 0},
-            **inputs,
+            **{"evaluations": 0, "schedule": "log", "seed": 0} | inputs,
         ),
         "read_table": node("PreviewAny", source=["attribute", 1]),
     }

@@ -45,20 +45,14 @@ def load(
     for checkpoints only. Raises ModelError that names the path and the remedy.
     """
     size = _resolution(resolution)
-    told = {"prediction": prediction, "resolution": size}
     if str(source) == DEMO:
-        made = _load_folder(DEMO_FOLDER, DEMO, device, dtype, prediction, size)
-        made.source = {"source": DEMO, **told}
-        return made
+        return _load_folder(DEMO_FOLDER, DEMO, device, dtype, prediction, size)
     path = Path(source)
     _check_name(path)
-    told["source"] = str(path.absolute())
     if path.is_dir():
         if vae is not None:
             raise ModelError(f"The model folder {path} has its own VAE; leave vae out.")
-        made = _load_folder(path, path.name, device, dtype, prediction, size)
-        made.source = told
-        return made
+        return _load_folder(path, path.name, device, dtype, prediction, size)
     files = {"vae": vae, "tokenizer": tokenizer}
     if isinstance(vae, str | Path):
         vae = _vae_file(Path(vae))
@@ -69,7 +63,8 @@ def load(
         made = assemble(checkpoint, path.stem, choices)
     made.files = (path,)
     if not isinstance(files["vae"], Mapping):
-        made.source = told | {k: str(Path(f).absolute()) for k, f in files.items() if f}
+        told = {k: str(Path(f).absolute()) for k, f in {"source": path, **files}.items() if f}
+        made.source = {**told, "prediction": prediction, "resolution": size}
     return made
 
 
@@ -152,6 +147,8 @@ def _load_folder(
     made.overrides |= {"prediction": made.prediction} if made.prediction != own else {}
     made.warnings = (*made.warnings, *few_steps(name, {}))
     made.files = tuple(p for p in sorted(path.rglob("*")) if p.suffix in _OF_A_MODEL)
+    source = DEMO if path == DEMO_FOLDER else str(path.absolute())
+    made.source = {"source": source, "prediction": prediction, "resolution": resolution}
     return made
 
 
