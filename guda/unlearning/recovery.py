@@ -115,8 +115,12 @@ def looks(limit: int) -> list[int]:
 def evaluations(config: UnlearnConfig, limit: int) -> int:
     """Pictures through the UNet at most, for a style and its control."""
     look = HELD * len(LEVELS)
-    rows = config.batch_size + config.retain_batch_size
-    return 3 * look + 2 * (limit * rows + (1 + len(looks(limit))) * look)
+    return 3 * look + trained(config, limit) + 2 * (1 + len(looks(limit))) * look
+
+
+def trained(config: UnlearnConfig, limit: int) -> int:
+    """Those of them at most that have a backward pass."""
+    return 2 * limit * (config.batch_size + config.retain_batch_size)
 
 
 def first(curve: Mapping[int, float], fall: float) -> float | None:

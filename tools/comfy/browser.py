@@ -37,6 +37,8 @@ OPEN_TIMEOUT = 900_000  # milliseconds, as Playwright counts: what nothing that 
 SLICE = 5_000  # milliseconds of one look
 STILL = 120.0  # seconds in which nothing moves, after which a wait is over
 SHOWN = 60_000  # for what a page shows by itself; on an idle machine it takes a moment
+FRAMES = 50  # that a page draws after the server's last word, before it has no more to show
+FRAME = """() => new Promise(drawn => setTimeout(() => requestAnimationFrame(drawn), 100))"""
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # no first-run template dialog
     "Comfy.Workflow.Persist": False,
@@ -172,6 +174,19 @@ class ComfyPage:
             except PlaywrightTimeout:
                 if patience.over:
                     raise
+
+    def comes(self, what: Callable[[], Any]) -> None:
+        """Waits until `what()` is true: as long as the server has work, and then a little.
+
+        That little is counted in frames that the page drew, so that a busy machine has its time.
+        Raises ComfyError.
+        """
+        patience, left = Patience(self.comfy.process, STILL), FRAMES
+        while not what():
+            if not left or patience.over:
+                raise ComfyError("what was waited for did not come, and nothing is under way")
+            self.page.evaluate(FRAME)
+            left = FRAMES if self.comfy.busy else left - 1
 
     def fit(self) -> None:
         """Brings the whole graph into view."""

@@ -188,6 +188,11 @@ class Comfy:
         """{"queue_running": [...], "queue_pending": [...]}"""
         return self.get("/queue")
 
+    @property
+    def busy(self) -> bool:
+        """Whether a prompt runs or waits."""
+        return any(self.queue_info().values())
+
     def clear_queue(self) -> None:
         self.post("/queue", {"clear": True})
 

@@ -38,7 +38,8 @@ def test_it_is_added_to_a_finished_set(
     capsys.readouterr()
     assert main([*argv, "--plan", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert set(plan["unet_evaluations"]) == {"recover", "total"}
+    assert set(plan["unet_evaluations"]) == {"recover", "total"} and plan["may_end_before"]
+    assert plan["seconds"] > 0 and plan["memory_bytes"] > 0 and plan["disk_bytes"] > 0
     assert main(argv) == 0
     made, (then, told) = load_set(out), read_file(file)
     (entry,) = made.entries
