@@ -116,6 +116,7 @@ def survey(request: AttributeRequest) -> AttributeWork:
             request.null.basis.fingerprint,
         )
         against.check(request.null, request.null_file, now)
+        against.check_question(request, prompts)
     return AttributeWork(request, prompts, loras)
 
 
