@@ -107,13 +107,13 @@ def keeps_warnings(work: Callable[P, Steps[T]]) -> Callable[P, Steps[T]]:
 
 def drain(steps: Steps[T], on_step: Callable[[Step], None] | None = None) -> T:
     """Run `steps` to its end, report every record to `on_step`, return the result."""
+
+    def told(step: Step) -> None:
+        if on_step is not None:
+            on_step(step)
+
     try:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                return end.value
-            if on_step is not None:
-                on_step(step)
-    finally:
-        steps.close()
+        next(passed(steps, told))
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("passed told a step that was dropped")

@@ -130,7 +130,8 @@ class GudaUnlearn(io.ComfyNode):
         watch = Unlearning(names or groups.names, config.total_steps, config.checkpoint_every)
         with on_device(model, TRAINING):
             work = survey(request)
-            note = plan(sheet.priced(work.price(), sheet.missing(work) if drawn else 0))
+            sheets = sheet.missing(work) if drawn else 0
+            note = plan(sheet.priced(work.price(), model, sheets))
             made = run(_here(work, drawn, whole=there is None), watch, note)
         if there is not None:
             made = cluster.unlearned(made, there, note, drawn)

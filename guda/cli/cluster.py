@@ -17,6 +17,7 @@ from .output import Progress, say
 if TYPE_CHECKING:
     from ..bench.benchmark import Benchmark
     from ..bench.named import Named
+    from ..cluster.job import Source
     from ..cluster.units import Failure
     from ..counterfactuals import CounterfactualSet
     from ..jobs.unlearn import UnlearnWork
@@ -77,10 +78,11 @@ def unlearn(
     from ..cluster import unlearn as clustered
     from ..steps import drain
 
-    making = drain(work.drawn(), progress)
-    make_room(work.request.backbone)
+    making, backbone = drain(work.drawn(), progress), work.request.backbone
+    make_room(backbone)
+    model = source(args, backbone)
     with reached(args) as client:
-        made = drain(clustered.run(making, client, source(args), args.patience), progress)
+        made = drain(clustered.run(making, client, model, args.patience), progress)
     return made.set, made.failures
 
 
@@ -107,7 +109,7 @@ def measuring(args: argparse.Namespace, backbone: Any, folder: Path):
 
     make_room(backbone)
     with reached(args) as client:
-        yield {"measure": Clustered(client, source(args), folder, args.patience)}
+        yield {"measure": Clustered(client, source(args, backbone), folder, args.patience)}
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -125,26 +127,17 @@ def reached(args: argparse.Namespace):
         yield client
 
 
-def source(args: argparse.Namespace):
-    """The model, as the workers load it."""
-    from ..backbone.files.load import DEMO
+def source(args: argparse.Namespace, backbone: Any) -> Source:
+    """The model, as the workers load it: from where it was loaded here, unless they have their own.
+
+    Each chooses the device and the precision by the options.
+    """
     from ..cluster.job import Source
 
-    def there(path: Any) -> str | None:
-        return None if path is None else str(path.absolute())
-
-    model = args.model_path_on_workers or args.model
-    if model != DEMO and not args.model_path_on_workers:
-        model = str(arguments.path(model).absolute())
-    return Source(
-        model,
-        args.device,
-        args.precision,
-        args.prediction,
-        args.resolution,
-        there(args.vae),
-        there(args.tokenizer),
-    )
+    told = dict(backbone.source)
+    if args.model_path_on_workers:
+        told["source"] = args.model_path_on_workers
+    return Source(**told, device=args.device, precision=args.precision)
 
 
 def code(missing: Sequence[Failure]) -> int:

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     without.verify(backbone)
     work = Scoring(
         backbone,
-        cluster.source(args),
+        cluster.source(args, backbone),
         without,
         config,
         lambda: listed(args.pictures, args.prompt),

@@ -109,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
     )
     work = survey(request)
     if args.plan:
-        price = sheet.priced(work.price(), sheet.missing(work) if args.sheet else 0)
+        sheets = sheet.missing(work) if args.sheet else 0
+        price = sheet.priced(work.price(), backbone, sheets)
         price = recovery.priced(price, work) if args.recovery else price
         return output.tell(price, args.json, told)
     with Progress(told) as progress:

@@ -40,7 +40,7 @@ from ..unlearning.progress import BANDS
 from . import recovery, styles
 from .attribute import AttributeRequest, attribute
 from .checked import Checked, Clock, Question, peak_memory, used_by
-from .plan import Plan
+from .plan import Plan, asked
 from .unlearn import UnlearnRequest, UnlearnWork
 from .unlearn import survey as survey_unlearning
 
@@ -109,9 +109,9 @@ class CheckWork:
     def price(self) -> Steps[Plan]:
         """That of unlearning, with the evaluations of the rest."""
         price = self.unlearning.price()
-        plan = (
-            yield from recovery.priced(price, self.unlearning) if self.request.recovery else price
-        )
+        if self.request.recovery:
+            price = recovery.priced(price, self.unlearning)
+        plan = yield from price
         request, k, n = self.request, len(self.request.groups), len(self.asked)
         length = request.backbone.schedule.length
         points = sum(
@@ -123,9 +123,7 @@ class CheckWork:
             "styles": styles.looks(k),
             "score": n * points * (k + 1),
         }
-        counts = {**plan.evaluations, **more}
-        pace = plan.seconds / max(1, plan.total)
-        return replace(plan, evaluations=counts, seconds=plan.seconds + pace * sum(more.values()))
+        return (yield from asked(plan, request.backbone, more))
 
     @keeps_warnings
     def run(self) -> Steps[Checked]:

@@ -8,9 +8,14 @@ many pictures at once as the job will give it; memory is counted (see `footprint
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from ..budget import footprint, rows, warmup
 from ..budget.footprint import Footprint
+from ..config import ElboConfig
+from ..diffusion import Backbone
+from ..steps import Step, Steps
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,17 @@ class Plan:
     @property
     def total(self) -> int:
         return sum(self.evaluations.values())
+
+    def plus(
+        self, evaluations: Mapping[str, int], seconds: float, memory: Footprint, **changed: Any
+    ) -> Plan:
+        """With more that is done afterwards, which takes that long and so much memory.
+
+        changed: further fields of the whole.
+        """
+        most = max(self.memory or memory, memory, key=lambda m: m.total)
+        counts, time = {**self.evaluations, **evaluations}, self.seconds + seconds
+        return replace(self, evaluations=counts, seconds=time, memory=most, **changed)
 
     def as_dict(self) -> dict:
         return {
@@ -77,6 +93,16 @@ class Plan:
             f"up to {amount(self.disk)} of disk",
         ]
         return "; ".join(parts) + (f". {self.reused}." if self.reused else ".")
+
+
+def asked(plan: Plan, backbone: Backbone, evaluations: Mapping[str, int]) -> Steps[Plan]:
+    """With more that the full model is asked for afterwards, at the pace of a warm-up."""
+    yield Step("plan", 0, 1)
+    room = rows.for_scoring(backbone, None, ElboConfig().batch_size)
+    pace = warmup.scoring(backbone, None, room)
+    yield Step("plan", 1, 1)
+    memory = footprint.scoring(backbone, None, room.rows)
+    return plan.plus(evaluations, pace * sum(evaluations.values()), memory)
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from ..budget import footprint, warmup
 from ..budget.rows import for_training
 from ..config import UnlearnConfig
 from ..counterfactuals import CounterfactualSet, Entry
@@ -21,15 +22,13 @@ from ..groups import Group, split_heldout
 from ..groups.draw import with_pictures
 from ..groups.encode import encode_part
 from ..settings import digest
-from ..steps import Steps
+from ..steps import Step, Steps
 from ..unlearning import recovery, resume
 from ..unlearning.recipe import recommended
-from ..unlearning.recovery import HELD, PICTURES, Recovery, Relearning
+from ..unlearning.recovery import HELD, PICTURES, Recovery
+from ..unlearning.relearning import Relearning
 from .plan import Plan
 from .unlearn import UnlearnWork
-
-PASSES = 3
-"""A step with its backward pass takes about as long as so many evaluations."""
 
 
 def with_recoveries(work: UnlearnWork, made: CounterfactualSet) -> Steps[CounterfactualSet]:
@@ -87,17 +86,23 @@ def priced(price: Steps[Plan], work: UnlearnWork) -> Steps[Plan]:
     plan, styles = (yield from price), missing(work)
     if not styles:
         return plan
-    config = relearned(work)
+    backbone, config = work.request.backbone, relearned(work)
+    yield Step("plan", 0, 1)
+    room = for_training(backbone, config, work.request.memory)
+    forward, both = warmup.training(backbone, config, room)
+    memory = footprint.training(backbone, config, room.rows, checkpointing=room.recompute)
+    yield Step("plan", 1, 1)
     asked = styles * recovery.evaluations(config, recovery.LIMIT)
-    if plan.memory is None:  # nothing else is to do, and nothing was measured
-        reused = f"{plan.reused}, but for {styles} recoveries, {asked} UNet evaluations"
-        return replace(plan, evaluations={"recover": asked}, reused=reused)
-    rows = config.batch_size + config.retain_batch_size
-    trained = 2 * styles * recovery.LIMIT * rows
-    pace = plan.seconds / max(1, plan.total)
-    seconds = plan.seconds + pace * (asked + (PASSES - 1) * trained)
-    return replace(
-        plan, evaluations={**plan.evaluations, "recover": asked}, seconds=seconds, at_most=True
+    trained = styles * recovery.trained(config, recovery.LIMIT)
+    seconds = forward * (asked - trained) + both * trained
+    state = 3 * (memory.lora // 2 + (64 << 10))  # a LoRA and its moments, of one at a time
+    return plan.plus(
+        {"recover": asked},
+        seconds,
+        memory,
+        checkpointing=plan.checkpointing or room.recompute,
+        disk=plan.disk + state,
+        at_most=True,
     )
 
 

@@ -24,7 +24,7 @@ from ..files.png import save_with_text, text_of
 from ..groups import Example, StyleGroups
 from ..groups.draw import draw
 from ..steps import Step, Steps, passed, warn
-from .plan import Plan
+from .plan import Plan, asked
 from .unlearn import UnlearnWork
 
 Render = Callable[..., Image.Image]
@@ -132,18 +132,13 @@ def missing(work: UnlearnWork) -> int:
     return len(left | finished - here)
 
 
-def priced(price: Steps[Plan], styles: int) -> Steps[Plan]:
+def priced(price: Steps[Plan], backbone: Backbone, styles: int) -> Steps[Plan]:
     """A price with the sheets of so many styles, which are drawn afterwards."""
     plan = yield from price
-    asked = styles * 2 * (2 * CONTENTS) * DRAWING.steps * 2  # with and without it, guided
-    pace = plan.seconds / max(1, plan.total)
-    if not asked:
+    if not styles:
         return plan
-    if plan.memory is None:  # nothing else is to do, and nothing was measured
-        reused = f"{plan.reused}, but for {styles} sheet(s), {asked} UNet evaluations"
-        return replace(plan, evaluations={"sheet": asked}, reused=reused)
-    counts = {**plan.evaluations, "sheet": asked}
-    return replace(plan, evaluations=counts, seconds=plan.seconds + pace * asked)
+    drawn = styles * 2 * (2 * CONTENTS) * DRAWING.steps * 2  # with and without it, guided
+    return (yield from asked(plan, backbone, {"sheet": drawn}))
 
 
 def _contents(examples: tuple[Example, ...]) -> list[Example]:

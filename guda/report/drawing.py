@@ -6,6 +6,7 @@ picture's pixels.
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ PAPER, INK, FAINT, HAIRLINE = "#fbfaf7", "#23272e", "#646c78", "#dcdad4"
 BLUE, SKY, ORANGE, VERMILION, GREEN = "#0072b2", "#56b4e9", "#e69f00", "#d55e00", "#009e73"
 QUIET = "#b7bec8"
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
+JOINER = "\N{ZERO WIDTH JOINER}"
 # names in other scripts: whichever of these the machine has
 _FALLBACKS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC", "Microsoft YaHei",
@@ -136,28 +138,36 @@ class Canvas:
         text = visible(" ".join(text.split())[:400])
         if self.width_of(text, size, bold=bold) <= room:
             return text
-        low, high = 0, len(text)  # the longest prefix that fits
-        while low < high:
-            middle = (low + high + 1) // 2
-            short = text[:middle].rstrip() + ELLIPSIS
-            fits = self.width_of(short, size, bold=bold) <= room
-            low, high = (middle, high) if fits else (low, middle - 1)
-        return text[:low].rstrip() + ELLIPSIS
+        count = self._prefix(text, size, room, bold, ELLIPSIS)
+        return text[:count].rstrip() + ELLIPSIS
 
     def wrap(
         self, text: str, size: float, room: float, *, lines: int = 2, bold: bool = False
     ) -> list[str]:
-        """`text` broken at spaces into at most `lines` lines; the last one is shortened."""
-        words, done = text.split(), []
-        while words and len(done) < lines - 1:
-            count = 1
-            while count < len(words):
-                if self.width_of(" ".join(words[: count + 1]), size, bold=bold) > room:
-                    break
-                count += 1
-            done.append(self.fit(" ".join(words[:count]), size, room, bold=bold))
-            words = words[count:]
-        return [*done, self.fit(" ".join(words), size, room, bold=bold)] if words else done
+        """`text` on at most `lines` lines, of which the last is shortened.
+
+        Broken at spaces, and within a word where that alone is wider than a line, as those of
+        scripts without spaces are.
+        """
+        left, done = visible(" ".join(text.split())), []
+        while left and len(done) < lines - 1:
+            if self.width_of(left, size, bold=bold) <= room:
+                return [*done, left]
+            count = max(1, self._prefix(left, size, room, bold))
+            space = left.rfind(" ", 0, count + 1)
+            count = _unbroken(left, count) if space < 1 else space
+            done.append(left[:count])
+            left = left[count:].lstrip()
+        return [*done, self.fit(left, size, room, bold=bold)] if left else done
+
+    def _prefix(self, text: str, size: float, room: float, bold: bool, end: str = "") -> int:
+        """How many characters of a text that is too long fit, with `end` after them."""
+        low, high = 0, min(len(text), 400)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self.width_of(text[:middle].rstrip() + end, size, bold=bold) <= room
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
 
     def image(self) -> Image.Image:
         """The sheet as an opaque RGB picture."""
@@ -172,6 +182,16 @@ class Canvas:
             width = max(1, round(self.scale))
             ImageDraw.Draw(drawn).rectangle((0, 0, right, bottom), outline=HAIRLINE, width=width)
         return drawn
+
+
+def _unbroken(text: str, count: int) -> int:
+    """`count`, or less, so that no mark is parted from its letter, no joined sign in two."""
+    at = count
+    while 1 < at < len(text) and (
+        unicodedata.category(text[at]) in {"Mn", "Mc", "Me", "Cf"} or text[at - 1] == JOINER
+    ):
+        at -= 1
+    return at if at > 1 else count
 
 
 @contextmanager

@@ -13,9 +13,13 @@ from ..scoring.verdict import Attribution
 from .drawing import FAINT, INK, Canvas
 from .heatmap import to_image
 
-TILE, PAD, HEAD, LINE, SIDE = 128, 8, 44, 20, 84
+TILE, PAD, HEAD, FOOT, SIDE = 128, 8, 44, 22, 84
+SMALL, LINE, LINES = 11, 14, 24
+"""Of a prompt under its column: the letters' size, a line's height, and the most lines, which no
+prompt that a text encoder reads whole needs."""
 LARGEST = 4096
 """Pixels of a sheet's side; a larger picture is none."""
+NOTE = "One seed per column. The left half should differ, the right half should not."
 CAPTION = (
     "Drawn from the same seeds by the full model (above) and by the model without the style "
     "(below). Asked for the style, on the left, the two should differ; asked for another style, on "
@@ -33,23 +37,37 @@ def with_and_without(
     pictures: (2, n, 3, H, W) in [0, 1], n an even number: the first half of the style.
     """
     rows, n = pictures.shape[:2]
-    canvas = Canvas(SIDE + n * (TILE + PAD) + PAD, HEAD + rows * (TILE + PAD) + LINE)
+    canvas = _canvas(n, 0)
+    captions = [canvas.wrap(p, SMALL, TILE, lines=LINES) for p in prompts]
+    under = HEAD + rows * (TILE + PAD)
+    canvas = _canvas(n, under + max(map(len, captions), default=0) * LINE + FOOT)
     canvas.frame()
     half = n // 2 * (TILE + PAD)
     for x, name in ((SIDE, f"asked for {style}"), (SIDE + half, f"asked for {kept}, kept")):
-        canvas.text(x, 14, canvas.fit(name, 14, half - PAD, bold=True), 14, INK, bold=True)
-    for i, prompt in enumerate(prompts):
-        x = SIDE + i * (TILE + PAD)
-        canvas.text(x, 34, canvas.fit(prompt, 10, TILE), 10, FAINT)
+        _head(canvas, name, x, half - PAD)
     for k, label in enumerate(("with it", "without it")):
         y = HEAD + k * (TILE + PAD)
         canvas.text(PAD, y + TILE / 2, label, 12, INK)
         for i, picture in enumerate(pictures[k]):
             canvas.picture(to_image(picture), SIDE + i * (TILE + PAD), y, TILE, TILE)
-    note = f"One seed per column. Without {style}, the left half should differ, the right not."
-    canvas.text(PAD, canvas.height - LINE / 2, canvas.fit(note, 10, canvas.width - 2 * PAD), 10,
-                FAINT)  # fmt: skip
+    for i, caption in enumerate(captions):
+        for k, line in enumerate(caption):
+            canvas.text(SIDE + i * (TILE + PAD), under + (k + 0.5) * LINE, line, SMALL, INK)
+    canvas.text(PAD, canvas.height - FOOT / 2, NOTE, SMALL, FAINT)
     return canvas.image()
+
+
+def _canvas(columns: int, height: float) -> Canvas:
+    return Canvas(SIDE + columns * (TILE + PAD) + PAD, height)
+
+
+def _head(canvas: Canvas, text: str, x: float, room: float) -> None:
+    """On two lines, or on three smaller ones."""
+    size, most = (14, 2) if len(canvas.wrap(text, 14, room, lines=3, bold=True)) < 3 else (11, 3)
+    lines = canvas.wrap(text, size, room, lines=most, bold=True)
+    for k, line in enumerate(lines):
+        y = HEAD / 2 + (k - (len(lines) - 1) / 2) * size * 1.2
+        canvas.text(x, y, line, size, INK, bold=True)
 
 
 def opened(path: Path) -> Image.Image | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.comfy.browser import OPEN_TIMEOUT, ComfyPage
+from tools.comfy.browser import ComfyPage
 from tools.comfy.client import Comfy
 from tools.comfy.graphs import CONTENTS, LEARNING, SAMPLING, SCORING, Graph, node
 from tools.comfy.server import PACK_ROOT
@@ -114,9 +114,8 @@ def test_a_stopped_run_says_it_as_text(page: ComfyPage):
     page.page.evaluate(PROGRESS)
     page.load(paged(graph))
     page.page.evaluate("() => window.app.queuePrompt(0)")
-    page.page.wait_for_function(
-        "() => window.said.some(s => /step [1-9]\\d* of/.test(s))", timeout=OPEN_TIMEOUT
-    )
+    said = "() => window.said.some(s => /step [1-9]\\d* of/.test(s))"
+    page.comes(lambda: page.page.evaluate(said))
     before = set(page.comfy.get("/history"))
     page.comfy.interrupt()
     page.wait_finished(before, 60)
@@ -177,7 +176,7 @@ def test_errors_stay_text(page: ComfyPage, planted, where: str):
     page.page.evaluate("() => window.app.queuePrompt(0)")
     dialog = page.locator(".p-dialog")
     listed = page.page.get_by_text("View details")  # newer front ends have a list at the side
-    dialog.or_(listed).first.wait_for(timeout=OPEN_TIMEOUT)
+    page.comes(dialog.or_(listed).first.is_visible)
     if listed.count():
         listed.first.click()
         page.page.wait_for_timeout(1000)

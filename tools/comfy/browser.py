@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import (
-    Browser,
     BrowserContext,
     ConsoleMessage,
     Locator,
     Page,
     Route,
-    sync_playwright,
 )
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from .chromium import chromium
-from .client import PACK_FOLDER, PATIENCE, Comfy, ComfyError, Patience
+from .chromium import OPEN_TIMEOUT
+from .client import PACK_FOLDER, Comfy, ComfyError
+from .patience import PATIENCE, Patience
 
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",  # /dev/shm is tiny in many containers
-]
-OPEN_TIMEOUT = 900_000  # milliseconds, as Playwright counts: what nothing that lives takes
 SLICE = 5_000  # milliseconds of one look
 STILL = 120.0  # seconds in which nothing moves, after which a wait is over
 SHOWN = 60_000  # for what a page shows by itself; on an idle machine it takes a moment
+FRAMES = 50  # that a page draws after the server's last word, before it has no more to show
+FRAME = """() => new Promise(drawn => setTimeout(() => requestAnimationFrame(drawn), 100))"""
 SETTINGS = {
     "Comfy.TutorialCompleted": True,  # no first-run template dialog
     "Comfy.Workflow.Persist": False,
@@ -68,23 +56,6 @@ LOOK_AT = """([left, top, scale]) => {
     canvas.deselectAll?.()
     canvas.setDirty(true, true)
 }"""
-
-
-@contextmanager
-def launched_chromium() -> Iterator[Browser]:
-    """A headless Chromium. Raises NoChromiumError when there is none and none can be had."""
-    with sync_playwright() as playwright:
-        path, extra = chromium(playwright)
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=CHROMIUM_ARGS,
-            timeout=OPEN_TIMEOUT,
-            env={**os.environ, **extra} if extra else None,
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 class ComfyPage:
@@ -172,6 +143,19 @@ class ComfyPage:
             except PlaywrightTimeout:
                 if patience.over:
                     raise
+
+    def comes(self, what: Callable[[], Any]) -> None:
+        """Waits until `what()` is true: as long as the server has work, and then a little.
+
+        That little is counted in frames that the page drew, so that a busy machine has its time.
+        Raises ComfyError.
+        """
+        patience, left = Patience(self.comfy.process, STILL), FRAMES
+        while not what():
+            if not left or patience.over:
+                raise ComfyError("what was waited for did not come, and nothing is under way")
+            self.page.evaluate(FRAME)
+            left = FRAMES if self.comfy.busy else left - 1
 
     def fit(self) -> None:
         """Brings the whole graph into view."""

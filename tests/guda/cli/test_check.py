@@ -57,6 +57,8 @@ def test_an_untrained_model_does_not_work(told, tmp_path, model_folder, monkeypa
     assert bool(refused) == (found["questions"][0]["loras"] is None)
     assert found["questions"][0]["direct"] is not None
     assert told([*asked], 1).startswith("DOES NOT WORK: ")
+    again = json.loads(told([*asked, "--plan", "--json"], 0))
+    assert again["steps"] == 0 and again["seconds"] > 0, "the questions are asked anew"
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,9 @@ def test_drawing_goes_on_where_it_ended(backbone, groups, quick, tmp_path, few):
     before = first.stat().st_mtime_ns
     again = survey(work.request)
     assert not again.left and sheet.missing(again) == 1
-    plan = drain(sheet.priced(again.price(), sheet.missing(again)))
-    assert plan.evaluations == {"sheet": 2 * 4 * 2 * 2} and "1 sheet" in str(plan)
+    plan = drain(sheet.priced(again.price(), backbone, sheet.missing(again)))
+    assert plan.evaluations == {"sheet": 2 * 4 * 2 * 2} and "(32 sheet); about" in str(plan)
+    assert plan.seconds > 0 and plan.memory is not None
     made = drain(sheet.with_sheets(again, with_and_without))
     assert list(sheet.of_set(made)) == ["dots", "waves"]
     assert first.stat().st_mtime_ns == before
@@ -99,7 +100,7 @@ def test_it_is_planned(backbone, groups, quick, make_lora, make_set, tmp_path):
     drawn(backbone, groups, made)
     asked = sum(rows)
     work = survey(UnlearnRequest(backbone, groups, tmp_path / "new", quick, ["dots"]))
-    plan = drain(sheet.priced(work.price(), len(work.left)))
+    plan = drain(sheet.priced(work.price(), backbone, len(work.left)))
     assert plan.evaluations["sheet"] == asked
 
 

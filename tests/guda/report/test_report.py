@@ -232,6 +232,28 @@ def test_text_is_shortened_to_its_room():
     assert canvas.fit("short", 13, 100) == "short"
 
 
+@pytest.mark.parametrize(
+    "text", ["a fox that grins at length, in fluent style", "\u72d0" * 60, "a " + "y" * 200]
+)
+def test_text_is_broken_to_its_room(text: str):
+    """In scripts without spaces, too, and with nothing lost."""
+    canvas = Canvas(300, 40)
+    lines = canvas.wrap(text, 13, 100, lines=40)
+    assert len(lines) > 2 and max(canvas.width_of(line, 13) for line in lines) <= 100
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    short = canvas.wrap(text, 13, 100, lines=2)
+    assert short[0] == lines[0] and len(short) == 2 and short[1].endswith("\u2026")
+
+
+def test_no_sign_is_torn():
+    """A mark stays with its letter, and a joined sign whole."""
+    canvas = Canvas(300, 40)
+    family, letter = "\U0001f469\u200d\U0001f467", "e\u0301"
+    for sign in (family, letter):
+        lines = canvas.wrap(sign * 30, 13, 100, lines=60)
+        assert len(lines) > 2 and all(set(line.split(sign)) == {""} for line in lines)
+
+
 def curve(count: int, forget: float):
     return [(step, forget, 0.1) for step in range(1, count + 1)]
 

@@ -63,6 +63,18 @@ def test_the_thumbnail_is_the_style_s_own_half(paths):
     assert above == pytest.approx((51,) * 3, abs=1) and below == pytest.approx((77,) * 3, abs=1)
 
 
+@pytest.mark.parametrize("prompt", ["a fox with a long tail, in ink style", "\u72d0" * 200])
+def test_prompts_are_whole_under_their_columns(monkeypatch, prompt: str):
+    """However long, and the pictures stay where a thumbnail looks for them."""
+    written = []
+    monkeypatch.setattr(sheet.Canvas, "text", lambda _, x, y, text, *a, **k: written.append(text))
+    pictures = torch.rand(2, 4, 3, 16, 16)
+    made = [sheet.with_and_without("ink", "kept", p, pictures) for p in (PROMPTS, [prompt] * 4)]
+    assert "".join("".join(written).split()).count("".join(prompt.split())) == 4
+    assert made[0].height < made[1].height
+    assert sheet.thumbnail(made[0]).tobytes() == sheet.thumbnail(made[1]).tobytes()
+
+
 def test_no_path_of_this_machine_is_saved(attribution, tmp_path):
     saved = save(attribution, tmp_path / "report")
     folder = str(next(iter(attribution.sheets.values())).parent)
