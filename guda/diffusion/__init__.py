@@ -1,13 +1,14 @@
 """What the method asks of a diffusion model: pure torch, and `Backbone`, the Protocol it sees."""
 
 from .attention import training_attention
-from .protocol import Backbone, Conditioning, LoraWeights, TrainableLora
+from .protocol import Backbone, Conditioning, LoraWeights, TextEdit, TrainableLora
 from .recompute import recomputing
 
 __all__ = [
     "Backbone",
     "Conditioning",
     "LoraWeights",
+    "TextEdit",
     "TrainableLora",
     "recomputing",
     "training_attention",
