@@ -194,12 +194,11 @@ def _of_text(unet: nn.Module, edit: TextEdit | None, scale: float) -> LoraWeight
     """The LoRA that changes what the UNet reads of a prompt as `edit` does: W (1 + up down)."""
     if edit is None:
         return LoraWeights({}, 1.0)
-    reads = re.compile(TEXT)
-    layers = {
-        path: ((module.weight.float().cpu() @ edit.up / scale).contiguous(), edit.down)
-        for path, module in unet.named_modules()
-        if reads.fullmatch(path)
-    }
+    modules = dict(unet.named_modules())
+    layers: dict[str, tuple[Tensor, Tensor]] = {}
+    for path in filter(re.compile(TEXT).fullmatch, modules):
+        weight = _weight(modules, path).detach().float().cpu()
+        layers[path] = (weight @ edit.up / scale).contiguous(), edit.down
     return LoraWeights(layers, scale * len(edit.down))
 
 
