@@ -33,7 +33,8 @@ from guda.settings import digest
 from guda.steps import Steps, drain
 from guda.unlearning import recovery
 from guda.unlearning.recipe import recommended
-from guda.unlearning.recovery import HELD, PICTURES, Recovery, Relearning
+from guda.unlearning.recovery import HELD, PICTURES, Recovery
+from guda.unlearning.relearning import Relearning
 
 RECIPES = {
     "the defaults": {},

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -41,7 +40,6 @@ from .jobs.unlearn import survey as surveyed
 from .report import save as save_report
 from .scoring.null import NullPool
 from .scoring.verdict import Attribution
-from .settings import Settings
 from .steps import Step, drain
 from .unlearning.recipe import recommended
 
@@ -56,7 +54,6 @@ __all__ = [
     "unlearn",
 ]
 
-S = TypeVar("S", bound=Settings)
 OnStep = Callable[[Step], None]
 """Is given every step of the work; `print` shows them."""
 Asked = CounterfactualSet | StyleGroups | Mapping[str, str]
@@ -129,7 +126,7 @@ def unlearn(
     """
     recovery, fields = settings.pop("recovery", False), MemoryConfig().as_dict()
     memory = MemoryConfig(**{k: settings.pop(k) for k in fields if k in settings})  # type: ignore[arg-type]
-    recipe = _with(config or recommended(model), settings, tuple(fields))
+    recipe = (config or recommended(model)).named(settings, tuple(fields))
     request = UnlearnRequest(
         model,
         groups,
@@ -172,7 +169,7 @@ def attribute(
     one, credit = (_yes(name, settings.pop(name, False)) for name in EXTRAS[1:])
     if isinstance(pictures, str | os.PathLike | Tensor):
         raise ImageError(f"pictures is a {type(pictures).__name__}; give a list, even of one.")
-    asked = _with(config or ElboConfig(), settings, EXTRAS)
+    asked = (config or ElboConfig()).named(settings, EXTRAS)
     size = sizes(model, asked)
     loaded = [_picture(p, size) for p in pictures]
     without = _without(counterfactuals)
@@ -210,7 +207,7 @@ def null_pool(
     NullRequest has them. Raises GudaError on bad input.
     """
     more = {name: settings.pop(name) for name in POOLS if name in settings}
-    asked = _with(config or ElboConfig(), settings, POOLS)
+    asked = (config or ElboConfig()).named(settings, POOLS)
     without = _without(counterfactuals)
     if isinstance(images := more.get("images"), str | os.PathLike):
         more["images"] = Path(images)
@@ -247,13 +244,3 @@ def _picture(given: str | os.PathLike[str] | Tensor, size: Callable[[int, int], 
 
 def _name(given: str | os.PathLike[str] | Tensor, number: int) -> str:
     return f"picture {number}" if isinstance(given, Tensor) else Path(given).name
-
-
-def _with(config: S, changes: dict[str, object], others: tuple[str, ...] = ()) -> S:
-    """others: names of further settings, which are changed elsewhere."""
-    known = config.as_dict()
-    for name in changes:
-        if name not in known:
-            names = ", ".join((*known, *others))
-            raise ConfigError(f"There is no setting {name!r}; choose one of: {names}.")
-    return config.replace(**changes)

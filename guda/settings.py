@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -79,6 +79,18 @@ class Settings:
     def replace(self, **changes: Any):
         """A validated copy with some settings changed."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def named(self, changes: Mapping[str, Any], others: Sequence[str] = ()):
+        """The same of names that a caller gave. Raises ConfigError for one that is no setting.
+
+        others: names of what the caller takes beside these settings.
+        """
+        known = self.as_dict()
+        for name in changes:
+            if name not in known:
+                names = ", ".join((*known, *others))
+                raise ConfigError(f"There is no setting {name!r}; choose one of: {names}.")
+        return self.replace(**changes)
 
 
 def digest(*parts: Any) -> str:

@@ -14,6 +14,7 @@ from .heatmap import GudaHeatMap
 from .known import GudaStylesKnown
 from .model import GudaLoadModel, GudaModelFromGraph
 from .null import GudaNullPool
+from .null_any import GudaNullPoolAny
 from .report import GudaSaveReport
 from .unlearn import GudaLoadCounterfactuals, GudaUnlearn
 from .without import GudaWithoutStyle
@@ -37,6 +38,7 @@ class GudaExtension(ComfyExtension):
             GudaSaveReport,
             GudaWithoutStyle,
             GudaNullPool,
+            GudaNullPoolAny,
             GudaStyleFromImages,
             GudaGroupsFromImages,
         ]

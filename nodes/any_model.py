@@ -13,7 +13,7 @@ from .attribute import answered, asked_for, credit_input, one_source_input, outp
 from .lists import singled
 from .presets import preset_input
 from .runtime import normal_mode
-from .types import CATEGORY, Groups, aliases, lines_input, pictures_input
+from .types import CATEGORY, Groups, Null, aliases, lines_input, pictures_input
 
 
 class GudaAttributeAny(io.ComfyNode):
@@ -90,6 +90,13 @@ class GudaAttributeAny(io.ComfyNode):
                 one_source_input(),
                 credit_input(),
                 preset_input(),
+                Null.Input(
+                    "null_pool",
+                    optional=True,
+                    tooltip="From Null Pool (Any Model), with the same model, styles and settings: "
+                    "a style is then named only where the picture stands out further than all but "
+                    "a few that have nothing to do with the styles.",
+                ),
             ],
             outputs=outputs(),
             is_output_node=True,
@@ -110,4 +117,4 @@ class GudaAttributeAny(io.ComfyNode):
         request, said = question(made, without, given, by_line=False)
         count = len(request.names)
         positive: Any = conditioning.of_native(made, given.get("positive", []), count)
-        return answered(replace(request, conditions=positive), said)
+        return answered(replace(request, null=given.get("null_pool"), conditions=positive), said)

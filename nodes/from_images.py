@@ -148,7 +148,7 @@ def kept(styles: list[GivenStyle]) -> Path:
     for style in styles:
         if names.count(style.name.casefold()) > 1:
             raise GroupsError(f"Two styles are called {style.name!r}; rename one.")
-    told = [(s.name, s.phrase, s.texts, [_hash(p) for p in s.pictures]) for s in styles]
+    told = [(s.name, s.phrase, s.texts, [picture_hash(p) for p in s.pictures]) for s in styles]
     folder = places.given_folder() / digest("given styles", *told)[:16]
     marker: dict[str, Any] = {"groups": {s.name: {"style": s.phrase} for s in styles}}
     if (folder / "groups.json").is_file():
@@ -162,7 +162,7 @@ def kept(styles: list[GivenStyle]) -> Path:
     return folder
 
 
-def _hash(picture: Tensor) -> str:
+def picture_hash(picture: Tensor) -> str:
     pixels = (picture * 255).round().byte().contiguous()
     return hashlib.blake2b(
         repr(tuple(pixels.shape)).encode() + pixels.numpy().tobytes()

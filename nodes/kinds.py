@@ -65,6 +65,12 @@ def kind_of(model) -> str:
     return type(model.model.model_config).__name__
 
 
+def prediction_of(model) -> str:
+    """ComfyUI's names of how the model is sampled, and of what it predicts."""
+    kinds = type(model.get_model_object("model_sampling")).__mro__
+    return " ".join(c.__name__ for c in kinds if c.__module__ == "comfy.model_sampling")
+
+
 def levels_of(model, name: str) -> Levels:
     """From the model's own sampling: x = alpha x0 + sigma eps at each of its levels."""
     sampling = model.get_model_object("model_sampling")

@@ -7,8 +7,8 @@ the model's own answer to a prompt. Latents are (n, c, h, w) here, whatever they
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import comfy.model_management as mm
@@ -16,10 +16,11 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ..guda.backbone.identity import schedule
 from ..guda.errors import ImageError, ModelError
 from ..guda.scoring.denoiser import predicted_eps
-from ..guda.settings import digest
 from . import kinds
+from .identity import along, fingerprint, parts
 
 
 class Texts(tuple):
@@ -56,6 +57,8 @@ class NativeModel:
     weighs_prompts = True
     unrepeatable = "The scores come from the model of a ComfyUI graph, which is not in here."
     rows = 8
+    counts = ("shape",)
+    """Settings that a null pool holds beside those of every model."""
     aliases: Sequence[str] = ()
 
     def __init__(self, model, clip, vae, name: str, resolution: int = 0):
@@ -67,9 +70,31 @@ class NativeModel:
         self.device = mm.get_torch_device()
         self.overrides = {"resolution": resolution} if resolution else {}
         self.fingerprint = fingerprint(model)
-        self.identity = self.former = {"unet": self.fingerprint}
+        self.former = {"unet": self.fingerprint}
         self._carried, self._known = {}, {}
         self._deep = model.model.latent_format.latent_dimensions == 3
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """With what goes along with every prompt by now."""
+        return {
+            "unet": self.fingerprint,
+            "kind of model": kinds.kind_of(self._model),
+            "prediction": kinds.prediction_of(self._model),
+            "noise schedule": schedule(self.schedule),
+            "resolution": self.resolution,
+            "conditioning beside the text": along(self._carried),
+            **self._parts[0],
+        }
+
+    @property
+    def incomparable(self) -> str:
+        """Why no pool of pictures can be held against its scores; empty where one can."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[dict[str, Any], str]:
+        return parts(self._model, self._clip, self._vae)
 
     def ready(self) -> None:
         """ComfyUI itself brings the model to the device."""
@@ -199,32 +224,3 @@ def together(x: Tensor, t: Tensor) -> Iterator[slice]:
         if i == len(x) or t[i] != t[start] or not torch.equal(x[i], x[start]):
             yield slice(start, i)
             start = i
-
-
-def fingerprint(model) -> str:
-    """Names the weights and what is patched into them, from a few numbers of each."""
-    with torch.inference_mode():
-        seen = [(k, tuple(v.shape), _few(v)) for k, v in sorted(model.model_state_dict().items())]
-        patched = [
-            (k, [(p[0], [_few(w) for w in _tensors(p[1])]) for p in patches])
-            for k, patches in sorted(model.patches.items(), key=lambda item: str(item[0]))
-        ]
-    return f"sampled-{digest(seen, patched)}"
-
-
-def _few(value: Tensor) -> list[float]:
-    """Sixteen of a tensor's numbers, evenly taken."""
-    flat = value.detach().flatten()
-    step = max(1, math.ceil(flat.numel() / 16))
-    return [round(float(v), 6) for v in flat[::step].float().cpu()]
-
-
-def _tensors(patch: Any) -> Iterator[Tensor]:
-    """Those of a LoRA, in whatever it wraps them."""
-    if isinstance(patch, Tensor):
-        yield patch
-    elif isinstance(patch, (list, tuple)):
-        for part in patch:
-            yield from _tensors(part)
-    elif hasattr(patch, "weights"):
-        yield from _tensors(patch.weights)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
@@ -95,22 +97,17 @@ class GudaNullPool(io.ComfyNode):
         from ..guda.counterfactuals.direct import DirectCounterfactuals
         from ..guda.groups import parse_contents
         from ..guda.groups.contents import CONTENTS
-        from ..guda.jobs import basis
-        from ..guda.jobs.null import NullRequest, survey
-        from ..guda.scoring.null import GENERATED, REAL
+        from ..guda.jobs.null import NullRequest
 
         without = asked_for(*(values.get(n) for n in ("counterfactuals", "groups", "styles")))
         direct = isinstance(without, DirectCounterfactuals)
         config = settings.read(ElboConfig, values)
         config = chosen(config, values.get("preset"), direct=direct)
         images = places.group_folder(folder, "pictures") if folder.strip() else None
-        origin = GENERATED if images is None else REAL
-        now = basis.of(model, without, config)
-        kept = getattr(without, "folder", None) or places.null_folder()
         request = NullRequest(
             model,
             without,
-            kept / basis.file_of(now, origin),
+            getattr(without, "folder", None) or places.null_folder(),
             size,
             (prompts,),
             images,
@@ -118,9 +115,18 @@ class GudaNullPool(io.ComfyNode):
             config=config,
         )
         with on_device(model):
-            work = survey(request)
-            note = plan(work.price())
-            pool = run(work.run(), Pooling(), note)
-        counts = pool.counts().items()
-        lines = [f"{f}: " + ", ".join(f"{n} {s}" for s, n in told.items()) for f, told in counts]
-        return io.NodeOutput(pool, "\n".join(lines), ui={"text": lines})
+            return pooled(request)
+
+
+def pooled(request):
+    """The node's outputs, once the pool is there; it lies in the folder `out`."""
+    from ..guda.jobs import basis
+    from ..guda.jobs.null import survey
+
+    now = basis.of(request.backbone, request.counterfactuals, request.config)
+    work = survey(replace(request, out=request.out / basis.file_of(now, request.origin)))
+    note = plan(work.price())
+    pool = run(work.run(), Pooling(), note)
+    counts = pool.counts().items()
+    lines = [f"{f}: " + ", ".join(f"{n} {s}" for s, n in told.items()) for f, told in counts]
+    return io.NodeOutput(pool, "\n".join(lines), ui={"text": lines})

@@ -9,8 +9,8 @@ import json
 
 import pytest
 
-from tools.comfy.browser import ComfyPage, launched_chromium
-from tools.comfy.chromium import NoChromiumError
+from tools.comfy.browser import ComfyPage
+from tools.comfy.chromium import NoChromiumError, launched_chromium
 from tools.comfy.client import Comfy, ComfyError
 from tools.comfy.graphs import Graph
 from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy

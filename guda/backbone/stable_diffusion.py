@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ..config import SampleConfig
 from ..diffusion import lora_keys
+from ..diffusion.conditioning import Conditioning
 from ..diffusion.identity import Identity
-from ..diffusion.protocol import Conditioning, LoraWeights, TextEdit, TrainableLora
+from ..diffusion.protocol import LoraWeights, TextEdit, TrainableLora
 from ..diffusion.room import Room
 from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
 from ..errors import ImageError, ModelError

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..diffusion.protocol import MOST_CHUNKS, Conditioning
+from ..diffusion.conditioning import MOST_CHUNKS, Conditioning
 
 _BREAK = re.compile(r"\bBREAK\b")
 

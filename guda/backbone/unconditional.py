@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..config import SampleConfig
 from ..diffusion import lora_keys
+from ..diffusion.conditioning import Conditioning
 from ..diffusion.noise import generator
-from ..diffusion.protocol import Conditioning, LoraWeights, TextEdit, TrainableLora
+from ..diffusion.protocol import LoraWeights, TextEdit, TrainableLora
 from ..diffusion.schedule import NoiseSchedule
 from . import identity, lora
 from .fingerprint import fingerprint

@@ -1,7 +1,8 @@
 """What the method asks of a diffusion model: pure torch, and `Backbone`, the Protocol it sees."""
 
 from .attention import training_attention
-from .protocol import Backbone, Conditioning, LoraWeights, TextEdit, TrainableLora
+from .conditioning import Conditioning
+from .protocol import Backbone, LoraWeights, TextEdit, TrainableLora
 from .recompute import recomputing
 
 __all__ = [

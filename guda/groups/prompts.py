@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ..diffusion.protocol import MOST_CHUNKS, Backbone
+from ..diffusion import Backbone
+from ..diffusion.conditioning import MOST_CHUNKS
 from ..steps import Steps, warn
 from .captions import STYLE
 from .group import Group, StyleGroups

@@ -6,11 +6,13 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import ElboConfig
 from ..counterfactuals.direct import DirectCounterfactuals
 from ..diffusion import Backbone
 from ..errors import ConfigError, CounterfactualError
+from ..groups.shapes import AS_IT_IS
 from ..scoring import conformal, null
 from ..scoring.differences import Differences
 from ..scoring.null import FORMS, GENERATED, REAL, Basis, Compared, NullPool
@@ -18,6 +20,9 @@ from ..scoring.pool_file import FILE, pool_digest, read_pool
 from ..scoring.verdict import AgainstNull, Attribution, NullForm, Outcome
 from . import basis
 from .basis import Without
+
+if TYPE_CHECKING:
+    from .attribute import AttributeRequest
 
 
 def check(pool: NullPool, file: str, now: Basis) -> None:
@@ -27,6 +32,27 @@ def check(pool: NullPool, file: str, now: Basis) -> None:
             f"The null pool {file or 'that was given'} was made with another "
             f"{' and '.join(changed)}, so its scores are not comparable with these. Ask as it was "
             "made, or make one for this with guda null."
+        )
+
+
+def check_question(request: AttributeRequest, prompts: Sequence[str]) -> None:
+    """Raises CounterfactualError where the pictures are asked as none of a pool is."""
+    side = request.backbone.latent_shape[1]
+    if request.latents is not None:
+        height, width = request.latents.shape[-2:]
+        share = height * width / side**2
+        if not 1 / AS_IT_IS <= share <= AS_IT_IS:
+            raise CounterfactualError(
+                f"The latents are of {width} x {height} cells, and the null pool's pictures were "
+                f"scored at about {side} x {side}: scores grow with a picture's size. Make a pool "
+                "at that resolution, or give the pictures in place of the latents."
+            )
+    direct = isinstance(request.counterfactuals, DirectCounterfactuals)
+    if direct and request.conditions is not None and not all(p.strip() for p in prompts):
+        raise CounterfactualError(
+            "A prompt is empty where a conditioning (positive) says what the picture was asked "
+            "with, so that nothing tells which pictures of the null pool were asked alike; write "
+            "its text into prompt, too."
         )
 
 

@@ -19,18 +19,16 @@ from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
 from ..groups import prompts as markup
-from ..groups.pictures import as_rgb, check_tensor, fit
+from ..groups.pictures import check_tensor, fit
 from ..scoring import allocation, explains
 from ..scoring.differences import Differences
 from ..scoring.elbo import Query
 from ..scoring.null import NullPool
 from ..scoring.spread import SeedSpread
-from ..scoring.verdict import Attribution, ImageScores, score
+from ..scoring.verdict import Attribution
 from ..steps import Step, Steps, about, keeps_warnings, warn
-from ..version import __version__
-from . import against, basis, kept, measuring, shapes, sheet, styles
-from .measuring import Shown
-from .origin import origin_of
+from . import against, basis, kept, measuring, shapes, styles
+from .assembled import assembled
 from .plan import Plan
 from .told import told
 
@@ -116,6 +114,7 @@ def survey(request: AttributeRequest) -> AttributeWork:
             request.null.basis.fingerprint,
         )
         against.check(request.null, request.null_file, now)
+        against.check_question(request, prompts)
     return AttributeWork(request, prompts, loras)
 
 
@@ -195,10 +194,10 @@ class AttributeWork:
         yield from self._doubts()
         started = time.monotonic()
         shown, gaps = yield from measure(self, look)
-        answer = self._assemble(shown, gaps, time.monotonic() - started)
+        answer = assembled(self, shown, gaps, time.monotonic() - started)
         return (yield from told(answer, gaps, self.request, self.prompts))
 
-    def measure(self, look: bool = True) -> Steps[tuple[Shown, Differences]]:
+    def measure(self, look: bool = True) -> Steps[tuple[measuring.Shown, Differences]]:
         """See `measuring.measure`."""
         return (yield from kept.measured(self, look))
 
@@ -228,55 +227,6 @@ class AttributeWork:
         latents = request.latents[list(chosen)]
         query = Query(latents, condition, tuple(map(picture_key, latents)))
         return query, _shown(request.pictures, backbone.decode(latents))
-
-    def _assemble(self, shown: Shown, gaps: Differences, seconds: float) -> Attribution:
-        request, groups = self.request, self.request.counterfactuals.names
-        estimate = self.config.as_dict()
-        images = []
-        for i, (name, prompt) in enumerate(zip(request.names, self.prompts, strict=True)):
-            at = (gaps.contributions[i], self.config.confidence)
-            scores, outcome = score(groups, *at, self.request.spread)
-            images.append(ImageScores(name, prompt, outcome, scores, float(gaps.elbo[i])))
-        i, k, p = gaps.contributions.shape
-        profile = torch.from_numpy(gaps.contributions.reshape(i, k, p // 2, 2).sum(-1))
-        return Attribution(
-            images=tuple(images),
-            groups=groups,
-            pictures=shown,
-            maps=gaps.maps,
-            profile=profile,
-            strata=gaps.points.strata,
-            full_model={"name": request.backbone.name, "fingerprint": request.backbone.fingerprint},
-            estimate={k: v for k, v in estimate.items() if k != "mixture" or not self.loras},
-            direct=not self.loras,
-            certificates=_certificates(self.request.counterfactuals),
-            sheets=sheet.of_set(self.request.counterfactuals),
-            spread=self.request.spread,
-            origin=origin_of(
-                request.backbone,
-                request.counterfactuals,
-                request.latents,
-                request.conditions is not None,
-            ),
-            originals=_originals(request),
-            unet_evaluations=gaps.unet_evaluations,
-            seconds=seconds,
-            version=__version__,
-        )
-
-
-def _originals(request: AttributeRequest) -> tuple[Tensor, ...]:
-    """None beside latents, which are scored whole."""
-    if request.latents is not None:
-        return ()
-    return tuple((as_rgb(p) * 255).round().byte() for p in request.pictures)
-
-
-def _certificates(without: CounterfactualSet | DirectCounterfactuals) -> dict[str, str]:
-    """By style; empty for direct counterfactuals."""
-    if isinstance(without, DirectCounterfactuals):
-        return {}
-    return {e.name: e.certified for e in without.entries}
 
 
 def _shown(pictures: Sequence[Tensor], decoded: Tensor) -> Tensor:

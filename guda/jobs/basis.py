@@ -10,6 +10,8 @@ from ..counterfactuals.direct import DirectCounterfactuals
 from ..counterfactuals.sameness import identity_of
 from ..counterfactuals.sameness import names as names_of
 from ..diffusion import Backbone
+from ..diffusion.identity import name as name_of
+from ..errors import ModelError
 from ..groups.in_styles import in_styles
 from ..groups.phrases import TEMPLATE
 from ..scoring.null import GENERATED, Basis
@@ -24,10 +26,16 @@ def of(backbone: Backbone, without: Without, config: ElboConfig, noted: str = ""
     """What pictures that are scored so may be compared with.
 
     noted: what a pool calls the model's weights; kept where it is one of the names that they have.
+    Raises ModelError where nothing tells whether another run's model is the same.
     """
+    if what := getattr(backbone, "incomparable", ""):
+        raise ModelError(
+            f"The model {backbone.name} carries {what}, and nothing tells whether a null pool was "
+            "made with the same; link the model without it, or ask without a null pool."
+        )
     direct = isinstance(without, DirectCounterfactuals)
     config = config.filled(DIRECT_EVALUATIONS if direct else EVALUATIONS)
-    names = (*COUNTS, "mixture") if direct else COUNTS
+    names = (*COUNTS, *getattr(backbone, "counts", ()), *(("mixture",) if direct else ()))
     estimate = {k: v for k, v in config.as_dict().items() if k in names}
     keys = without.styles if direct else ((e.name, e.key) for e in without.entries)
     template = without.template if direct else ""
@@ -38,11 +46,14 @@ def of(backbone: Backbone, without: Without, config: ElboConfig, noted: str = ""
 
 def file_of(basis: Basis, origin: str) -> str:
     """The name of a pool's file: FILE or REAL_FILE in a set's folder; direct counterfactuals have
-    no folder of their own, so theirs holds what the scores depend on."""
+    no folder of their own, so theirs holds what the scores depend on; of a graph's model, which a
+    run may change in every part, that is the whole record."""
     name = FILE if origin == GENERATED else REAL_FILE
     if not basis.direct:
         return name
-    told = (basis.fingerprint, sorted(basis.styles.items()), basis.template, dict(basis.estimate))
+    told = [basis.fingerprint, sorted(basis.styles.items()), basis.template, dict(basis.estimate)]
+    if "weights" not in basis.identity:
+        told.append(name_of(basis.identity))
     stem, ending = name.split(".")
     return f"{stem}-{digest(*told)[:12]}.{ending}"
 

@@ -186,8 +186,9 @@ class NullWork:
             total = sum(len(self._left(pool, wanted, form)) for form in request.forms)
             done = 0
             yield Step("null", done, total)
-            for start in range(0, len(wanted), CHUNK):
-                part = wanted[start : start + CHUNK]
+            chunk = min(CHUNK, getattr(request.backbone, "rows", CHUNK))  # few of a slow model
+            for start in range(0, len(wanted), chunk):
+                part = wanted[start : start + chunk]
                 left = {form: self._left(pool, part, form) for form in request.forms}
                 shown = yield from self._shown(
                     [w for w in part if any(w in x for x in left.values())]

@@ -25,7 +25,8 @@ from ..settings import digest
 from ..steps import Step, Steps
 from ..unlearning import recovery, resume
 from ..unlearning.recipe import recommended
-from ..unlearning.recovery import HELD, PICTURES, Recovery, Relearning
+from ..unlearning.recovery import HELD, PICTURES, Recovery
+from ..unlearning.relearning import Relearning
 from .plan import Plan
 from .unlearn import UnlearnWork
 

@@ -8,18 +8,16 @@ from pathlib import Path
 
 from ..budget import footprint, rows, warmup
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
-from ..counterfactuals import CounterfactualSet, Left, SetWork, make, sampled
+from ..counterfactuals import CounterfactualSet, Left, SetWork, make
 from ..diffusion import Backbone
 from ..files.destination import check_folder
-from ..groups import Example, Group, StyleGroups, prompts, split_heldout
+from ..groups import StyleGroups, prompts
 from ..groups.draw import generate_pictures, missing, with_pictures
 from ..scoring import explains
 from ..steps import Step, Steps, about, keeps_warnings
-from ..unlearning import probe, rates, seeds, stopping
-from ..unlearning.batches import Batches
-from ..unlearning.context import anchor_context
+from ..unlearning import rates
 from ..unlearning.recipe import recommended
-from ..variants import OPERATORS
+from .counted import Counted
 from .plan import Plan
 
 MOST_CHECKED = explains.MOST * len(explains.LEVELS)
@@ -100,31 +98,15 @@ class UnlearnWork:
     @property
     def trial_steps(self) -> int:
         """Those at most by which the learning rate is found."""
-        return rates.steps(self.making.config) * self._trials
+        return rates.steps(self.making.config) * self.trials
 
     @property
-    def _trials(self) -> int:
+    def trials(self) -> int:
+        """Rates at most that are still to be tried."""
         making = self.making
         if making.config.lr_probe == "never" or not self.left:
             return 0
         return rates.MOST - len(making.trials)
-
-    @property
-    def evaluations(self) -> dict[str, int]:
-        """Pictures through the UNet, by stage, but for the look at the model."""
-        drawing = self.request.sampling.steps * (2 if self.request.backbone.conditional else 1)
-        looks = sum(self._of_looks(group) for group, _ in self.left)
-        trials = self.trial_steps * self._per_step + self._of_trials
-        return {
-            "pictures": self.undrawn * drawing,
-            **({"rate": trials} if self._trials else {}),
-            "unlearn": (self.steps - self.trial_steps) * self._per_step,
-            "gate": sum(self._of_gate(group) for group, _ in self.left),
-            "collapse": sampled.evaluations(self.groups, [group.name for group, _ in self.left])
-            if self.request.backbone.conditional
-            else 0,
-            **({"look": looks} if self.request.recipe.stop == "auto" else {}),
-        }
 
     @property
     def reused(self) -> str:
@@ -162,11 +144,12 @@ class UnlearnWork:
         forward, both = warmup.training(backbone, config, room)
         memory = footprint.training(backbone, config, room.rows, checkpointing=room.recompute)
         yield Step("plan", 3, 3)
-        counts = self.evaluations
+        counted = Counted(self)
+        counts = counted.evaluations
         trained = self.steps * (config.batch_size + config.retain_batch_size)
-        beside = self.steps * self._per_step - trained
+        beside = self.steps * counted.per_step - trained
         seconds = (
-            forward / self._share * (checked + sum(counts.values()) - trained - beside)
+            forward / counted.share * (checked + sum(counts.values()) - trained - beside)
             + forward * beside
             + both * trained
             + encoding * (sum(len(g.examples) for g in groups) + 2 * self.undrawn)
@@ -183,8 +166,8 @@ class UnlearnWork:
             (len(self.left) + states) * config.repeats * file
             + self.undrawn * 3 * backbone.resolution**2,
             self.reused,
-            at_most=config.stop == "auto" or self._trials > 0,
-            per_style=self._per_style,
+            at_most=config.stop == "auto" or self.trials > 0,
+            per_style=counted.per_style,
         )
 
     def run(self) -> Steps[CounterfactualSet]:
@@ -211,62 +194,3 @@ class UnlearnWork:
                     request.memory,
                 )
         return (yield from making.rated())
-
-    @property
-    def _share(self) -> float:
-        """Of the model's own picture, in area, what is trained on."""
-        side = self.request.recipe.unlearn_resolution or self.request.backbone.resolution
-        return (side / self.request.backbone.resolution) ** 2
-
-    @property
-    def _per_style(self) -> tuple[int, int]:
-        """See `Plan.per_style`; on average over the styles, as if none were begun."""
-        left, steps = self.left, self.request.recipe.total_steps * self._per_step
-        gate, looks = (
-            sum(f(group) for group, _ in left) / len(left) for f in (self._of_gate, self._of_looks)
-        )
-        looks *= self.request.recipe.stop == "auto"
-        found = (self.trial_steps * self._per_step * self._share + self._of_trials) / len(left)
-        return round(steps * self._share + gate + looks + found), round(steps + gate)
-
-    @property
-    def _per_step(self) -> int:
-        config = self.request.recipe
-        n, m = config.batch_size, config.retain_batch_size
-        operator = OPERATORS[config.operator]
-        more = (config.anchors - 1) * n if operator.anchored else 0
-        return more + operator.evaluations(n, m, self.request.backbone.conditional)
-
-    def _held(self, group: Group) -> tuple[Sequence[Example], int]:
-        """Held-out pictures of the group, and how many of the others."""
-        share = self.request.recipe.heldout
-        held = {g.name: split_heldout(g, share)[1] for g in self.groups}
-        own = held.pop(group.name)
-        return own, sum(map(len, held.values()))
-
-    def _of_looks(self, group: Group) -> int:
-        config, (own, others) = self.request.recipe, self._held(group)
-        unnamed = config.text_rank > 0
-        return config.repeats * stopping.evaluations(
-            config.steps, len(own), others, unnamed=unnamed
-        )
-
-    def _of_gate(self, group: Group) -> int:
-        own, others = self._held(group)
-        asked = (own, others, self.request.backbone.conditional)
-        apart = seeds.evaluations(self.request.recipe.repeats, len(own), others)
-        return apart + probe.evaluations(self._batches(group), *asked)
-
-    @property
-    def _of_trials(self) -> int:
-        if not self._trials:
-            return 0
-        group = self.groups[rates.tried_on(self.groups)]
-        own, others = self._held(group)
-        told = (own, others, self.request.backbone.conditional)
-        return rates.evaluations(self._batches(group), *told, self._trials)
-
-    def _batches(self, group: Group) -> Batches:
-        backbone, config = self.request.backbone, self.request.recipe
-        anchors = anchor_context(backbone, self.groups, group, config)
-        return Batches({}, anchors, backbone.schedule, config)

@@ -10,11 +10,17 @@ from __future__ import annotations
 import importlib
 import math
 import sys
+import tempfile
+import threading
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
+import comfy.model_management as mm
 import comfy.model_patcher
 import comfy.sd
 import comfy.supported_models
+import numpy as np
 import torch
 from comfy.ldm.flux.model import FluxParams
 
@@ -29,11 +35,17 @@ direct = importlib.import_module("pack.guda.scoring.direct")
 elbo = importlib.import_module("pack.guda.scoring.elbo")
 allocation = importlib.import_module("pack.guda.scoring.allocation")
 noise = importlib.import_module("pack.guda.diffusion.noise")
+identity = importlib.import_module("pack.guda.diffusion.identity")
+measuring = importlib.import_module("pack.guda.jobs.measuring")
+pools = importlib.import_module("pack.guda.jobs.null")
+given = importlib.import_module("pack.guda.counterfactuals.direct")
 ElboConfig = importlib.import_module("pack.guda.config").ElboConfig
 drain = importlib.import_module("pack.guda.steps").drain
 
 STYLES = ("a fox, in ink style", "a fox, in oil style", "a fox, in wax style")
 GIVEN = "a fox"
+SIDE = 32
+PICTURES = Path(__file__).parents[2] / "guda" / "demo" / "styles" / "EmojiOne"
 CONFIG = ElboConfig(evaluations=6, mixture="uniform")
 
 
@@ -69,6 +81,71 @@ def beside(own, model, clip, vae, lora) -> dict:
     result["names"] = [m.fingerprint for m in (made, with_lora)]
     result["at work"] = made.at_work(2, latents.shape[1:])
     return result
+
+
+def scored(work, look):
+    """Without a look at the model first, which has its own tests."""
+    return measuring.measure(work, False)
+
+
+def pooled(own, made) -> dict[str, list[float]]:
+    """Null pools by both models."""
+    before, own.resolution = own.resolution, SIDE
+    styles = given.DirectCounterfactuals.named({"Ink": "ink", "Oil": "oil"})
+    with tempfile.TemporaryDirectory() as folder:
+        asked = [
+            pools.NullRequest(m, styles, Path(folder, m.name), 4, images=PICTURES, config=CONFIG)
+            for m in (made, own)
+        ]
+        both = [drain(pools.survey(request).run(scored)) for request in asked]
+    own.resolution = before
+    numbers = {
+        "contributions": [p.contributions for pool in both for p in pool.pictures],
+        "full": [p.full for pool in both for p in pool.pictures],
+        "elbo": [p.elbo for pool in both for p in pool.pictures],
+    }
+    told = {k: torch.from_numpy(np.stack(v)).chunk(2) for k, v in numbers.items()}
+    return {k: apart(*halves) for k, halves in told.items()}
+
+
+def alike(model, clip, vae, lora: dict) -> dict[str, list[str]]:
+    """Which parts of the record of a graph's model say what was changed in the graph."""
+    plain = native.NativeModel(model, clip, vae, "plain").identity
+
+    def changed(change=lambda m, c: (m, c), **carried) -> list[str]:
+        made = native.NativeModel(*change(model.clone(), clip.clone()), vae, "changed")
+        made.carry(carried)
+        return [*identity.differences(plain, made.identity), *filter(None, [made.incomparable])]
+
+    def patched(m, c, strength=1.0):
+        return comfy.sd.load_lora_for_models(m, c, lora, strength, 0.0)[0], c
+
+    def attention(scale, m, c):
+        m.set_model_attn2_patch(lambda n, context, value, options: (n * scale, context, value))
+        return m, c
+
+    def layer(m, c):
+        c.clip_layer(-2)
+        return m, c
+
+    strong = native.NativeModel(*patched(model, clip), vae, "strong")
+    mm.load_models_gpu([patched(model, clip)[0]], force_patch_weights=True)
+    again = [native.NativeModel(*patched(model, clip), vae, "strong").identity, strong.identity]
+    found = {
+        "loaded": identity.differences(*again),
+        "nothing": changed(),
+        "lora": changed(patched),
+        "strength": identity.differences(
+            strong.identity, native.NativeModel(*patched(model, clip, 0.5), vae, "half").identity
+        ),
+        "attention": changed(partial(attention, 2.0)),
+        "layer": changed(layer),
+        "guidance": changed(guidance=2.0),
+        "lock": changed(partial(attention, threading.Lock())),
+    }
+    scales = [native.NativeModel(*attention(s, model.clone(), clip), vae, "s") for s in (2.0, 3.0)]
+    found["scales"] = [m.identity["set of patches and hooks"] for m in scales]
+    return found
 
 
 class Words:

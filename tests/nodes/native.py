@@ -183,6 +183,9 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     result["direct"] = flows.beside(own, native, clip, vae, random_lora(own, "all"))
     result["pixels"] = gap(own.decode(scaled), vae.decode(raw).permute(0, 3, 1, 2))
     if family == "sd1":
+        small = flows.native.NativeModel(native, clip, vae, "tiny", flows.SIDE)
+        result["pool"] = flows.pooled(own, small)
+        result["alike"] = flows.alike(native, clip, vae, to_file_keys(random_lora(own, "all")))
         result["patched"] = patchers.compare(path, options, LOADED[family], random_lora(own, "all"))
     path.unlink()
     return result

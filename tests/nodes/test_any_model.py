@@ -19,6 +19,25 @@ def test_scores_are_those_of_the_diffusers_path(found, model):
     assert len(set(result["names"])) == 2
 
 
+def test_a_null_pool_is_that_of_the_diffusers_path(found):
+    result = found["beside"]["sd1"]["pool"]
+    for name, least in (("contributions", 1), ("full", 100), ("elbo", 100)):
+        gap, size = result[name]
+        assert size > least and gap < 1e-3 * size, name
+
+
+def test_a_pool_s_record_of_the_model_tells_what_a_graph_changed(found):
+    """And not whether the model was used before, with its LoRA written into the weights."""
+    alike = found["beside"]["sd1"]["alike"]
+    assert alike["nothing"] == alike["loaded"] == []
+    assert alike["lora"] == alike["strength"] == ["unet"]
+    assert alike["attention"] == ["set of patches and hooks"]
+    assert len(set(alike["scales"])) == 2, "what is in a patch does not count"
+    assert alike["layer"] == ["text encoder's layer (CLIP skip) (None then, -2 now)"]
+    assert alike["guidance"] == ["conditioning beside the text (nothing then, guidance 2 now)"]
+    assert alike["lock"][1:] == ["lock on its model"]
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_pictures_go_through_the_graph_s_vae(found, model):
     result = found["beside"][model]["direct"]

@@ -82,7 +82,7 @@ sys.stdin.read()
 """,
     "browser": """
 import sys
-from tools.comfy.browser import launched_chromium
+from tools.comfy.chromium import launched_chromium
 with launched_chromium():
     print("up", flush=True)
     sys.stdin.read()

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import (
-    Browser,
     BrowserContext,
     ConsoleMessage,
     Locator,
     Page,
     Route,
-    sync_playwright,
 )
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from .chromium import chromium
-from .client import PACK_FOLDER, PATIENCE, Comfy, ComfyError, Patience
+from .chromium import OPEN_TIMEOUT
+from .client import PACK_FOLDER, Comfy, ComfyError
+from .patience import PATIENCE, Patience
 
-CHROMIUM_ARGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",  # /dev/shm is tiny in many containers
-]
-OPEN_TIMEOUT = 900_000  # milliseconds, as Playwright counts: what nothing that lives takes
 SLICE = 5_000  # milliseconds of one look
 STILL = 120.0  # seconds in which nothing moves, after which a wait is over
 SHOWN = 60_000  # for what a page shows by itself; on an idle machine it takes a moment
@@ -70,23 +56,6 @@ LOOK_AT = """([left, top, scale]) => {
     canvas.deselectAll?.()
     canvas.setDirty(true, true)
 }"""
-
-
-@contextmanager
-def launched_chromium() -> Iterator[Browser]:
-    """A headless Chromium. Raises NoChromiumError when there is none and none can be had."""
-    with sync_playwright() as playwright:
-        path, extra = chromium(playwright)
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=CHROMIUM_ARGS,
-            timeout=OPEN_TIMEOUT,
-            env={**os.environ, **extra} if extra else None,
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 class ComfyPage:

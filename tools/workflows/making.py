@@ -7,7 +7,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..comfy.browser import ComfyPage, launched_chromium
+from ..comfy.browser import ComfyPage
+from ..comfy.chromium import launched_chromium
 from ..comfy.server import running_comfy
 
 LAY_OUT = """([layout, groups, note, height, extra]) => {

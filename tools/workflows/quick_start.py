@@ -39,6 +39,7 @@ ALONE = {  # nodes that are not in the graph: what they are shown with
     "GudaLoadCounterfactuals": {},
     "GudaModelFromGraph": {},
     "GudaNullPool": {"styles": "twemoji\nvan gogh"},
+    "GudaNullPoolAny": {"styles": "twemoji\nvan gogh", "folder": "photographs"},
     "GudaStylesKnown": {"styles": "twemoji\nvan gogh"},
     "GudaWithoutStyle": {"style": "Fluent Ink"},
 }

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..comfy.browser import ComfyPage, launched_chromium
+from ..comfy.browser import ComfyPage
+from ..comfy.chromium import launched_chromium
 from ..comfy.server import running_comfy
 from .making import LAY_OUT, work_folder
 from .template import Template

@@ -8,7 +8,6 @@ for these classes, out of safetensors files. A folder's Python files are never l
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from ...errors import ModelError
 from ...files import reading
-from . import scheduler
+from . import scheduler, weight_files
 
 _PARTS = ("unet", "vae", "text_encoder")
 PIPELINES = {
@@ -42,11 +41,6 @@ UNUSED: Mapping[str, Collection[str]] = {
 }
 """Parts that are never loaded, as scores do not depend on them, with the classes they have."""
 _LIBRARIES = {"diffusers", "transformers", "stable_diffusion"}
-_VARIANTS = ("", "fp32", "fp16", "bf16", "ema", "non_ema")  # the first that is there is taken
-_WEIGHTS = re.compile(
-    r"(?P<stem>diffusion_pytorch_model|model)(?:\.(?P<early>\w+))?"
-    r"(?:-(?P<n>\d{5})-of-(?P<all>\d{5}))?(?:\.(?P<late>\w+))?\.safetensors"
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ def describe(path: Path) -> Folder:
                 f"{where} has no {part} in its model_index.json, which a {kind} needs; save the "
                 "whole pipeline again."
             )
-    weights = {part: _weights(path, part) for part in needed}
+    weights = {part: weight_files.of(path, part) for part in needed}
     configs = {part: read_object(path / part / "config.json") for part in needed}
     _check_unet(kind, configs["unet"], where)
     if index.get("scheduler") in (None, [None, None]) or not _has_scheduler(path):
@@ -218,41 +212,3 @@ def _check_vocabulary(folder: Path, where: str) -> None:
             "with merges.txt), without which every prompt is the same; copy them from the model "
             "that it was made from, or save the whole pipeline again."
         )
-
-
-def _weights(path: Path, part: str) -> tuple[Path, ...]:
-    """The files of the first whole variant of a part's weights."""
-    stem = "model" if part.startswith("text_encoder") else "diffusion_pytorch_model"
-    variants: dict[str, dict[int, Path]] = {}
-    counts: dict[str, int] = {}
-    for file in sorted((path / part).glob("*.safetensors")):
-        match = _WEIGHTS.fullmatch(file.name)
-        if match is None or match["stem"] != stem or not file.is_file():
-            continue
-        variant = match["early"] or match["late"] or ""
-        variant += " " * bool(match["n"])  # in several files, beside the same in one
-        variants.setdefault(variant, {})[int(match["n"] or 1)] = file
-        counts[variant] = int(match["all"] or 1)
-    whole = {v: tuple(f.values()) for v, f in variants.items() if len(f) == counts[v]}
-    for variant in _VARIANTS:
-        for name in (variant, f"{variant} "):
-            if name in whole:
-                return whole[name]
-    if len(whole) == 1:
-        return next(iter(whole.values()))
-    where = f"The model folder {path}"
-    if whole:
-        raise ModelError(
-            f"{where} has several weights in {part}/ ({', '.join(sorted(whole))}), and none that "
-            f"is plain; keep the one that is meant, named {stem}.safetensors."
-        )
-    if variants:
-        variant, files = next(iter(variants.items()))
-        raise ModelError(
-            f"{where} has {len(files)} of the {counts[variant]} files of its weights in {part}/; "
-            "download the missing ones."
-        )
-    raise ModelError(
-        f"{where} has no safetensors weights in {part}/; save the pipeline again with "
-        "safe_serialization=True (pickled weights are refused)."
-    )

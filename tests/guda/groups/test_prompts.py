@@ -13,7 +13,7 @@ from guda.backbone.files.load import load
 from guda.config import ElboConfig, SampleConfig
 from guda.counterfactuals import recipe_key
 from guda.diffusion import Conditioning
-from guda.diffusion.protocol import MOST_CHUNKS
+from guda.diffusion.conditioning import MOST_CHUNKS
 from guda.groups import StyleGroups, from_prompts, load_folder, prompts
 from guda.groups.draw import generate_pictures, missing
 from guda.groups.encode import PromptTable, encode_groups

@@ -13,6 +13,7 @@ from guda.counterfactuals import Entry, load_set
 from guda.counterfactuals.lora_file import read_file
 from guda.errors import CounterfactualError
 from guda.unlearning import recovery
+from guda.unlearning.relearning import Relearning
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_it_is_added_to_a_finished_set(
         raise AssertionError("it was measured again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(recovery.Relearning, "recover", never)
+        patch.setattr(Relearning, "recover", never)
         assert main(argv) == 0
     shutil.copytree(out, tmp_path / "bad")
     path = tmp_path / "bad" / "counterfactuals.json"

@@ -14,12 +14,12 @@ from guda.steps import drain
 from guda.unlearning import resume
 from guda.unlearning.recovery import (
     Recovery,
-    Relearning,
     evaluations,
     first,
     looks,
     turned,
 )
+from guda.unlearning.relearning import Relearning
 
 
 @pytest.fixture(scope="module")
