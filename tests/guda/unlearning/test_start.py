@@ -8,7 +8,6 @@ import torch
 from guda.backbone.files.load import load
 from guda.diffusion import TextEdit
 from guda.groups.encode import encode_groups
-from guda.jobs.unlearn import UnlearnRequest, survey
 from guda.steps import drain
 from guda.unlearning import resume
 from guda.unlearning.start import KEPT, RIDGE, text_edit
@@ -181,19 +180,6 @@ def silent(*unnamed: float, achieved: float = 0.8) -> list[Mark]:
 )
 def test_it_ends_when_the_style_is_forgotten_without_its_name_too(seen, expected):
     assert end(seen, 0.7) is expected
-
-
-def test_a_plan_counts_the_looks_without_the_name(backbone, groups, recipe, tmp_path):
-    looks = [
-        survey(
-            UnlearnRequest(backbone, groups, tmp_path, recipe.replace(**changes), ("dots",))
-        ).evaluations["look"]
-        for changes in (
-            {"stop": "auto", "steps": 12},
-            {"stop": "auto", "steps": 12, "start": "text"},
-        )
-    ]
-    assert looks == [(1 + 2) * 8, (1 + 1 + 2) * 8]
 
 
 def test_the_recipe_is_another_and_sets_without_it_keep_theirs(recipe):
