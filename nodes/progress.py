@@ -11,6 +11,7 @@ VERBS = {
     "encode": "Reading pictures",
     "check": "Checking the model",
     "look": "Looking at held-out pictures",
+    "start": "Leading the style's words elsewhere",
     "rate": "Trying learning rates",
     "stop": "Done with",
     "styles": "Asking for the styles",

@@ -17,6 +17,8 @@ LORAS = Written()
 LINKS = ("model", "groups", "attribution")
 LAST = ("stop", "goal", "anchors", "lr_probe", "unlearn_resolution")
 """Settings that came after the widgets that are not settings."""
+LATER = ("start",)
+"""Those that came after these widgets' next ones."""
 
 
 def _counterfactuals_output():
@@ -44,7 +46,7 @@ class GudaUnlearn(io.ComfyNode):
                     tooltip="Folder under models/loras/guda in which the LoRAs are kept. Give "
                     "every model and every selection of styles its own.",
                 ),
-                *settings.inputs(UnlearnConfig, MemoryConfig, but=LAST, shown=False),
+                *settings.inputs(UnlearnConfig, MemoryConfig, but=(*LAST, *LATER), shown=False),
                 AttributionType.Input(
                     "attribution",
                     optional=True,
@@ -66,6 +68,7 @@ class GudaUnlearn(io.ComfyNode):
                 *settings.inputs(UnlearnConfig, only=LAST, shown=False),
                 after.sheet_input(),
                 cluster.cluster_input(),
+                *settings.inputs(UnlearnConfig, only=LATER, shown=False),
                 after.recovery_input(),
             ],
             outputs=[
