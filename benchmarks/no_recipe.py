@@ -39,6 +39,12 @@ WAYS = {
     "the same, half the resolution": {"stop": "auto", "lr_probe": "auto", "unlearn_resolution": 1},
     "all steps, lr 0.01": {"stop": "auto", "goal": 1.0},
     "all steps, lr 0.004": {"stop": "auto", "goal": 1.0, "lr": 4e-3},
+    "1,500 steps": {"steps": 1500, "batch_size": 4, "retain_batch_size": 4},
+    "1,500 steps, lr 0.004": {"steps": 1500, "batch_size": 4, "retain_batch_size": 4, "lr": 4e-3},
+    "text": {"start": "text"},
+    "text, 20 steps": {"start": "text", "steps": 20},
+    "text, 10 steps": {"start": "text", "steps": 10},
+    "text, --stop auto": {"start": "text", "stop": "auto"},
     "all steps, retrack": {"stop": "auto", "goal": 1.0, "operator": "retrack", "kl_cap": 0.0},
 }
 """An unlearn_resolution of 1 stands for half of the model's."""

@@ -21,6 +21,7 @@ EVALUATIONS, DIRECT_EVALUATIONS = 64, 16
 PREDICTION_CHOICES = ("auto", "epsilon", "v_prediction")  # what a user may say of a model
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 STOPS = ("never", "auto")
+STARTS = ("zero", "text")
 CHECKPOINTING = ("auto", "on", "off")
 
 
@@ -127,6 +128,7 @@ class UnlearnConfig(Settings):
         "and the LoRA is the mean over the last steps.",
         choices=STOPS,
         before="never",
+        large="auto",
     )
     goal: float = setting(
         0.7,
@@ -161,6 +163,16 @@ class UnlearnConfig(Settings):
         high=4096,
         before=0,
     )
+    start: str = setting(
+        "zero",
+        "Where the LoRA begins. zero: at nothing. text: half of its rank, where cross-attention "
+        "reads the prompt, is given to a change in closed form that leads the style's words to the "
+        "anchors', which takes no step; the rest begins at nothing. Only where a forget prompt is "
+        "redirected to anchors, and for a LoRA of rank 2 and more.",
+        choices=STARTS,
+        before="zero",
+        large="text",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -174,6 +186,12 @@ class UnlearnConfig(Settings):
     @property
     def lora_alpha(self) -> float:
         return self.alpha or float(self.rank)
+
+    @property
+    def text_rank(self) -> int:
+        """Of the rank, what the LoRA begins with; 0 where it begins at nothing."""
+        led = self.start == "text" and OPERATORS[self.operator].anchored and self.modules != "full"
+        return self.rank // 2 if led else 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from ..guda.settings import Settings
 
 S = TypeVar("S", bound=Settings)
 
+BY_MODEL = "recommended"
+"""On a form, the choice that is left to the model; of a number it is 0."""
 LARGEST = {int: 2**53, float: 1e9}  # the largest integer that JavaScript keeps exactly
 
 
@@ -37,7 +39,7 @@ def inputs(
     fields = [f for kind in kinds for f in _sorted(kind) if f.name not in but]
     fields = [f for f in fields if not only or f.name in only]
     fields.sort(key=lambda f: f.metadata["before"] is not None)
-    made = [_input(f, changes.get(f.name, 0 if _by_model(f) else f.default)) for f in fields]
+    made = [_input(f, changes.get(f.name, _open(f) if _by_model(f) else f.default)) for f in fields]
     return made if shown else [advanced(i) for i in made]
 
 
@@ -46,19 +48,24 @@ def _sorted(kind: type[Settings]) -> list[dataclasses.Field]:
 
 
 def read(kind: type[S], values: Mapping[str, Any], base: S | None = None) -> S:
-    """The settings among a node's `values`, those of `base` for absent ones and for 0 where that
-    leaves the choice to the model. Raises ConfigError."""
+    """The settings among a node's `values`, those of `base` for absent ones and for those that are
+    left to the model. Raises ConfigError."""
     given = {}
     for f in dataclasses.fields(kind):  # type: ignore[arg-type]
         value = values.get(f.name)
-        if value is not None and not (_by_model(f) and value == 0):
+        if value is not None and not (_by_model(f) and value == _open(f)):
             given[f.name] = value
     return (base or kind()).replace(**given)
 
 
 def _by_model(f: dataclasses.Field) -> bool:
-    """Whether the setting's value depends on the model; a form shows that as 0."""
+    """Whether the setting's value depends on the model."""
     return f.metadata["large"] is not None
+
+
+def _open(f: dataclasses.Field) -> Any:
+    """What a form shows where the model decides."""
+    return BY_MODEL if isinstance(f.default, str) else 0
 
 
 def advanced(made: io.Input) -> io.Input:
@@ -82,9 +89,10 @@ def _input(f: dataclasses.Field, default: Any) -> io.Input:
     meta, kind = f.metadata, type(f.default)
     shared = {"default": default, "tooltip": meta["help"]}
     if _by_model(f):
+        small, large = (v if kind is str else f"{v:g}" for v in (f.default, meta["large"]))
         shared["tooltip"] += (
-            f" 0: what suits the model, {f.default:g} for the built-in one and {meta['large']:g} "
-            "for Stable Diffusion."
+            f" {_open(f)}: what suits the model, {small} for the built-in one and {large} for "
+            "Stable Diffusion."
         )
     if meta["advanced"]:
         shared["optional"] = True
@@ -93,7 +101,8 @@ def _input(f: dataclasses.Field, default: Any) -> io.Input:
 
 
 def _combo(f: dataclasses.Field, shared: dict[str, Any]) -> io.Input:
-    return io.Combo.Input(f.name, options=list(f.metadata["choices"]), **shared)
+    left = [BY_MODEL] if _by_model(f) else []
+    return io.Combo.Input(f.name, options=[*left, *f.metadata["choices"]], **shared)
 
 
 def _number(f: dataclasses.Field, kind: type, shared: dict[str, Any]) -> io.Input:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..diffusion.noise import generator
-from ..diffusion.protocol import LoraWeights, TrainableLora
+from ..diffusion.protocol import LoraWeights, TextEdit, TrainableLora
 from ..errors import ConfigError, CounterfactualError
 from .full import training as full_training
 
@@ -24,11 +25,19 @@ TARGETS = {
 }
 
 
-class PeftLora:
-    """A peft adapter on a UNet, seen through stable names."""
+TEXT = r".*\.attn2\.(to_k|to_v)"
+"""What of them reads the prompt."""
 
-    def __init__(self, unet: nn.Module, alpha: float):
-        self._unet, self._alpha = unet, alpha
+
+class PeftLora:
+    """A peft adapter on a UNet, seen through stable names.
+
+    given: what of the LoRA is there beside the adapter, and stays as it is.
+    """
+
+    def __init__(self, unet: nn.Module, alpha: float, given: LoraWeights):
+        self._unet, self._alpha, self._given = unet, alpha, given
+        self.on = True
         self._layers: dict[str, Any] = {
             name: module
             for name, module in unet.named_modules()
@@ -50,21 +59,32 @@ class PeftLora:
         layers = {
             n: (copy(parameters[f"{n}.up"]), copy(parameters[f"{n}.down"])) for n in self._layers
         }
+        for n, (up, down) in self._given.layers.items():
+            more_up, more_down = layers[n]
+            layers[n] = torch.cat([up, more_up], 1), torch.cat([down, more_down], 0)
         return LoraWeights(layers, self._alpha)
 
     @contextmanager
     def off(self) -> Iterator[None]:
         for layer in self._layers.values():
             layer.enable_adapters(False)
+        self.on = False
         try:
             yield
         finally:
+            self.on = True
             for layer in self._layers.values():
                 layer.enable_adapters(True)
 
 
 def trainable(
-    unet: nn.Module, *, modules: str, rank: int, alpha: float, seed: int
+    unet: nn.Module,
+    *,
+    modules: str,
+    rank: int,
+    alpha: float,
+    seed: int,
+    edit: TextEdit | None = None,
 ) -> AbstractContextManager[TrainableLora]:
     """A fresh LoRA on `unet`, or with modules="full" all of its weights, while inside."""
     if modules == "full":
@@ -76,12 +96,18 @@ def trainable(
                 "modules all."
             )
         return full_training(unet)
-    return training(unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
+    return training(unet, modules=modules, rank=rank, alpha=alpha, seed=seed, edit=edit)
 
 
 @contextmanager
 def training(
-    unet: nn.Module, *, modules: str, rank: int, alpha: float, seed: int
+    unet: nn.Module,
+    *,
+    modules: str,
+    rank: int,
+    alpha: float,
+    seed: int,
+    edit: TextEdit | None = None,
 ) -> Iterator[PeftLora]:
     """Put a fresh adapter on `unet`; gone again afterwards, whatever happens inside."""
     from peft import LoraConfig, inject_adapter_in_model
@@ -89,18 +115,23 @@ def training(
     frozen = [p for p in unet.parameters() if p.requires_grad]
     for p in frozen:
         p.requires_grad_(False)
+    given = _of_text(unet, edit, alpha / rank)
+    left = rank - given.rank if edit is not None else rank
     config = LoraConfig(
         r=rank,
         lora_alpha=alpha,  # type: ignore[arg-type]  # peft divides it, and takes any number
+        rank_pattern={TEXT: left},
+        alpha_pattern={TEXT: alpha * left / rank},
         target_modules=TARGETS[modules],
         init_lora_weights=False,
     )
     try:
         with torch.random.fork_rng(devices=[]):  # peft builds its layers from the global generator
             inject_adapter_in_model(config, unet, adapter_name=ADAPTER)
-        lora = PeftLora(unet, alpha)
+        lora = PeftLora(unet, alpha, given)
         _initialize(lora, seed)
-        yield lora
+        with beside(unet, given, lambda: lora.on):
+            yield lora
     finally:
         _eject(unet)
         for p in frozen:
@@ -159,14 +190,31 @@ def merged(unet: nn.Module, lora: LoraWeights) -> Iterator[None]:
             weight.data = data
 
 
+def _of_text(unet: nn.Module, edit: TextEdit | None, scale: float) -> LoraWeights:
+    """The LoRA that changes what the UNet reads of a prompt as `edit` does: W (1 + up down)."""
+    if edit is None:
+        return LoraWeights({}, 1.0)
+    modules = dict(unet.named_modules())
+    layers: dict[str, tuple[Tensor, Tensor]] = {}
+    for path in filter(re.compile(TEXT).fullmatch, modules):
+        weight = _weight(modules, path).detach().float().cpu()
+        layers[path] = (weight @ edit.up / scale).contiguous(), edit.down
+    return LoraWeights(layers, scale * len(edit.down))
+
+
 @contextmanager
-def beside(unet: nn.Module, lora: LoraWeights) -> Iterator[None]:
-    """Run the LoRA beside the weights: merging would round it in half-precision models."""
+def beside(
+    unet: nn.Module, lora: LoraWeights, on: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Run the LoRA beside the weights, while it is `on`: merging would round it in half-precision
+    models."""
     modules = dict(unet.named_modules())
     hooks = []
 
     def hook(up: Tensor, down: Tensor):
         def add(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
+            if not on():
+                return out
             x = args[0].to(down.dtype)
             if isinstance(module, nn.Conv2d):
                 low = nn.functional.conv2d(x, down, None, module.stride, module.padding)

@@ -14,7 +14,7 @@ from ..config import SampleConfig
 from ..diffusion import lora_keys
 from ..diffusion.conditioning import Conditioning
 from ..diffusion.identity import Identity
-from ..diffusion.protocol import LoraWeights, TrainableLora
+from ..diffusion.protocol import LoraWeights, TextEdit, TrainableLora
 from ..diffusion.room import Room
 from ..diffusion.schedule import PREDICTIONS, NoiseSchedule
 from ..errors import ImageError, ModelError
@@ -247,10 +247,12 @@ class StableDiffusion:
             yield
 
     def training_lora(
-        self, *, modules: str, rank: int, alpha: float, seed: int
+        self, *, modules: str, rank: int, alpha: float, seed: int, edit: TextEdit | None = None
     ) -> AbstractContextManager[TrainableLora]:
         self.ready()
-        return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
+        return lora.trainable(
+            self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed, edit=edit
+        )
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
         """See `lora_keys.from_file_keys`."""

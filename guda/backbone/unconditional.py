@@ -15,7 +15,7 @@ from ..config import SampleConfig
 from ..diffusion import lora_keys
 from ..diffusion.conditioning import Conditioning
 from ..diffusion.noise import generator
-from ..diffusion.protocol import LoraWeights, TrainableLora
+from ..diffusion.protocol import LoraWeights, TextEdit, TrainableLora
 from ..diffusion.schedule import NoiseSchedule
 from . import identity, lora
 from .fingerprint import fingerprint
@@ -134,9 +134,11 @@ class Unconditional:
             yield
 
     def training_lora(
-        self, *, modules: str, rank: int, alpha: float, seed: int
+        self, *, modules: str, rank: int, alpha: float, seed: int, edit: TextEdit | None = None
     ) -> AbstractContextManager[TrainableLora]:
-        return lora.trainable(self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed)
+        return lora.trainable(
+            self.unet, modules=modules, rank=rank, alpha=alpha, seed=seed, edit=edit
+        )
 
     def lora_from_file(self, tensors: Mapping[str, Tensor]) -> LoraWeights:
         """See `lora_keys.from_file_keys`."""

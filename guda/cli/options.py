@@ -16,9 +16,7 @@ def add(parser: argparse.ArgumentParser, kind: type[Settings], prefix: str = "")
     section = parser.add_argument_group(kind.__name__)
     for f in dataclasses.fields(kind):  # type: ignore[arg-type]
         large = f.metadata["large"]
-        told = (
-            "%(default)s" if large is None else f"{f.default:g}, or {large:g} for Stable Diffusion"
-        )
+        told = "%(default)s" if large is None else _of_model(f)
         section.add_argument(
             f"--{prefix}{f.name.replace('_', '-')}",
             dest=f"{kind.__name__}.{f.name}",
@@ -28,6 +26,12 @@ def add(parser: argparse.ArgumentParser, kind: type[Settings], prefix: str = "")
             help=f.metadata["help"].replace("%", "%%") + f" (default: {told})",
             metavar=None if f.metadata["choices"] else f.name.upper(),
         )
+
+
+def _of_model(f: dataclasses.Field) -> str:
+    """The default of a setting that the model decides."""
+    small, large = (v if isinstance(v, str) else f"{v:g}" for v in (f.default, f.metadata["large"]))
+    return f"{small}, or {large} for Stable Diffusion"
 
 
 def read(args: argparse.Namespace, kind: type[S], base: S | None = None) -> S:

@@ -2,13 +2,14 @@
 
 from .attention import training_attention
 from .conditioning import Conditioning
-from .protocol import Backbone, LoraWeights, TrainableLora
+from .protocol import Backbone, LoraWeights, TextEdit, TrainableLora
 from .recompute import recomputing
 
 __all__ = [
     "Backbone",
     "Conditioning",
     "LoraWeights",
+    "TextEdit",
     "TrainableLora",
     "recomputing",
     "training_attention",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -57,6 +57,13 @@ class LoraWeights:
         }
         diffs = {n: torch.stack([p.diffs[n] for p in parts]).mean(0) for n in first.diffs}
         return cls(layers, first.alpha, diffs)
+
+
+class TextEdit(NamedTuple):
+    """A change of what a UNet reads of a prompt: every token c becomes c + up @ down @ c."""
+
+    up: Tensor  # (width, k)
+    down: Tensor  # (k, width)
 
 
 Shape = tuple[int, int, int]
@@ -154,9 +161,13 @@ class Backbone(Protocol):
         ...
 
     def training_lora(
-        self, *, modules: str, rank: int, alpha: float, seed: int
+        self, *, modules: str, rank: int, alpha: float, seed: int, edit: TextEdit | None = None
     ) -> AbstractContextManager[TrainableLora]:
-        """Inside, a fresh LoRA (up = 0) is on the UNet and alone requires gradients."""
+        """Inside, a fresh LoRA (up = 0) is on the UNet and alone requires gradients.
+
+        edit: of less than the rank, for a LoRA alone; it is a part of the LoRA from the beginning
+        and stays as it is.
+        """
         ...
 
 

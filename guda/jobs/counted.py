@@ -83,7 +83,10 @@ class Counted:
 
     def _of_looks(self, group: Group) -> int:
         config, (own, others) = self.config, self._held(group)
-        return config.repeats * stopping.evaluations(config.steps, len(own), others)
+        unnamed = config.text_rank > 0
+        return config.repeats * stopping.evaluations(
+            config.steps, len(own), others, unnamed=unnamed
+        )
 
     def _of_gate(self, group: Group) -> int:
         own, others = self._held(group)

@@ -73,14 +73,15 @@ class Probe:
             weights(backbone),
         )
 
-    def few(self, forget: int, retain: int) -> Probe:
-        """Of so many pictures at most, asked with the style's name alone: cheaper."""
+    def few(self, forget: int, retain: int, *, unnamed: bool = False) -> Probe:
+        """Of so many pictures at most; cheaper, without the style's name if `unnamed` alone."""
+        silent = self.unnamed if unnamed else None
         return Probe(
             self.forget.first(forget),
             self.retain.first(retain),
             self.target and self.target.first(forget),
             self.full[: forget * len(LEVELS)],
-            None,
+            None if silent is None else silent[: forget * len(LEVELS)],
             self.kept[: retain * len(LEVELS)],
             self.weight,
         )

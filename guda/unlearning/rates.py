@@ -77,8 +77,8 @@ def steps(config: UnlearnConfig) -> int:
 
 
 def recipe(config: UnlearnConfig) -> UnlearnConfig:
-    """Of one trial."""
-    return config.replace(steps=steps(config), repeats=1, stop="auto", goal=1.0)
+    """Of one trial, which begins at nothing, so that it shows what the rate does."""
+    return config.replace(steps=steps(config), repeats=1, stop="auto", goal=1.0, start="zero")
 
 
 def rate(start: float, k: int) -> float:

@@ -188,8 +188,8 @@ def _read(
             return None
         losses = [(int(s), float(f), float(r)) for s, f, r in json.loads(metadata["losses"])]
         marks = [
-            Mark(int(s), *(x if x is None else float(x) for x in (a, d)))
-            for s, a, d in json.loads(metadata.get("marks", "[]"))
+            Mark(int(s), *(x if x is None else float(x) for x in seen))
+            for s, *seen in json.loads(metadata.get("marks", "[]"))
         ]
     except (KeyError, TypeError, ValueError):
         raise DamagedError("its losses cannot be read") from None

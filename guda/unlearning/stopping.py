@@ -29,6 +29,8 @@ BEGUN = 0.05
 """Of the way, below which unlearning has not begun and its patience does not run out."""
 PATIENCE, MOVED = 6, 0.02
 """Looks in which nothing moved by more than this share of the way end it."""
+SETTLED = 3
+"""Looks in which what is achieved without the name did not move: it will go no further."""
 ASTRAY = 4
 """Looks, each farther from the target than the one before and at last twice as far as at the
 start, that end it."""
@@ -44,9 +46,12 @@ class Mark(NamedTuple):
     step: int  # done so far
     achieved: float | None
     drift: float | None
+    unnamed: float | None = None
+    """Achieved where the style is not named, of a LoRA that began with its name forgotten."""
 
     def __str__(self) -> str:
         way = "no known way" if self.achieved is None else f"{self.achieved:.2f} of the way"
+        way += "" if self.unnamed is None else f", {self.unnamed:.2f} without the name"
         return way if self.drift is None else f"{way}, drift {self.drift:.3f}"
 
 
@@ -88,7 +93,7 @@ class Ended:
 
     @classmethod
     def at(cls, step: int, limit: int, end: End, marks: Sequence[Mark]) -> Ended:
-        return cls(step, limit, end, *(marks[-1][1:] if marks else ()))
+        return cls(step, limit, end, *(marks[-1][1:3] if marks else ()))
 
 
 def looks(limit: int) -> list[int]:
@@ -100,9 +105,10 @@ def looks(limit: int) -> list[int]:
     return steps
 
 
-def evaluations(limit: int, forget: int, retain: int) -> int:
+def evaluations(limit: int, forget: int, retain: int, *, unnamed: bool = False) -> int:
     """Pictures through the UNet at most, for the looks at so many held-out pictures."""
-    return len(looks(limit)) * (min(FORGET, forget) + min(RETAIN, retain)) * len(LEVELS)
+    own = min(FORGET, forget) * (2 if unnamed else 1)
+    return len(looks(limit)) * (own + min(RETAIN, retain)) * len(LEVELS)
 
 
 def end(marks: Sequence[Mark], goal: float) -> End | None:
@@ -112,7 +118,8 @@ def end(marks: Sequence[Mark], goal: float) -> End | None:
     if not achieved:
         return None
     kept = not drift or drift[-1] <= DRIFT
-    if achieved[-1] >= goal and kept:
+    settled = _settled([m.unnamed for m in marks if m.unnamed is not None], goal)
+    if achieved[-1] >= goal and kept and settled:
         return End.GOAL
     lost = achieved[-ASTRAY:]
     if len(lost) == ASTRAY and lost == sorted(lost, reverse=True) and lost[0] < 0 > 1 + lost[-1]:
@@ -123,7 +130,15 @@ def end(marks: Sequence[Mark], goal: float) -> End | None:
     farther = max(recent) > max(before) + MOVED
     rising = recent[-1] > recent[0] + MOVED
     settling = not kept and drift[-1] < 0.9 * drift[-PATIENCE]
-    return None if farther or rising or settling else End.STILL
+    return None if farther or rising or settling or not settled else End.STILL
+
+
+def _settled(unnamed: Sequence[float], goal: float) -> bool:
+    """Whether the style is forgotten where it is not named, too, as far as it will be."""
+    if not unnamed or unnamed[-1] >= goal:
+        return True
+    before, recent = unnamed[:-SETTLED], unnamed[-SETTLED:]
+    return bool(before) and max(recent) <= max(before) + MOVED
 
 
 @dataclass(frozen=True)
@@ -135,12 +150,13 @@ class Watch:
     due: frozenset[int]  # the steps after which a look is taken
 
     @classmethod
-    def of(cls, probe: Probe, room: Room, due: Iterable[int]) -> Watch:
-        return cls(probe.few(FORGET, RETAIN), room, frozenset(due))
+    def of(cls, probe: Probe, room: Room, due: Iterable[int], *, unnamed: bool = False) -> Watch:
+        """unnamed: look at the prompts without the style's name, too."""
+        return cls(probe.few(FORGET, RETAIN, unnamed=unnamed), room, frozenset(due))
 
     def look(self, backbone: Backbone, step: int) -> Mark:
         seen = self.probe.progress(self.probe.answers(backbone, self.room))
-        overall = (m and m.overall for m in (seen.achieved, seen.drift))
+        overall = (m and m.overall for m in (seen.achieved, seen.drift, seen.unnamed))
         return Mark(step, *(s and s.value for s in overall))
 
 

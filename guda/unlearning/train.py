@@ -11,7 +11,7 @@ import torch
 
 from ..budget.rows import Rooms
 from ..config import UnlearnConfig
-from ..diffusion import Backbone, LoraWeights, recomputing
+from ..diffusion import Backbone, LoraWeights, TextEdit, recomputing
 from ..diffusion.noise import seed_of
 from ..diffusion.room import Room
 from ..errors import DivergedError
@@ -30,6 +30,7 @@ from .probe import Probe
 from .progress import Progress
 from .resume import Loss
 from .seeds import seed_spread
+from .start import text_edit
 from .stopping import End, Ended, Watch, average, averaged, end, looks
 
 
@@ -72,8 +73,13 @@ def unlearn_group(
     if config.stop == "auto":
         yield Step("look", 0, 1, name)
         probe = Probe.of(backbone, batches, room)
-        watch = Watch.of(probe, room, looks(config.steps))
+        watch = Watch.of(probe, room, looks(config.steps), unnamed=config.text_rank > 0)
         yield Step("look", 1, 1, name)
+    edit = None
+    if config.text_rank:
+        yield Step("start", 0, 1, name)
+        edit = text_edit(backbone, batches, config.text_rank)
+        yield Step("start", 1, 1, name)
     parts: list[LoraWeights] = []
     losses: list[Loss] = []
     ended: list[Ended] = []
@@ -87,6 +93,7 @@ def unlearn_group(
             training,
             i * config.steps,
             watch,
+            edit,
         )
         parts.append(weights)
         ended += [stop] if watch else []
@@ -131,8 +138,12 @@ def train(
     room: Room,
     before: int,
     watch: Watch | None,
+    edit: TextEdit | None = None,
 ) -> Steps[tuple[LoraWeights, list[Loss], Ended]]:
-    """One repetition, after `before` steps of others; it ends by itself if it is watched."""
+    """One repetition, after `before` steps of others; it ends by itself if it is watched.
+
+    edit: what the LoRA begins with, see `start`.
+    """
     config, name = batches.config, batches.group
     losses, marks = resume.Past([], [])
     scale = LossScale(next(iter(backbone.unet.parameters())).dtype)
@@ -140,7 +151,11 @@ def train(
         seed = seed_of("lora", config.seed, name)
         lora = stack.enter_context(
             backbone.training_lora(
-                modules=config.modules, rank=config.rank, alpha=config.lora_alpha, seed=seed
+                modules=config.modules,
+                rank=config.rank,
+                alpha=config.lora_alpha,
+                seed=seed,
+                edit=edit,
             )
         )
         if room.recompute:

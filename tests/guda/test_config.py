@@ -70,7 +70,7 @@ def test_digest_does_not_depend_on_the_order_of_keys():
 def test_later_settings_do_not_rename_what_was_made_before():
     before = UnlearnConfig(caption_dropout=0.0)
     later = {"caption_dropout": 0.0, "repeats": 1, "anchors": 1, "stop": "never", "goal": 0.7}
-    later |= {"lr_probe": "never", "unlearn_resolution": 0}
+    later |= {"lr_probe": "never", "unlearn_resolution": 0, "start": "zero"}
     assert not later.keys() & before.as_key().keys()
     assert UnlearnConfig(caption_dropout=0.25).as_key() == {
         **before.as_key(),

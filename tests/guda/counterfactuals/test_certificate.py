@@ -93,6 +93,17 @@ def workshop():
     return Workshop()
 
 
+def test_words_that_were_led_elsewhere_are_certified_in_a_few_steps(workshop, good):
+    """In closed form most of the way is gone before the first step, and other styles are kept."""
+    steps, usual = 4, workshop.certify(good).progress
+    some, begun = (workshop.unlearn(steps=steps, start=s) for s in ("zero", "text"))
+    assert workshop.certify(some).verdict is Verdict.WEAK
+    certificate = workshop.certify(begun)
+    assert certificate.verdict is Verdict.CERTIFIED, certificate.text
+    assert certificate.progress.drift.overall.value < DRIFT / 10
+    assert certificate.progress.achieved.overall.value > usual.achieved.overall.value
+
+
 @pytest.fixture(scope="module")
 def good(workshop):
     return workshop.unlearn()

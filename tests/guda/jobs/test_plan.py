@@ -56,11 +56,13 @@ def test_unlearnings_evaluations_are_exact(backbone, groups, quick, tmp_path, op
     assert plan.total == counted(backbone, unlearn(request))
 
 
-def test_looks_are_planned_up_to_the_limit(backbone, groups, quick, tmp_path):
-    recipe = quick.replace(steps=15, stop="auto", goal=1.0)
+@pytest.mark.parametrize(("start", "asked"), [("zero", 1), ("text", 2)])
+def test_looks_are_planned_up_to_the_limit(backbone, groups, quick, tmp_path, start, asked):
+    """From the text, what is left without the style's name is looked at, too."""
+    recipe = quick.replace(steps=15, stop="auto", goal=1.0, start=start)
     request = UnlearnRequest(backbone, groups, tmp_path, recipe, ["dots"])
     plan = planned(survey_unlearning(request).price())
-    assert plan.evaluations["look"] == 2 * (1 + 2) * 8
+    assert plan.evaluations["look"] == 2 * (asked + 2) * 8
     assert str(plan).startswith("at most 15 optimizer steps")
     assert plan.total == counted(backbone, unlearn(request))
 
