@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension
 
-from . import places
+from . import offered
 from .any_model import GudaAttributeAny
 from .attribute import GudaAttribute
 from .from_images import GudaGroupsFromImages, GudaStyleFromImages
@@ -22,7 +22,7 @@ from .without import GudaWithoutStyle
 
 class GudaExtension(ComfyExtension):
     async def get_node_list(self):
-        places.offer_example()
+        offered.offer_example()
         return [
             GudaLoadModel,
             GudaModelFromGraph,

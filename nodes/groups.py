@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..guda.config import SampleConfig
 from ..guda.groups.captions import TEMPLATE
-from . import places, settings
+from . import changes, places, settings
 from .progress import Drawing
 from .runtime import Written, normal_mode, on_device, problem, run, send_text
 from .types import CATEGORY, Groups, aliases, model_input
@@ -74,7 +74,7 @@ class GudaGroupsFromFolder(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, folder, template="", input_folder=places.WRITTEN):
         asked = said(folder, input_folder)
-        return places.seen(places.group_folder(asked)) if asked else ""
+        return changes.seen(places.group_folder(asked)) if asked else ""
 
     @classmethod
     @normal_mode

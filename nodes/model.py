@@ -7,7 +7,7 @@ from pathlib import Path
 from comfy_api.latest import io
 
 from ..guda.config import PRECISIONS, PREDICTION_CHOICES
-from . import places, settings
+from . import changes, places, settings
 from .held import held
 from .runtime import compute_device, normal_mode, offload_device, problem
 from .types import CATEGORY, Model, aliases
@@ -100,7 +100,7 @@ class GudaLoadModel(io.ComfyNode):
         from ..guda.backbone.files.load import DEMO_FOLDER
 
         source = places.model_source(model)
-        return places.seen(DEMO_FOLDER if source == "demo" else Path(source))
+        return changes.seen(DEMO_FOLDER if source == "demo" else Path(source))
 
     @classmethod
     @normal_mode

@@ -22,11 +22,7 @@ is below the output folder. What stands for a style is seen on the nodes' contac
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
-import secrets
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import folder_paths
@@ -34,27 +30,15 @@ import folder_paths
 from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelError
 from ..guda.escape import visible
 from ..guda.files import slugify, write_bytes
+from .changes import walk
 
 BUILT_IN = "built-in demo"
 EXAMPLE = "built-in example"
 WRITTEN = "(what folder says)"
 NO_SETS = "(none yet: run Unlearn Styles first)"
-ASKED = "guda_fox.png"  # what quick_start asks about, in the input folder
-ASKED_PICTURE = Path(__file__).parents[1] / "guda" / "demo" / "fox.png"
 EXAMPLE_FOLDER = Path(__file__).parents[1] / "guda" / "demo" / "styles"
 ALLOWING, KIND = "GUDA_FOLDERS", "guda_styles"  # how the owner of a server allows more folders
 INDEX, MANIFEST = "model_index.json", "counterfactuals.json"
-_SECRET = secrets.token_bytes(32)
-
-
-def offer_example() -> None:
-    """Puts the picture that quick_start asks about into the input folder, where it is not yet."""
-    target = Path(folder_paths.get_input_directory(), ASKED)
-    try:
-        if not target.exists():
-            write_bytes(target, ASKED_PICTURE.read_bytes())
-    except OSError as error:  # of a folder that nobody may write to: the template asks for another
-        logging.info("GUDA: %s was not put into the input folder: %s", ASKED, error)
 
 
 def diffusers_folders() -> list[Path]:
@@ -255,42 +239,6 @@ def new_report_folder(prefix: str) -> tuple[Path, str]:
 
 def temp_folder() -> Path:
     return Path(folder_paths.get_temp_directory(), "guda")
-
-
-def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """(folder, file names) below `root`, through links, but each real folder once."""
-    seen: set[str] = set()
-    for base, dirs, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(base)
-        if real in seen:
-            dirs.clear()
-            continue
-        seen.add(real)
-        dirs.sort()
-        yield base, sorted(files)
-
-
-def stamps(paths: Iterable[str | os.PathLike]) -> list[list]:
-    """[path, size, time of change] of each file; of a missing one the path alone."""
-    stamped = []
-    for path in paths:
-        try:
-            stat = os.stat(path)
-            stamped.append([os.fspath(path), stat.st_size, stat.st_mtime_ns])
-        except OSError:
-            stamped.append([os.fspath(path)])
-    return stamped
-
-
-def seen(path: Path) -> str:
-    """For `fingerprint_inputs`: changes when the file, or any file below the folder, does.
-
-    ComfyUI keeps the answer in the prompt, and so in every picture that the graph saves: hence a
-    digest, under a key of this process, from which nobody can tell or try out what is there.
-    """
-    files = (os.path.join(base, name) for base, names in walk(path) for name in names)
-    marks = stamps([path] if path.is_file() else files)
-    return hashlib.blake2b(repr(marks).encode(), digest_size=16, key=_SECRET).hexdigest()
 
 
 def _is_text(name: str) -> bool:

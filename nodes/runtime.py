@@ -19,7 +19,7 @@ from ..guda.errors import GudaError
 from ..guda.escape import for_page, visible
 from ..guda.settings import digest
 from ..guda.steps import Step, Steps, drain
-from .places import stamps
+from .changes import stamps
 from .progress import Planning, Watch
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..guda.config import MemoryConfig, UnlearnConfig
 from ..guda.errors import ConfigError
-from . import after, cluster, places, settings
+from . import after, changes, cluster, places, settings
 from .convert import to_batch
 from .progress import Unlearning
 from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run, warning
@@ -179,7 +179,7 @@ class GudaLoadCounterfactuals(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, set_name, styles=""):
-        return places.seen(places.set_folder(set_name)) if set_name else ""
+        return changes.seen(places.set_folder(set_name)) if set_name else ""
 
     @classmethod
     def execute(cls, set_name, styles=""):

@@ -104,6 +104,8 @@ def test_a_saved_picture_tells_nothing_of_the_server(comfy: Comfy):
 
 # Without a server: what is opened, and what the digest says
 
+CHANGES = "guda_pack.nodes.changes"
+
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -171,13 +173,13 @@ def test_the_variable_takes_several_folders(places, tmp_path: Path, monkeypatch)
 
 
 def test_a_digest_changes_with_every_file(places, tmp_path: Path):
-    root = style_folder(tmp_path / "styles", "One", "Two")
-    digests = [places.seen(root)]
-    assert places.seen(root) == digests[0]
+    root, seen = style_folder(tmp_path / "styles", "One", "Two"), sys.modules[CHANGES].seen
+    digests = [seen(root)]
+    assert seen(root) == digests[0]
     (root / "One" / "cat-0.txt").write_text("a", "utf-8")
-    digests.append(places.seen(root))
+    digests.append(seen(root))
     (root / "One" / "cat-0.txt").write_text("ab", "utf-8")
-    digests.append(places.seen(root))
+    digests.append(seen(root))
     (root / "One" / "cat-0.txt").rename(root / "One" / "cat-1.txt")
-    digests.append(places.seen(root))
-    assert len(set(digests)) == 4 and places.seen(root / "One" / "cat-1.txt") not in digests
+    digests.append(seen(root))
+    assert len(set(digests)) == 4 and seen(root / "One" / "cat-1.txt") not in digests

@@ -7,7 +7,7 @@ from guda.demo import STYLES
 from ..comfy.graphs import node
 from .template import AMBER, BLUE, Template, one_picture
 
-ASKED = "guda_fox.png"  # as in nodes/places.py, which puts it into the input folder
+ASKED = "guda_fox.png"  # as in nodes/offered.py, which puts it into the input folder
 
 QUICK_START = Template(
     "quick_start",
