@@ -5,7 +5,8 @@
 Every style of the benchmark is unlearned by the benchmark's recipe, from hardly begun to broken,
 and by the defaults, from nothing and from the text; each LoRA's deltas for the dev split's
 questions are held against those of retraining (LOGO). Printed are a row per LoRA, one per recipe,
-and the rank correlations of what certificates say with agreement; the plot goes to OUT/styles/dev/certificates.png. Nothing of a certificate looks at a question or at LOGO.
+and the rank correlations of what certificates say with agreement; the plot goes to
+OUT/styles/dev/certificates.png. Nothing of a certificate looks at a question or at LOGO.
 """
 
 from __future__ import annotations
