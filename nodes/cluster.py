@@ -20,7 +20,7 @@ from comfy_api.latest import io
 from ..guda.errors import ClusterError, ConfigError, ModelError
 from . import places, settings
 from .progress import Together
-from .runtime import compute_device, on_device, run
+from .runtime import compute_device, run
 
 if TYPE_CHECKING:
     from ..guda.cluster.job import Source
@@ -81,15 +81,10 @@ def chosen(given: str | None, model: Any) -> Cluster | None:
     return Cluster(where, Source(**source, device=device, precision=model.precision))
 
 
-def unlearned(making: SetWork, cluster: Cluster, note: str, drawn: bool) -> CounterfactualSet:
-    """What is left of the set, made by the cluster. Raises ClusterError where some is missing.
-
-    drawn: whether sheets are drawn beside the LoRAs, which is done here.
-    """
+def unlearned(making: SetWork, cluster: Cluster, note: str) -> CounterfactualSet:
+    """What is left of the set, made by the cluster. Raises ClusterError where some is missing."""
     from ..guda.cluster import unlearn
     from ..guda.cluster.connect import connected
-    from ..guda.jobs import sheet
-    from ..guda.report.sheet import with_and_without
 
     with connected(cluster.where) as client:
         steps = unlearn.run(making, client, cluster.source, PATIENCE)
@@ -99,10 +94,6 @@ def unlearned(making: SetWork, cluster: Cluster, note: str, drawn: bool) -> Coun
             f"{made.failures[0]}. {len(made.set.entries)} of {len(making.chosen)} styles are "
             "finished and kept; queue again to go on."
         )
-    if drawn:
-        model: Any = making.backbone
-        with on_device(model):
-            run(sheet.sheets(model, making.groups, made.set, with_and_without), note=note)
     return made.set
 
 

@@ -17,6 +17,7 @@ VERBS = {
     "styles": "Asking for the styles",
     "unlearn": "Unlearning",
     "gate": "Checking",
+    "recover": "Measuring the recovery",
     "collapse": "Drawing in the kept styles, without",
     "sheet": "Drawing the sheet",
     "score": "Scoring",
@@ -24,6 +25,8 @@ VERBS = {
     "null": "Scoring null pictures",
     "hash": "Hashing files",
 }
+AFTER = ("recover", "sheet")
+"""Stages that come when every style is unlearned."""
 
 
 class Watch:
@@ -77,10 +80,12 @@ class Unlearning(Watch):
                 self._finished.append(step.group)
         elif step.stage == "gate" and step.done == step.total:
             self._finished.append(step.group)
-        if step.stage != "unlearn":
+        elif step.stage in AFTER:
+            self._finished = list(self._names)
+        if step.stage not in ("unlearn", "recover"):
             return None
-        before = self._names.index(step.group) * self._steps
-        return before + step.done, len(self._names) * self._steps
+        each = self._steps if step.stage == "unlearn" else step.total
+        return self._names.index(step.group) * each + step.done, len(self._names) * each
 
     def picture(self) -> Image.Image | None:
         from ..guda.report import loss_curve

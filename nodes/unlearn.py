@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from comfy_api.latest import io, ui
 
 from ..guda.config import MemoryConfig, UnlearnConfig
 from ..guda.errors import ConfigError
-from ..guda.steps import Steps
-from . import cluster, places, settings
+from . import after, cluster, places, settings
 from .convert import to_batch
 from .progress import Unlearning
 from .runtime import TRAINING, Written, normal_mode, on_device, plan, problem, run, warning
@@ -69,19 +66,10 @@ class GudaUnlearn(io.ComfyNode):
                     )
                 ),
                 *settings.inputs(UnlearnConfig, only=LAST, shown=False),
-                settings.advanced(
-                    io.Boolean.Input(
-                        "sheet",
-                        optional=True,
-                        default=True,
-                        tooltip="Draws a sheet beside every new LoRA: the style and one that was "
-                        "kept, with it and without it, from the same seeds. That takes 160 UNet "
-                        "evaluations per style, little beside its unlearning. Libraries of models "
-                        "show it as the LoRA's picture.",
-                    )
-                ),
+                after.sheet_input(),
                 cluster.cluster_input(),
                 *settings.inputs(UnlearnConfig, only=LATER, shown=False),
+                after.recovery_input(),
             ],
             outputs=[
                 _counterfactuals_output(),
@@ -129,15 +117,20 @@ class GudaUnlearn(io.ComfyNode):
         folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
         names = screened(groups, values.get("attribution"), values.get("screen") or 0)
         request = UnlearnRequest(model, groups, folder, config, names, memory=memory)
-        drawn, there = values.get("sheet", True), cluster.chosen(values.get("cluster"), model)
+        more, there = after.After.read(values), cluster.chosen(values.get("cluster"), model)
         watch = Unlearning(names or groups.names, config.total_steps, config.checkpoint_every)
         with on_device(model, TRAINING):
             work = survey(request)
-            sheets = sheet.missing(work) if drawn else 0
-            note = plan(sheet.priced(work.price(), model, sheets))
-            made = run(_here(work, drawn, whole=there is None), watch, note)
+            note = plan(more.priced(work))
+            if there is None:
+                made = run(more.whole(work), watch, note)
+            else:
+                making = run(work.drawn(), watch, note)
         if there is not None:
-            made = cluster.unlearned(made, there, note, drawn)
+            made = cluster.unlearned(making, there, note)
+            if more.asked:
+                with on_device(model, TRAINING):
+                    made = run(more.of(work, made), watch, note)
         shown = sheet.of_set(made)
         files = [made.folder / places.MANIFEST, *map(made.path, made.entries), *shown.values()]
         LORAS.note(_constants({"set_name": set_name, **values}), files)
@@ -196,16 +189,6 @@ class GudaLoadCounterfactuals(io.ComfyNode):
         found = load_set(places.set_folder(set_name))
         chosen = parse_contents(styles)
         return io.NodeOutput(found.subset(chosen) if chosen else found)
-
-
-def _here(work, drawn: bool, *, whole: bool) -> Steps[Any]:
-    """What this process does: the whole work, or what comes before the unlearning."""
-    from ..guda.jobs import sheet
-    from ..guda.report.sheet import with_and_without
-
-    if not whole:
-        return work.drawn()
-    return sheet.with_sheets(work, with_and_without) if drawn else work.run()
 
 
 def screened(groups, attribution, most: int) -> tuple[str, ...] | None:

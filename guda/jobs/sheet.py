@@ -77,13 +77,6 @@ def sheet(
     return Sheet(entry.name, kept.name, prompts, torch.stack([full, without]))
 
 
-def with_sheets(work: UnlearnWork, render: Render) -> Steps[CounterfactualSet]:
-    """Runs the work and draws what sheets are missing."""
-    made = yield from work.run()
-    yield from sheets(work.request.backbone, work.groups, made, render)
-    return made
-
-
 def sheets(
     backbone: Backbone,
     groups: StyleGroups,
@@ -122,7 +115,7 @@ def of_set(made: CounterfactualSet | DirectCounterfactuals) -> dict[str, Path]:
 
 
 def missing(work: UnlearnWork) -> int:
-    """How many sheets `with_sheets` would draw."""
+    """How many sheets would be drawn when the work is done."""
     if not work.request.backbone.conditional:
         return 0
     left = {group.name for group, _ in work.left}

@@ -74,7 +74,8 @@ def test_drawing_goes_on_where_it_ended(backbone, groups, quick, tmp_path, few):
     one = quick.replace(steps=1)
     work = survey(UnlearnRequest(backbone, groups, tmp_path / "set", one, names))
     assert sheet.missing(work) == 2
-    steps = sheet.with_sheets(work, with_and_without)
+    made = drain(work.run())
+    steps = sheet.sheets(backbone, work.groups, made, with_and_without)
     for step in steps:
         if step.stage == "sheet" and step.group == "waves":
             break  # the first style's is there
@@ -87,7 +88,8 @@ def test_drawing_goes_on_where_it_ended(backbone, groups, quick, tmp_path, few):
     plan = drain(sheet.priced(again.price(), backbone, sheet.missing(again)))
     assert plan.evaluations == {"sheet": 2 * 4 * 2 * 2} and "(32 sheet); about" in str(plan)
     assert plan.seconds > 0 and plan.memory is not None
-    made = drain(sheet.with_sheets(again, with_and_without))
+    made = drain(again.run())
+    drain(sheet.sheets(backbone, again.groups, made, with_and_without))
     assert list(sheet.of_set(made)) == ["dots", "waves"]
     assert first.stat().st_mtime_ns == before
     assert sheet.missing(survey(work.request)) == 0
