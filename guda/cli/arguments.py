@@ -22,10 +22,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def path(given: str) -> Path:
-    """A path that can be opened and written down."""
+    """A path that can be opened and written down; "~" is the home folder in every shell."""
     if not given.strip():
         raise argparse.ArgumentTypeError("'' is empty; give a path")
-    return Path(text(given))
+    return Path(model(given))
+
+
+def model(given: str) -> str:
+    """The name of a model, or its path as `path` has it."""
+    return os.path.expanduser(text(given))
 
 
 def text(given: str) -> str:

@@ -23,7 +23,7 @@ def asks(parser: argparse.ArgumentParser, *, needed: bool) -> None:
     parser.add_argument(
         "--model",
         required=needed,
-        type=arguments.text,
+        type=arguments.model,
         help="a .safetensors checkpoint, a diffusers folder, or 'demo' for the built-in model",
     )
     parser.add_argument(

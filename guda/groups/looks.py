@@ -42,9 +42,6 @@ class Look:
 def look(path: Path) -> Look:
     """Decodes the whole picture. Raises ImageError."""
     image = pictures.load(path, most=pictures.LARGE)
-    flat = ""
-    if image.std((1, 2)).max() < FLAT:
-        flat = "all black" if image.max() < 0.05 else "of one colour"
     pixels = image.mul(255).round().byte().numpy().tobytes()
     small = adaptive_avg_pool2d(image, SIDE)
     both = torch.stack([small, small.flip(-1)])
@@ -53,9 +50,16 @@ def look(path: Path) -> Look:
         _bits(both.mean(1)),
         adaptive_avg_pool2d(both, KEPT).flatten(1),
         math.log(image.shape[2] / image.shape[1]),
-        flat,
+        flat(image),
         pictures.marks(path),
     )
+
+
+def flat(image: Tensor) -> str:
+    """ "all black" or "of one colour" of a picture (c, H, W) that shows nothing; "" of others."""
+    if image.std((1, 2)).max() >= FLAT:
+        return ""
+    return "all black" if image.max() < 0.05 else "of one colour"
 
 
 def _bits(grey: Tensor) -> Tensor:

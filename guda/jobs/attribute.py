@@ -18,6 +18,7 @@ from ..diffusion import Backbone, Conditioning, LoraWeights
 from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
+from ..groups import looks
 from ..groups import prompts as markup
 from ..groups.pictures import check_tensor, fit
 from ..scoring import allocation, explains
@@ -210,6 +211,13 @@ class AttributeWork:
         for text in getattr(self.request.counterfactuals, "doubts", ()):
             yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
+        if self.request.latents is None:
+            for name, picture in zip(self.request.names, self.request.pictures, strict=True):
+                if nothing := looks.flat(picture):
+                    yield warn(
+                        f"The picture {name} is {nothing} and shows nothing, so its scores mean "
+                        "nothing. Give it as it was before it was blanked, as by a safety filter."
+                    )
 
     def query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
         """The chosen pictures, of one shape, encoded, and as they are shown (n, 3, H, W)."""

@@ -54,9 +54,9 @@ class Recovery:
     @property
     def hidden(self) -> bool:
         """Whether the style is back in a tenth of the control's steps, or was never gone."""
-        if self.back is None:
-            return False
-        return self.back * HIDDEN <= (self.taken if self.control is None else self.control)
+        if not self.back:
+            return self.back == 0
+        return enough(self.back) <= (self.taken if self.control is None else self.control)
 
     def __str__(self) -> str:
         if self.back == 0:
@@ -83,6 +83,14 @@ class Recovery:
         back, control = (None if x is None else number(x, "a recovery's steps") for x in seen)
         limit, taken = (int(number(field(told, k, object), k)) for k in ("limit", "taken"))
         return cls(back, control, limit, taken)
+
+
+def enough(back: float) -> int:
+    """Steps of the control that tell a hidden style, which came back after `back` of its own.
+
+    A part of a step is one: less was not looked at.
+    """
+    return math.ceil(HIDDEN * max(1.0, back))
 
 
 def looks(limit: int) -> list[int]:

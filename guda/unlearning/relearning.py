@@ -20,7 +20,7 @@ from . import probe, resume
 from .batches import Batch, timesteps
 from .gradient import LossScale, Student, learn
 from .held import Held
-from .recovery import BACK, HELD, HIDDEN, Recovery, first, looks
+from .recovery import BACK, HELD, Recovery, enough, first, looks
 from .stopping import Mark
 
 STAGE = "recover"
@@ -77,7 +77,7 @@ class Relearning:
             return Recovery(0.0, None, self.limit, 0)
         told = (self.limit, 0, place)
         back = first((yield from self._curve(style, fall, *told)), fall)
-        taken = self.limit if back is None else min(self.limit, math.ceil(HIDDEN * back))
+        taken = self.limit if back is None else min(self.limit, enough(back))
         told = (taken, self.limit, place and place.of_repetition(1))
         control = first((yield from self._curve(look, far, *told)), far)
         yield Step(STAGE, most, most, name)

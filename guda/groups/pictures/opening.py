@@ -29,7 +29,10 @@ def decoded(path: Path) -> Iterator[Image.Image]:
                 picture.load()
             ImageOps.exif_transpose(picture, in_place=True)
             if picture.mode == "F":
-                raise ValueError("32-bit floats have no fixed white")
+                raise ImageError(
+                    f"{path} is of 32-bit floats, which have no fixed white; save it as 8- or "
+                    "16-bit PNG."
+                )
         except ImageError:
             raise
         except Exception as error:  # a decoder raises nearly anything on a damaged file

@@ -67,3 +67,18 @@ def test_a_malformed_command_ends_without_a_traceback(argv, capsys):
         main(argv)
     assert caught.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--groups", "--out", "--model"])
+def test_the_home_folder_is_meant_in_every_shell(option, tmp_path, monkeypatch, capsys):
+    """No shell puts it in the place of "~" in --out=~/set, and that of Windows nowhere."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("a file", "utf-8")
+    styles = str(ROOT / "guda" / "demo" / "styles")
+    given = {"--groups": styles, "--out": str(tmp_path / "set"), "--model": "demo"}
+    given[option] = "~/taken"
+    assert main(["unlearn", *(f"{k}={v}" for k, v in given.items())]) == 2
+    assert str(tmp_path / "taken") in capsys.readouterr().err
+    assert not (tmp_path / "~").exists()

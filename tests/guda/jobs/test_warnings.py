@@ -94,6 +94,19 @@ def test_sets_from_before_have_none(backbone, make_lora, make_set, tmp_path):
     assert make_set(tmp_path, backbone, {"dots": make_lora(backbone, 1.0)}).warnings == ()
 
 
+@pytest.mark.parametrize(("shade", "told"), [(0.0, "all black"), (0.4, "of one colour"), (2.0, "")])
+def test_a_picture_that_shows_nothing_is_told(backbone, make_lora, make_set, tmp_path, shade, told):
+    """As safety filters leave them; the ranking of its styles looks like any other."""
+    made = make_set(tmp_path, backbone, {"dots": make_lora(backbone, 1.0)})
+    rng = torch.Generator().manual_seed(0)
+    picture = torch.rand(3, 32, 32, generator=rng) if shade > 1 else torch.full((3, 32, 32), shade)
+    request = AttributeRequest(
+        backbone, made, [picture], ["fox.png"], ["a fox"], ElboConfig(evaluations=4)
+    )
+    said = [w for w in drain(attribute(request)).warnings if "shows nothing" in w]
+    assert len(said) == bool(told) and all(f"fox.png is {told} and" in w for w in said)
+
+
 def test_every_form_of_the_report_has_them(tmp_path):
     plain = sample()
     told = dataclasses.replace(plain, warnings=(DOUBT,))

@@ -41,7 +41,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "bomb 4e9": (_wide((2**31 - 1, 2**31 - 1)), "x.png"),
     "wrong size": (_wide((400, 400)), "x.png"),
     "no size": (_wide((0, 0)), "x.png"),
-    "floats": (saved("TIFF", mode="F"), "32-bit floats have no fixed white"),
+    "floats": (saved("TIFF", mode="F"), "is of 32-bit floats, which have no fixed white"),
 }
 for _kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"):
     _whole = saved(_kind)

@@ -66,6 +66,8 @@ def test_where_a_curve_has_fallen_far_enough():
             False,
             "a quarter back after 1 step on 4 pictures, where a look that",
         ),
+        (Recovery(0.2, 3.0, 100, 10), False, "after 1 step on 4 pictures, where a look that"),
+        (Recovery(0.2, None, 100, 10), True, "takes more than 10, so it was hidden"),
         (Recovery(1.2, 7.0, 100, 12), False, "after 2 steps on 4 pictures, where a look that"),
         (Recovery(30.0, None, 100, 100), False, "takes more than 100"),
         (Recovery(None, 40.0, 100, 100), False, "not a quarter back after 100 steps"),
