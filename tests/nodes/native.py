@@ -52,6 +52,7 @@ sys.modules["pack"] = pack = importlib.util.module_from_spec(
 graph = importlib.import_module("pack.nodes.graph")
 patchers = importlib.import_module("patchers")
 flows = importlib.import_module("flows")
+cached = importlib.import_module("cached")
 
 PROMPTS = ("a fox in the snow, in café style!", "")
 TAGS = ", ".join(f"tag number {i} of many" for i in range(40))
@@ -184,7 +185,7 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     result["pixels"] = gap(own.decode(scaled), vae.decode(raw).permute(0, 3, 1, 2))
     if family == "sd1":
         small = flows.native.NativeModel(native, clip, vae, "tiny", flows.SIDE)
-        result["pool"] = flows.pooled(own, small)
+        result["pool"], result["drawn"] = flows.pooled(own, small), flows.drawn(small)
         result["alike"] = flows.alike(native, clip, vae, to_file_keys(random_lora(own, "all")))
         result["patched"] = patchers.compare(path, options, LOADED[family], random_lora(own, "all"))
     path.unlink()
@@ -280,6 +281,7 @@ def main(folder: Path) -> None:
     found["beside"] |= {f"{f} v": beside(f, folder, "v_prediction") for f in ("sd2", "sdxl")}
     found["flows"] = flows.flows()
     found["refusals"] = refusals()
+    found["dropped"] = [cached.dropped("demo", seen=seen) for seen in (True, False)]
     print(json.dumps(found))
 
 
