@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from ..guda.config import SampleConfig
 from ..guda.errors import ModelError
 from ..guda.scoring.denoiser import Levels
 
@@ -34,15 +35,7 @@ def check(model, name: str) -> tuple[str, ...]:
 
 
 def _doubts(model, kind: str, name: str):
-    sampling = _names(model.get_model_object("model_sampling"))
-    few = ""
-    if "Schnell" in kind:
-        few = "it was distilled into few steps"
-    elif sampling & {"LCM", "ModelSamplingDiscreteDistilled"}:
-        few = "it samples as one that was distilled into few steps (LCM)"
-    elif model.model.model_config.unet_config.get("guidance_embed"):
-        few = "guidance was distilled into it"
-    if few:
+    if few := _distilled(model, kind):
         yield (
             f"The model {name} ({kind}) answers otherwise than one that was trained to take noise "
             f"away: {few}. Its scores still rank styles, but they are no likelihoods in nats, and "
@@ -58,6 +51,24 @@ def _doubts(model, kind: str, name: str):
             f"The model {name} carries guidance of its own ({', '.join(guides)}), which a KSampler "
             "uses; a score is of the model's plain answers, without guidance."
         )
+
+
+def _distilled(model, kind: str) -> str:
+    """What was distilled into the model; empty where nothing tells of it."""
+    sampling = _names(model.get_model_object("model_sampling"))
+    if "Schnell" in kind:
+        return "it was distilled into few steps"
+    if sampling & {"LCM", "ModelSamplingDiscreteDistilled"}:
+        return "it samples as one that was distilled into few steps (LCM)"
+    guided = model.model.model_config.unet_config.get("guidance_embed")
+    return "guidance was distilled into it" if guided else ""
+
+
+def guidance_of(model) -> float:
+    """Of a KSampler (cfg), that pictures are drawn with where nobody says: none where guidance was
+    distilled into the model, or steps."""
+    kind = kind_of(model)
+    return 1.0 if _distilled(model, kind) or kind == "ZImage" else SampleConfig.guidance
 
 
 def kind_of(model) -> str:

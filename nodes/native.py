@@ -7,7 +7,7 @@ the model's own answer to a prompt. Latents are (n, c, h, w) here, whatever they
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 
 from ..guda.backbone.identity import schedule
+from ..guda.config import SampleConfig
 from ..guda.errors import ImageError, ModelError
 from ..guda.scoring.denoiser import predicted_eps
 from . import kinds
+from .drawing import draw
 from .identity import along, fingerprint, parts
 
 
@@ -139,13 +141,22 @@ class NativeModel:
         return torch.cat([self.scale_latents(raw) for raw in made])
 
     def decode(self, latents: Tensor) -> Tensor:
-        shown = []
         with torch.inference_mode():
-            for x0 in latents:
-                raw = self._model.model.process_latent_out(self._own(x0[None]))
-                picture = self._vae.decode(raw)
-                shown.append(picture.reshape(-1, *picture.shape[-3:])[0].permute(2, 0, 1))
-        return torch.stack(shown).float().cpu().clamp(0, 1).clone()
+            out = self._model.model.process_latent_out
+            shown = [self.shown(out(self.own(x0[None]))) for x0 in latents]
+        return torch.stack(shown)
+
+    def shown(self, raw: Tensor) -> Tensor:
+        """The picture (3, H, W) of one of the VAE's own latents."""
+        picture = self._vae.decode(raw)
+        first = picture.reshape(-1, *picture.shape[-3:])[0].permute(2, 0, 1)
+        return first.float().cpu().clamp(0, 1)
+
+    def sample(
+        self, prompts: Sequence[str], keys: Sequence[str], config: SampleConfig
+    ) -> Generator[int, None, Tensor]:
+        """See `guda.diffusion.Backbone`."""
+        return (yield from draw(self, self._model, prompts, keys, config))
 
     def scale_latents(self, raw: Tensor) -> Tensor:
         """The VAE's own latents as the model takes them. Raises ImageError for another model's."""
@@ -182,7 +193,7 @@ class NativeModel:
             )
         return made
 
-    def _own(self, x: Tensor) -> Tensor:
+    def own(self, x: Tensor) -> Tensor:
         return x[:, :, None] if self._deep else x
 
     def _ask(self, x: Tensor, sigma: float, conditions: Sequence) -> list[Tensor]:
@@ -192,7 +203,7 @@ class NativeModel:
         guider.inner_set_conds(dict(zip(names, conditions, strict=True)))
         asking = _Asking(names)
         with torch.inference_mode():
-            noisy = self._own(x[None].float().cpu())
+            noisy = self.own(x[None].float().cpu())
             levels = torch.tensor([sigma, 0.0])
             guider.sample(noisy, torch.zeros_like(noisy), asking, levels, disable_pbar=True, seed=0)
             answers = [a[0, :, 0] if self._deep else a[0] for a in asking.answers]

@@ -124,7 +124,8 @@ def pooled(request):
     from ..guda.jobs.null import survey
 
     now = basis.of(request.backbone, request.counterfactuals, request.config)
-    work = survey(replace(request, out=request.out / basis.file_of(now, request.origin)))
+    file = basis.file_of(now, request.origin, request.drawing)
+    work = survey(replace(request, out=request.out / file))
     note = plan(work.price())
     pool = run(work.run(), Pooling(), note)
     counts = pool.counts().items()

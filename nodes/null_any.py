@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..guda.config import ElboConfig
+from ..guda.config import ElboConfig, SampleConfig
 from ..guda.errors import ImageError
 from ..guda.files import write_text
 from ..guda.settings import digest
@@ -69,14 +69,16 @@ class GudaNullPoolAny(io.ComfyNode):
                     "image",
                     optional=True,
                     tooltip="Pictures that are surely in none of the styles, and of the kind that "
-                    "you ask about: a batch or a list.",
+                    "you ask about: a batch or a list. Without it and without folder the model "
+                    "draws them, for questions about what it draws.",
                 ),
                 lines_input(
                     "contents",
                     "a cat\na mountain",
                     optional=True,
                     tooltip="What the pictures in image show: a list of texts, one per picture, or "
-                    "one line per picture, or one line for all.",
+                    "one line per picture, or one line for all. Of drawn ones: what they shall "
+                    "show, one per line; empty for everyday subjects.",
                 ),
                 io.String.Input(
                     "folder",
@@ -112,6 +114,30 @@ class GudaNullPoolAny(io.ComfyNode):
                     "reference pictures. Its text is not used.",
                 ),
                 preset_input(),
+                settings.advanced(
+                    io.Int.Input(
+                        "steps",
+                        default=SampleConfig.steps,
+                        min=1,
+                        max=1000,
+                        control_after_generate=False,
+                        tooltip="Steps of the pictures that the model draws, as in your KSampler.",
+                        optional=True,
+                    )
+                ),
+                settings.advanced(
+                    io.Float.Input(
+                        "cfg",
+                        default=0.0,
+                        min=0.0,
+                        max=50.0,
+                        step=0.1,
+                        tooltip="Guidance of the pictures that the model draws, as in your "
+                        "KSampler. 0: what suits the kind of model, 1 where guidance or few steps "
+                        "were distilled into it and 5 for others.",
+                        optional=True,
+                    )
+                ),
             ],
             outputs=[
                 Null.Output(
@@ -127,8 +153,10 @@ class GudaNullPoolAny(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, clip, vae, styles, contents=("",), image=(), **values):
+        from ..guda.groups import parse_contents, unrelated
+        from ..guda.groups.contents import CONTENTS
         from ..guda.jobs.null import NullRequest
-        from . import conditioning
+        from . import conditioning, kinds
         from .native import NativeModel
 
         given = singled(values)
@@ -137,13 +165,27 @@ class GudaNullPoolAny(io.ComfyNode):
         made: Any = NativeModel(model[0], clip[0], vae[0], "my-model", given.get("resolution", 0))
         conditioning.of_native(made, given.get("positive", []), 1)
         config = chosen(settings.read(ElboConfig, given), given.get("preset"), direct=True)
-        form = given.get("prompts", FORMS[0])
-        asked = (given.get("size", 200), (form,), images)
-        return pooled(NullRequest(made, without, places.null_folder(), *asked, config=config))
+        request = NullRequest(
+            made,
+            without,
+            places.null_folder(),
+            given.get("size", 200),
+            (given.get("prompts", FORMS[0]),),
+            images,
+            contents=parse_contents("\n".join(contents)) or CONTENTS,
+            config=config,
+            sampling=SampleConfig(
+                steps=given.get("steps", SampleConfig.steps),
+                guidance=given.get("cfg") or kinds.guidance_of(model[0]),
+            ),
+            general=unrelated.general(without.phrases),
+        )
+        return pooled(request)
 
 
-def folder_of(images, contents, folder: str) -> Path:
-    """Where the pictures lie that have nothing to do with the styles. Raises ImageError."""
+def folder_of(images, contents, folder: str) -> Path | None:
+    """Where the pictures lie that have nothing to do with the styles; None where the model is to
+    draw them. Raises ImageError."""
     pictures = [p for batch in images if batch is not None for p in from_batch(batch)]
     if pictures and folder.strip():
         raise ImageError(
@@ -152,12 +194,7 @@ def folder_of(images, contents, folder: str) -> Path:
         )
     if pictures:
         return kept(pictures, contents)
-    if not folder.strip():
-        raise ImageError(
-            "There are no pictures that have nothing to do with the styles: this node draws none. "
-            "Link some to image, 45 at least, or write a folder of them into folder."
-        )
-    return Path(places.group_folder(folder, "pictures"))
+    return Path(places.group_folder(folder, "pictures")) if folder.strip() else None
 
 
 def kept(pictures, contents) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..config import DIRECT_EVALUATIONS, EVALUATIONS, ElboConfig
 from ..counterfactuals import CounterfactualSet
@@ -44,16 +44,16 @@ def of(backbone: Backbone, without: Without, config: ElboConfig, noted: str = ""
     return Basis(weights, identity, direct, dict(keys), template, estimate)
 
 
-def file_of(basis: Basis, origin: str) -> str:
+def file_of(basis: Basis, origin: str, drawing: Mapping[str, object] | None = None) -> str:
     """The name of a pool's file: FILE or REAL_FILE in a set's folder; direct counterfactuals have
     no folder of their own, so theirs holds what the scores depend on; of a graph's model, which a
-    run may change in every part, that is the whole record."""
+    run may change in every part, that is the whole record, and how pictures are drawn."""
     name = FILE if origin == GENERATED else REAL_FILE
     if not basis.direct:
         return name
     told = [basis.fingerprint, sorted(basis.styles.items()), basis.template, dict(basis.estimate)]
     if "weights" not in basis.identity:
-        told.append(name_of(basis.identity))
+        told += [name_of(basis.identity), dict(drawing or {})]
     stem, ending = name.split(".")
     return f"{stem}-{digest(*told)[:12]}.{ending}"
 

@@ -50,7 +50,8 @@ class NullRequest:
     """Score `size` null pictures for each form of prompt into the file `out`.
 
     images: a folder of pictures that show none of the styles; without it the model draws them.
-    like: pictures that do, to go with `images`. contents: what drawn pictures show.
+    like: pictures that do, to go with `images`. contents: what drawn pictures show. general: the
+    general styles that the model is taken to know; without it the model is asked for them.
     """
 
     backbone: Backbone
@@ -63,6 +64,7 @@ class NullRequest:
     contents: Sequence[str] = CONTENTS
     config: ElboConfig = field(default_factory=ElboConfig)
     sampling: SampleConfig = field(default_factory=SampleConfig)
+    general: Sequence[str] | None = None
 
     @property
     def origin(self) -> str:
@@ -182,6 +184,8 @@ class NullWork:
             pool = _there(request)  # another run may have written to it while this one waited
             if self._asks_first():
                 pool = dataclasses.replace(pool, general=(yield from self._known()))
+            elif not pool.pictures and request.origin == GENERATED:
+                pool = dataclasses.replace(pool, general=self._general())
             wanted = self._wanted(pool.general)
             total = sum(len(self._left(pool, wanted, form)) for form in request.forms)
             done = 0
@@ -247,11 +251,14 @@ class NullWork:
         return [w for w in wanted if w.id not in have]
 
     def _general(self) -> tuple[str, ...]:
+        if self.request.general is not None:
+            return tuple(self.request.general)
         return unrelated.general(basis.phrases(self.request.counterfactuals))
 
     def _asks_first(self) -> bool:
         """Whether the model is to be asked which general styles it knows."""
-        return self.request.origin == GENERATED and not self.pool.pictures
+        request = self.request
+        return request.origin == GENERATED and not self.pool.pictures and request.general is None
 
     def _known_work(self) -> styles.StylesWork:
         asked = DirectCounterfactuals.named({phrase: phrase for phrase in self._general()})

@@ -39,7 +39,8 @@ identity = importlib.import_module("pack.guda.diffusion.identity")
 measuring = importlib.import_module("pack.guda.jobs.measuring")
 pools = importlib.import_module("pack.guda.jobs.null")
 given = importlib.import_module("pack.guda.counterfactuals.direct")
-ElboConfig = importlib.import_module("pack.guda.config").ElboConfig
+settings = importlib.import_module("pack.guda.config")
+ElboConfig, SampleConfig = settings.ElboConfig, settings.SampleConfig
 drain = importlib.import_module("pack.guda.steps").drain
 
 STYLES = ("a fox, in ink style", "a fox, in oil style", "a fox, in wax style")
@@ -106,6 +107,19 @@ def pooled(own, made) -> dict[str, list[float]]:
     }
     told = {k: torch.from_numpy(np.stack(v)).chunk(2) for k, v in numbers.items()}
     return {k: apart(*halves) for k, halves in told.items()}
+
+
+def drawn(made) -> dict[str, list[float]]:
+    """A picture of one step beside what one step of Euler's is, and beside itself among others."""
+    asking = SampleConfig(steps=1, guidance=2.0, seed=7)
+    (lone,) = drain(made.sample(["a fox"], ["key"], asking))
+    _, among = drain(made.sample(["a cup", "a fox"], ["other", "key"], asking))
+    last = torch.tensor([made.schedule.length - 1] * 2)
+    start = torch.randn(made.latent_shape, generator=noise.generator("picture", 7, "key"))
+    x = (start * torch.hypot(*made.levels.at(last[:1], start))).expand(2, -1, -1, -1)
+    asked, free = made.denoise(x, last, made.encode_prompts(["a fox", ""]))
+    (picture,) = made.decode((free + 2.0 * (asked - free))[None])
+    return {"step": apart(lone, picture), "among": apart(among, lone)}
 
 
 def alike(model, clip, vae, lora: dict) -> dict[str, list[str]]:

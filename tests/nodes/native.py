@@ -184,7 +184,7 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     result["pixels"] = gap(own.decode(scaled), vae.decode(raw).permute(0, 3, 1, 2))
     if family == "sd1":
         small = flows.native.NativeModel(native, clip, vae, "tiny", flows.SIDE)
-        result["pool"] = flows.pooled(own, small)
+        result["pool"], result["drawn"] = flows.pooled(own, small), flows.drawn(small)
         result["alike"] = flows.alike(native, clip, vae, to_file_keys(random_lora(own, "all")))
         result["patched"] = patchers.compare(path, options, LOADED[family], random_lora(own, "all"))
     path.unlink()

@@ -26,6 +26,14 @@ def test_a_null_pool_is_that_of_the_diffusers_path(found):
         assert size > least and gap < 1e-3 * size, name
 
 
+def test_pictures_are_drawn_as_a_ksampler_draws(found):
+    """A step of Euler's written out, and the same picture whatever is drawn beside it."""
+    result = found["beside"]["sd1"]["drawn"]
+    gap, size = result["step"]
+    assert size > 0.1 and gap < 1e-4
+    assert result["among"][0] == 0
+
+
 def test_a_pool_s_record_of_the_model_tells_what_a_graph_changed(found):
     """And not whether the model was used before, with its LoRA written into the weights."""
     alike = found["beside"]["sd1"]["alike"]

@@ -138,13 +138,19 @@ def test_pictures_of_the_graph_go_into_the_pool(comfy: Comfy, plain):
     )
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"folder": ""}, "There are no pictures that have nothing to do with the styles"),
-        ({"image": ["picture", 0]}, "Both image and folder give pictures"),
-    ],
-)
-def test_pictures_come_from_one_place(comfy: Comfy, plain, given: dict, words: str):
-    result = comfy.run(graph(**given), timeout=560.0)
-    assert result.status == "error" and words in result.message
+def test_the_model_draws_the_pictures_where_none_are_given(comfy: Comfy, plain):
+    before = files(comfy)
+    made = graph(folder="", contents="a cup\na boat", size=4, steps=1, cfg=2.0)
+    made.pop("attribute")
+    result = comfy.run(made, timeout=560.0)
+    assert result.ok, (result.message, comfy.log_tail())
+    assert result.outputs["null"]["text"] == ["content: 2 no style, 2 another style, 1 in a style"]
+    (file,) = files(comfy) - before
+    pool = read_pool(file)
+    assert pool.origin == "generated" and pool.settings == {"steps": 1, "guidance": 2.0, "seed": 0}
+    assert [p.prompt for p in pool.pictures[:3:2]] == ["a cup", "a boat"]
+
+
+def test_pictures_come_from_one_place(comfy: Comfy, plain):
+    result = comfy.run(graph(image=["picture", 0]), timeout=560.0)
+    assert result.status == "error" and "Both image and folder give pictures" in result.message
