@@ -2,10 +2,11 @@
 
     python benchmarks/certificates.py --data DIR/train --base DIR/base [--out guda-bench]
 
-Every style of the benchmark is unlearned by five recipes, from hardly begun to broken, and each
-LoRA's deltas for the dev split's questions are held against those of retraining (LOGO). Printed are
-a row per LoRA and the rank correlations of what its certificate says with its agreement; the plot
-goes to OUT/styles/dev/certificates.png. Nothing of a certificate looks at a question or at LOGO.
+Every style of the benchmark is unlearned by the benchmark's recipe, from hardly begun to broken,
+and by the defaults, from nothing and from the text; each LoRA's deltas for the dev split's
+questions are held against those of retraining (LOGO). Printed are a row per LoRA, one per recipe,
+and the rank correlations of what certificates say with agreement; the plot goes to
+OUT/styles/dev/certificates.png. Nothing of a certificate looks at a question or at LOGO.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from guda.bench.benchmark import Guda
 from guda.bench.keep import kept
 from guda.bench.meter import Cost
 from guda.cli import Progress
-from guda.config import ElboConfig
+from guda.config import ElboConfig, UnlearnConfig
 from guda.files import write_atomically
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.scoring.differences import score_queries
@@ -36,11 +37,15 @@ from guda.steps import Steps, drain
 from guda.unlearning.progress import Measure
 
 RECIPES = {
-    "20 steps": {"steps": 20},
-    "75 steps": {"steps": 75},
-    "150 steps": {"steps": 150},
-    "300 steps": {},
-    "60 steps, lr x 10": {"steps": 60, "lr": 10 * styles.LORA.lr},
+    "20 steps": styles.LORA.replace(steps=20),
+    "75 steps": styles.LORA.replace(steps=75),
+    "150 steps": styles.LORA.replace(steps=150),
+    "300 steps": styles.LORA,
+    "60 steps, lr x 10": styles.LORA.replace(steps=60, lr=10 * styles.LORA.lr),
+    "the defaults": UnlearnConfig(),
+    "the same, from the text": UnlearnConfig(start="text"),
+    "20 steps of it": UnlearnConfig(start="text", steps=20),
+    "10 steps of it": UnlearnConfig(start="text", steps=10),
 }
 ELBO = ElboConfig(evaluations=32)
 VERDICTS = {"certified": "o", "weak": "v", "broken": "X", "refused": "s"}
@@ -69,14 +74,26 @@ def overall(measure: Measure | None) -> float:
     return float("nan") if share is None else share.value
 
 
-def measured(args: argparse.Namespace) -> Steps[list[Measured]]:
+@dataclass(frozen=True)
+class Recipe:
+    """All LoRAs by one recipe: how they order the styles of a question, beside LOGO."""
+
+    name: str
+    top: float  # share of the questions whose first style is LOGO's
+    pearson: float  # over a question's styles, on average
+
+    def line(self) -> str:
+        return f"| {self.name} | {self.top:.2f} | {self.pearson:.2f} |"
+
+
+def measured(args: argparse.Namespace) -> Steps[tuple[list[Measured], list[Recipe]]]:
     trained = yield from on_styles.trained(args)
     retrained = yield from trained.retrained("dev")
     bench, backbone, out = trained.bench, trained.full.backbone, trained.out
     truth, query = retrained.deltas.mean(0), retrained.questions.encoded(backbone)
-    rows = []
-    for recipe, changes in RECIPES.items():
-        method = Guda(styles.LORA.replace(**changes), ELBO)
+    rows, recipes = [], []
+    for recipe, config in RECIPES.items():
+        method = Guda(config, ELBO)
         request = UnlearnRequest(backbone, bench.groups, method.folder(out), method.recipe)
         made = yield from unlearn(request)
 
@@ -89,6 +106,9 @@ def measured(args: argparse.Namespace) -> Steps[list[Measured]]:
         deltas, *_ = yield from kept(
             retrained.folder / "certificates" / f"{digest(recipe)[:8]}.json", made_from, scores()
         )
+        own = [float(np.corrcoef(x, y)[0, 1]) for x, y in zip(truth, deltas, strict=True)]
+        same = truth.argmax(1) == deltas.argmax(1)
+        recipes.append(Recipe(recipe, float(same.mean()), float(np.mean(own))))
         for k, entry in enumerate(made.entries):
             assert entry.certificate is not None
             told = entry.certificate.progress
@@ -104,7 +124,7 @@ def measured(args: argparse.Namespace) -> Steps[list[Measured]]:
                     float(np.polyfit(x, y, 1)[0]),
                 )
             )
-    return rows
+    return rows, recipes
 
 
 def plot(rows: list[Measured]) -> Figure:
@@ -140,11 +160,14 @@ def main() -> None:
     on_styles.options(parser)
     args = parser.parse_args()
     with Progress() as progress:
-        rows = drain(measured(args), progress)
+        rows, recipes = drain(measured(args), progress)
     print("| style | recipe | certificate | achieved | drift | Pearson | slope |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         print(row.line())
+    print("\n| recipe | Top-1 | Pearson over a question's styles |\n|---|---|---|")
+    for recipe in recipes:
+        print(recipe.line())
     whole = [r for r in rows if r.verdict != "broken"]
     print()
     for name in ("achieved", "drift"):

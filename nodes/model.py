@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..guda.config import PRECISIONS, PREDICTION_CHOICES
 from . import places, settings
+from .held import held
 from .runtime import compute_device, normal_mode, offload_device, problem
 from .types import CATEGORY, Model, aliases
 
@@ -117,7 +118,7 @@ class GudaLoadModel(io.ComfyNode):
             tokenizer=places.tokenizer_folder(),
         )
         loaded.cast(precision, compute_device())
-        return io.NodeOutput(loaded)
+        return io.NodeOutput(held(loaded))
 
 
 class GudaModelFromGraph(io.ComfyNode):
@@ -161,4 +162,4 @@ class GudaModelFromGraph(io.ComfyNode):
         dtype = formats.of_file(precision, compute_device())
         made = base_model(model, clip, vae, name.strip() or "my-model", resolution, dtype)
         made.cast(precision, compute_device())
-        return io.NodeOutput(made)
+        return io.NodeOutput(held(made))

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from guda import demo
 from guda.backbone.files.load import DEMO, load
 from guda.backbone.stable_diffusion import StableDiffusion
-from guda.config import ElboConfig, SampleConfig
+from guda.config import STARTS, ElboConfig, SampleConfig, UnlearnConfig
 from guda.counterfactuals import CounterfactualSet
 from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.demo.run import draw
@@ -190,6 +190,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=here / "work")
     parser.add_argument("--sheet", type=Path, default=here.parent / "docs/images/styles.png")
     parser.add_argument("--directly", action="store_true", help="direct answers alone")
+    parser.add_argument("--start", choices=STARTS, default="zero", help="where LoRAs begin")
     args = parser.parse_args()
     if not (args.data / "train").is_dir():
         from emoji import build
@@ -207,7 +208,8 @@ def main() -> None:
     at_once = DirectCounterfactuals.of(demo.groups())
     ways: dict[str, CounterfactualSet | DirectCounterfactuals] = {"directly": at_once}
     if not args.directly:
-        request = UnlearnRequest(backbone, demo.groups(), args.work / "demo-set")
+        recipe = UnlearnConfig(start=args.start)
+        request = UnlearnRequest(backbone, demo.groups(), args.work / "demo-set", recipe)
         made = drain(unlearn(request))
         for entry in made.entries:
             print(f"  without {entry.name}: {entry.gate.reason}")

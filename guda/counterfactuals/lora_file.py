@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -47,6 +48,15 @@ def noted_identity(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         raise CounterfactualError(
             f"The counterfactual {path} is damaged ({first_line(error)}); unlearn the style again."
         ) from None
+
+
+def noted_groups(path: Path) -> str | None:
+    """The hash of the groups that a LoRA was made from, by its header; None where it has none."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get("guda.groups_hash")
+    except (OSError, SafetensorError):
+        return None  # whoever loads it is told
 
 
 def is_whole(path: Path, key: str) -> bool:

@@ -26,7 +26,7 @@ from ..unlearning.rates import Trial, best
 from ..unlearning.stopping import Ended
 from . import sameness
 from .certificate import Certificate, Verdict
-from .lora_file import noted_identity, read_file
+from .lora_file import noted_groups, noted_identity, read_file
 
 MANIFEST = "counterfactuals.json"
 
@@ -89,13 +89,23 @@ class CounterfactualSet:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """A warning for every counterfactual that is weak."""
-        return tuple(
+        """A warning for every counterfactual that is weak, and for those of other pictures."""
+        weak = tuple(
             f"The counterfactual {e.name!r} is {e.certificate.text}. Compare its scores with care, "
             "or unlearn it again with more steps."
             for e in self.entries
             if e.certificate is not None and e.certificate.verdict is Verdict.WEAK
         )
+        noted = {e.name: noted_groups(self.path(e)) or self.groups_hash for e in self.entries}
+        former = [repr(name) for name, groups in noted.items() if groups != self.groups_hash]
+        if not former:
+            return weak
+        told = (
+            f"{self.folder} is of several runs, between which pictures, captions or styles "
+            f"changed, and has from before: {', '.join(former)}. Unlearn all of its styles again "
+            "with the same options, or leave these out."
+        )
+        return (told, *weak)
 
     @property
     def seed_spread(self) -> SeedSpread:

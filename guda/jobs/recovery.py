@@ -54,8 +54,8 @@ def with_recoveries(work: UnlearnWork, made: CounterfactualSet) -> Steps[Counter
                 lora = held.load(entry, backbone)
                 kept = lock.folder / f"{entry.slug}.recovery{resume.ENDING}"
                 key = digest(entry.key, name_of(held.identity), config.as_key(), learning.limit)
-                share = float(held.recipe.get("heldout", UnlearnConfig().heldout))
-                parts = _parts(work, groups[name], share)
+                # of this run, as the entry's key has it; the set notes that of its last one
+                parts = _parts(work, groups[name], request.recipe.heldout)
                 measured = yield from learning.recover(lora, *parts, resume.Place(kept, key))
                 lock.check()
                 entry = _noted(held, entry, measured)

@@ -52,6 +52,7 @@ sys.modules["pack"] = pack = importlib.util.module_from_spec(
 graph = importlib.import_module("pack.nodes.graph")
 patchers = importlib.import_module("patchers")
 flows = importlib.import_module("flows")
+cached = importlib.import_module("cached")
 
 PROMPTS = ("a fox in the snow, in café style!", "")
 TAGS = ", ".join(f"tag number {i} of many" for i in range(40))
@@ -280,6 +281,7 @@ def main(folder: Path) -> None:
     found["beside"] |= {f"{f} v": beside(f, folder, "v_prediction") for f in ("sd2", "sdxl")}
     found["flows"] = flows.flows()
     found["refusals"] = refusals()
+    found["dropped"] = [cached.dropped("demo", seen=seen) for seen in (True, False)]
     print(json.dumps(found))
 
 

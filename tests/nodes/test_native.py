@@ -133,3 +133,8 @@ def test_the_vae_and_its_scale_are_the_same(found, model):
         gap, size = result[name]
         assert size > 0.02 and gap < 1e-4, name
     assert result["scaled"][0] < 1e-6
+
+
+def test_a_model_that_no_workflow_needs_goes_first_when_memory_is_short(found):
+    """By ComfyUI's own RAM-pressure cache, and its weights with it; unseen it would go last."""
+    assert found["dropped"] == [["model"], ["picture", "model"]]

@@ -182,7 +182,19 @@ def test_one_more_group_later(backbone, groups, brief, tmp_path):
     made, trained = make(backbone, groups, brief, tmp_path, ["dots", "dots"])
     assert {s.group for s in trained} == {"dots"} and made.names == ("dots",)
     assert stamps(tmp_path)["waves.safetensors"] == waves
-    assert sorted(load_set(tmp_path).names) == ["dots", "waves"]
+    both = load_set(tmp_path)
+    assert sorted(both.names) == ["dots", "waves"]
+    assert not [said for said in both.doubts if "several runs" in said]
+
+
+def test_what_other_pictures_left_in_a_set_is_told(backbone, groups, brief, tmp_path):
+    make(backbone, groups, brief, tmp_path, ["dots", "waves"])
+    fewer = groups.subset(["dots", "waves"])
+    make(backbone, fewer, brief, tmp_path, ["waves"])
+    mixed = load_set(tmp_path)
+    (said,) = [said for said in mixed.doubts if "several runs" in said]
+    assert "has from before: 'dots'. Unlearn all" in said
+    assert not [d for d in mixed.subset(["waves"]).doubts if "several runs" in d]
 
 
 def test_a_set_does_not_depend_on_the_order_of_groups(backbone, groups, brief, tmp_path):

@@ -36,6 +36,12 @@ def test_it_is_added_to_a_finished_set(
     without, file = load_set(out), out / "dots.safetensors"
     tensors, metadata = read_file(file)
     argv.append("--recovery")
+    of_two_runs = tmp_path / "of two runs"
+    shutil.copytree(out, of_two_runs)
+    manifest = of_two_runs / "counterfactuals.json"
+    last = json.loads(manifest.read_text("utf-8"))
+    last["recipe"]["heldout"] = 0.5  # as the last run for another style had it
+    manifest.write_text(json.dumps(last), "utf-8")
     capsys.readouterr()
     assert main([*argv, "--plan", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -47,6 +53,8 @@ def test_it_is_added_to_a_finished_set(
     measured = recovered(entry)
     assert measured.limit == 2
     assert str(measured) in entry.certified
+    assert main([*argv, "--out", str(of_two_runs)]) == 0
+    assert recovered(load_set(of_two_runs).entries[0]) == measured
     assert made.id == without.id and entry.key == without.entries[0].key
     assert all((then[name] == tensors[name]).all() for name in tensors) and len(then) == len(
         tensors
