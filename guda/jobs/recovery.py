@@ -22,7 +22,7 @@ from ..groups import Group, split_heldout
 from ..groups.draw import with_pictures
 from ..groups.encode import encode_part
 from ..settings import digest
-from ..steps import Step, Steps
+from ..steps import Step, Steps, warn
 from ..unlearning import recovery, resume
 from ..unlearning.recipe import recommended
 from ..unlearning.recovery import HELD, PICTURES, Recovery
@@ -36,6 +36,12 @@ def with_recoveries(work: UnlearnWork, made: CounterfactualSet) -> Steps[Counter
 
     Each is written when it is known; an interrupted one goes on from its resume file.
     """
+    for entry in made.entries:
+        if entry.certificate is None:
+            yield warn(
+                f"The counterfactual {entry.name!r} was made before there were certificates, so "
+                "its recovery is not measured; delete its file and unlearn it again."
+            )
     if not any(map(_lacks, made.entries)):
         return made
     request, backbone, groups = work.request, work.request.backbone, work.groups

@@ -80,6 +80,11 @@ def test_it_is_added_to_a_finished_set(
         path.write_text(json.dumps(data), "utf-8")
         with pytest.raises(CounterfactualError, match=r"recover|limit|taken"):
             load_set(tmp_path / "bad")
+    del data["groups"][0]["certificate"]  # as before there were any
+    path.write_text(json.dumps(data), "utf-8")
+    capsys.readouterr()
+    assert main([*argv, "--out", str(tmp_path / "bad")]) == 0
+    assert "'dots' was made before there were certificates" in capsys.readouterr().err
 
 
 def test_groups_that_the_model_draws_have_their_pictures(model_folder, tmp_path, short):
