@@ -59,7 +59,8 @@ def as_large(null: np.ndarray, statistics: np.ndarray) -> np.ndarray:
     What is no number is as large as nothing.
     """
     ordered = np.sort(null)
-    return len(ordered) - np.searchsorted(ordered, np.nan_to_num(statistics, nan=-np.inf), "left")
+    asked = np.where(np.isnan(statistics), -np.inf, statistics)
+    return len(ordered) - np.searchsorted(ordered, asked, "left")
 
 
 def p_values(null: np.ndarray, statistics: np.ndarray) -> np.ndarray:

@@ -65,6 +65,7 @@ def test_p_values_of_null_queries_are_uniform():
 def test_ties_and_what_is_no_number_count_against_a_picture():
     null = np.array([3.0, 1.0, 2.0, 2.0])
     assert as_large(null, np.array([2.0, 2.5, 9.0, np.nan])).tolist() == [3, 1, 0, 4]
+    assert as_large(np.full(4, -np.inf), np.array([-np.inf, 0.0])).tolist() == [4, 0]
     assert p_values(null, np.array([9.0, np.nan])).tolist() == [0.2, 1.0]
 
 

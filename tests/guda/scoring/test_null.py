@@ -87,6 +87,13 @@ def test_two_that_stand_out_from_the_others_are_undecided():
     assert image.scores[0].p == told[0].p
 
 
+def test_of_two_styles_neither_is_in_doubt_where_none_stands_out():
+    """There is no third from which both could stand out."""
+    c, full = rows(np.random.default_rng(9), 400)
+    told, _ = judge(pool(), NAMES[:2], ["content"] * 400, c[:, :2], full)
+    assert share(told, Outcome.NONE) > 0.85 and share(told, Outcome.UNDECIDED) < 0.05
+
+
 def test_what_the_model_does_not_explain_is_told_apart():
     told, _ = judged(pool(), leads=1, by=30.0, loud=4.0)
     assert share(told, Outcome.UNLIKE) == 1
