@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,10 @@ def drawn(
 def read(
     tested: Asking, folder: Sequence[Unrelated], like: Sequence[Unrelated], size: int
 ) -> list[Wanted]:
-    """To be read: `size` pictures of the folder in an order by chance, and some in the styles."""
+    """To be read: `size` pictures of the folder in an order by chance, and some in the styles.
+
+    Their names have what is in the file, as another folder may have the same file names.
+    """
 
     def some(given: Sequence[Unrelated], count: int) -> list[Unrelated]:
         return sorted(given, key=lambda one: digest("null", one.id))[:count]
@@ -83,8 +87,18 @@ def read(
     sources = [(FOLDER, some(folder, size)), (IN_STYLE, some(like, in_styles_of(size)))]
     return [
         Wanted(
-            f"{source}/{one.id}", source, "", one.content, tested.put(one.content, i), "", one.path
+            f"{source}/{one.id} {_seen(one)}",
+            source,
+            "",
+            one.content,
+            tested.put(one.content, i),
+            "",
+            one.path,
         )
         for source, ones in sources
         for i, one in enumerate(ones)
     ]
+
+
+def _seen(one: Unrelated) -> str:
+    return hashlib.blake2b(one.path.read_bytes(), digest_size=4).hexdigest()

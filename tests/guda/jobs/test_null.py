@@ -84,7 +84,7 @@ def test_the_scores_are_those_of_attribution(request_, groups_folder):
     from guda.groups import pictures
 
     chosen = pool.null("content")
-    loaded = [pictures.load(folder / p.id.removeprefix("folder/")) for p in chosen]
+    loaded = [pictures.load(folder / p.id.removeprefix("folder/").split(" ")[0]) for p in chosen]
     answer = drain(
         attribute(
             AttributeRequest(
@@ -100,6 +100,17 @@ def test_the_scores_are_those_of_attribution(request_, groups_folder):
         assert image.outcome is Outcome.UNTOLD and image.verdict == "not enough to tell"
     assert answer.null is not None and answer.null.file == "null.json"
     assert any("a verdict needs 45 at least" in text for text in answer.warnings)
+
+
+def test_another_folder_with_the_same_file_names_is_another(request_, groups_folder):
+    """Its pictures are not taken for scored already; the same folder's are."""
+    asked = dataclasses.replace(request_, images=groups_folder / "dots", size=4)
+    other = dataclasses.replace(asked, images=groups_folder / "stripes")
+    first, again, both = (drain(null(r)) for r in (asked, asked, other))
+    assert [p.id for p in first.pictures] == [p.id for p in again.pictures]
+    names = [p.id.split(" ")[0] for p in both.pictures]
+    assert len(names) == 8 and names[:4] == names[4:]
+    assert (both.pictures[0].full != both.pictures[4].full).any()
 
 
 def test_styles_that_are_not_tested_take_every_other_place():
