@@ -25,6 +25,12 @@ from .patches import HARMLESS, OBJECTS, WRAPPERS
 NONE, UNKNOWN = "none", "cannot be told"
 READING = ("tokenizer_options", "use_clip_schedule", "apply_hooks_to_conds")
 """What of a CLIP, beside its weights, says how it reads."""
+NEVER_SET = (
+    "clip_l.transformer.text_projection.weight",
+    "clip_h.transformer.text_projection.weight",
+)
+"""Weights that hardly a checkpoint has, of what no diffusion model is given: ComfyUI leaves them as
+the memory was, which is other in every run."""
 PLAIN = (bool, int, float, str, type(None))
 GUIDANCE = ("cfg_function", "cfg1_optimization")
 """How the names of options end that are about guidance, which no score has."""
@@ -92,7 +98,9 @@ def unpatched(patcher) -> dict[str, Tensor]:
         if isinstance(part, nn.Module):
             state = {k: v for k, v in state.items() if not k.startswith(f"{name}.")}
             state |= {f"{name}.{k}": v for k, v in part.state_dict().items()}
-    return {k: v for k, v in state.items() if not k.startswith(OBJECTS)}
+    return {
+        k: v for k, v in state.items() if not k.startswith(OBJECTS) and not k.endswith(NEVER_SET)
+    }
 
 
 def beside(patcher) -> str:

@@ -145,6 +145,9 @@ def alike(model, clip, vae, lora: dict) -> dict[str, list[str]]:
     strong = native.NativeModel(*patched(model, clip), vae, "strong")
     mm.load_models_gpu([patched(model, clip)[0]], force_patch_weights=True)
     again = [native.NativeModel(*patched(model, clip), vae, "strong").identity, strong.identity]
+    unset = clip.cond_stage_model.clip_l.transformer.text_projection.weight
+    with torch.no_grad():  # in no file; ComfyUI leaves it as the memory was
+        unset.add_(1.0)
     found = {
         "loaded": identity.differences(*again),
         "nothing": changed(),
