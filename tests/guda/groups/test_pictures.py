@@ -257,7 +257,7 @@ def test_decompression_bomb(tmp_path: Path, monkeypatch, w: int, h: int, limit: 
 
 def test_float_tiff_is_refused(tmp_path: Path):
     path = saved(tmp_path / "a.tif", Image.fromarray(np.zeros((16, 16), np.float32)))
-    refused(path, "32-bit floats", "replace it")
+    refused(path, "32-bit floats", "save it as")
 
 
 def test_fit_agrees_with_pillow(tmp_path: Path):
