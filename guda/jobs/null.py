@@ -152,6 +152,8 @@ class NullWork:
         for form in request.forms:
             if text := too_few(request.size, form):
                 yield warn(text)
+        if text := self._of_others(self.pool, wanted):
+            yield warn(text)
         checked = yield from explains.check_reading(backbone)
         yield Step("plan", 0, 1)
         lora = next(iter(self.scoring.loras.values()), None)
@@ -189,6 +191,8 @@ class NullWork:
             wanted = self._wanted(pool.general)
             total = sum(len(self._left(pool, wanted, form)) for form in request.forms)
             done = 0
+            if text := self._of_others(pool, wanted):
+                yield warn(text)
             yield Step("null", done, total)
             chunk = min(CHUNK, getattr(request.backbone, "rows", CHUNK))  # few of a slow model
             for start in range(0, len(wanted), chunk):
@@ -249,6 +253,17 @@ class NullWork:
     def _left(self, pool: NullPool, wanted: Sequence[Wanted], form: str) -> list[Wanted]:
         have = {p.id for p in pool.pictures if p.form == form}
         return [w for w in wanted if w.id not in have]
+
+    def _of_others(self, pool: NullPool, wanted: Sequence[Wanted]) -> str:
+        """The warning of pictures that are there, but were drawn to show something else."""
+        asked = {(w.id, form): w.prompt(form) for w in wanted for form in self.request.forms}
+        count = sum(p.prompt != asked.get((p.id, p.form), p.prompt) for p in pool.pictures)
+        if not count:
+            return ""
+        return (
+            f"{count} pictures of the null pool {self.request.out} show other contents than those "
+            "given now, and are kept as they are. To have these, delete the file and run again."
+        )
 
     def _general(self) -> tuple[str, ...]:
         if self.request.general is not None:

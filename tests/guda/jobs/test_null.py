@@ -102,6 +102,19 @@ def test_the_scores_are_those_of_attribution(request_, groups_folder):
     assert any("a verdict needs 45 at least" in text for text in answer.warnings)
 
 
+def test_other_contents_are_told_where_pictures_are_there(request_):
+    first = drain(null(request_))
+    other = dataclasses.replace(request_, contents=("a tree", *request_.contents[1:]))
+    texts = []
+    kept = drain(null(other), lambda step: texts.append(step.warning))
+    assert [p.prompt for p in kept.pictures] == [p.prompt for p in first.pictures]
+    said = [t for t in texts if t and "show other contents" in t]
+    assert len(said) == 1 and str(request_.out) in said[0]
+    assert not any(
+        "show other contents" in (s.warning or "") for s in null(dataclasses.replace(request_))
+    )
+
+
 def test_another_folder_with_the_same_file_names_is_another(request_, groups_folder):
     """Its pictures are not taken for scored already; the same folder's are."""
     asked = dataclasses.replace(request_, images=groups_folder / "dots", size=4)
