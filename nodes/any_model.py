@@ -9,9 +9,9 @@ from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from . import settings
-from .attribute import answered, asked_for, credit_input, one_source_input, outputs, question
 from .lists import singled
 from .presets import preset_input
+from .question import answered, asked_for, credit_input, one_source_input, outputs, question
 from .runtime import normal_mode
 from .types import CATEGORY, Groups, Null, aliases, lines_input, pictures_input
 

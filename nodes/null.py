@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
 from . import places, settings
-from .attribute import asked_for
 from .presets import chosen, preset_input
 from .progress import Pooling
+from .question import asked_for
 from .runtime import normal_mode, on_device, plan, run
 from .types import CATEGORY, Counterfactuals, Groups, Null, aliases, lines_input, model_input
 

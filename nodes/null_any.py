@@ -12,12 +12,12 @@ from ..guda.errors import ImageError
 from ..guda.files import write_text
 from ..guda.settings import digest
 from . import places, settings
-from .attribute import asked_for
 from .convert import from_batch
 from .from_images import picture_hash, shown
 from .lists import singled
 from .null import FORMS, pooled
 from .presets import chosen, preset_input
+from .question import asked_for
 from .runtime import normal_mode
 from .types import CATEGORY, Groups, Null, aliases, lines_input
 

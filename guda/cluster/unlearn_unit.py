@@ -11,6 +11,7 @@ from ..config import MemoryConfig, UnlearnConfig
 from ..counterfactuals import Entry, SetWork
 from ..counterfactuals.held import is_finished, resume_path
 from ..counterfactuals.manifest import entry_to_json, read_manifest
+from ..counterfactuals.saved import saved
 from ..errors import GroupsError
 from ..files import write_bytes
 from ..groups.encode import EncodedGroup
@@ -60,7 +61,7 @@ def perform(desk: Desk, unit: Told) -> Steps[Told]:
     made = yield from mine(unlearn_group(*asked))
     texts = tuple(dict.fromkeys((*heard.texts, *mine.texts)))
     collapse = yield from work.collapse(group, made)
-    entry = work.save(group, made, texts, collapse)
+    entry = saved(work, group, made, texts, collapse)
     told = {"entry": _told(entry)}
     if desk.shared:
         return told

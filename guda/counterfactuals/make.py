@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,14 +23,13 @@ from ..unlearning.context import check_anchors
 from ..unlearning.held import MOST
 from ..unlearning.needs import check_needs
 from ..unlearning.train import Unlearned, unlearn_group
-from ..version import __version__
 from . import rate, sameness
-from .certificate import Certificate
 from .collapse import Collapse
 from .held import existing, is_finished, is_read_only, resume_path, state_key
-from .lora_file import save_file, set_damaged_aside
+from .lora_file import set_damaged_aside
 from .manifest import save_manifest
 from .sampled import Sampled
+from .saved import saved
 from .set import CounterfactualSet, Entry
 
 
@@ -206,7 +204,7 @@ class SetWork:
             )
             collapse = yield from self.collapse(group, result)
             lock.check()
-            entry = self.save(group, result, heard.texts, collapse)
+            entry = saved(self, group, result, heard.texts, collapse)
             entries = {n: e for n, e in entries.items() if e.slug != entry.slug}
             entries[group.name] = entry
             save_manifest(self.set_of(tuple(entries.values())))
@@ -252,42 +250,6 @@ class SetWork:
     def collapse(self, group: Group, made: Unlearned) -> Steps[Collapse | None]:
         """Of pictures in the styles that are kept."""
         return (yield from self.sampled.collapse(self.backbone, self.groups, group.name, made.lora))
-
-    def save(
-        self,
-        group: Group,
-        made: Unlearned,
-        warnings: tuple[str, ...],
-        collapse: Collapse | None,
-    ) -> Entry:
-        """Write the group's LoRA file; its line for the manifest."""
-        backbone, config, key = self.backbone, self.config, self.keys[group.name]
-        gate, certificate = made.gate, Certificate(made.progress, collapse, made.spread)
-        metadata = {
-            "modelspec.title": f"without {group.name}",
-            "modelspec.description": f"GUDA counterfactual: {backbone.name} without {group.name}",
-            "ss_network_module": "networks.lora",
-            "ss_network_dim": str(config.rank * config.repeats),
-            "ss_network_alpha": str(config.lora_alpha),
-            "guda.version": __version__,
-            "guda.group": group.name,
-            "guda.style": group.style,
-            "guda.base_model": backbone.name,
-            "guda.base_fingerprint": self.weights,
-            "guda.identity": json.dumps(self.identity, ensure_ascii=False),
-            "guda.groups_hash": self.groups.manifest_hash,
-            "guda.key": key,
-            "guda.recipe": json.dumps(config.as_dict()),
-            "guda.losses": json.dumps(made.losses),
-            "guda.gate": json.dumps(gate.as_dict()),
-            "guda.certificate": json.dumps(certificate.as_dict(gate)),
-        }
-        if made.ended:
-            metadata["guda.ended"] = json.dumps([e.as_dict() for e in made.ended])
-        told = (group.name, group.slug, group.style, key, gate, made.losses, warnings)
-        entry = Entry(*told, certificate, made.ended)
-        save_file(self.folder / entry.file, made.lora, metadata)
-        return entry
 
 
 def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> tuple[Group, ...]:
