@@ -95,9 +95,7 @@ def told(made: CounterfactualSet, recipe: UnlearnConfig) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", choices=MODELS)
-    on_styles.options(parser)
-    for action in parser._actions:
-        action.required = False if action.dest == "data" else action.required
+    on_styles.options(parser, needed=False)
     parser.add_argument("--way", action="append", choices=WAYS, help="only these")
     args = parser.parse_args()
     with Progress() as progress:

@@ -10,9 +10,12 @@ from guda.bench.oracle import Trained
 from guda.steps import Steps
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Those of `guda bench styles` that say which models and questions they are."""
-    parser.add_argument("--data", type=Path, required=True)
+def options(parser: argparse.ArgumentParser, *, needed: bool = True) -> None:
+    """Those of `guda bench styles` that say which models and questions they are.
+
+    needed: False where a script goes on from other models as well.
+    """
+    parser.add_argument("--data", type=Path, required=needed)
     parser.add_argument("--base", type=Path)
     parser.add_argument("--out", type=Path, default=Path("guda-bench"))
 

@@ -93,9 +93,7 @@ def retrained(trained: Trained, group: Group) -> Steps[Recovery]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", choices=[m for m in MODELS if m != "digits"])
-    on_styles.options(parser)
-    for action in parser._actions:
-        action.required = False if action.dest == "data" else action.required
+    on_styles.options(parser, needed=False)
     parser.add_argument("--style", action="append", help="only these")
     parser.add_argument("--recipe", action="append", choices=RECIPES, help="only these")
     args = parser.parse_args()

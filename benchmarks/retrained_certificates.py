@@ -56,9 +56,7 @@ def certified(trained: Trained, group: Group, config: UnlearnConfig) -> Steps[Ce
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", choices=MODELS)
-    on_styles.options(parser)
-    for action in parser._actions:
-        action.required = False if action.dest == "data" else action.required
+    on_styles.options(parser, needed=False)
     parser.add_argument("--quick", action="store_true", help="of digits, five classes")
     parser.add_argument("--style", action="append", help="only these")
     args = parser.parse_args()

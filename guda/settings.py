@@ -93,6 +93,15 @@ class Settings:
         return self.replace(**changes)
 
 
+def of_model(f: dataclasses.Field) -> tuple[str, str]:
+    """The two values of a setting that the model decides: for small ones, for Stable Diffusion."""
+    small, large = (
+        value if isinstance(value, str) else f"{value:g}"
+        for value in (f.default, f.metadata["large"])
+    )
+    return small, large
+
+
 def digest(*parts: Any) -> str:
     """A short stable hash of JSON-like values, for cache keys and fingerprints."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)

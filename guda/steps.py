@@ -24,7 +24,7 @@ class Step:
     """One unit of work is done: `done` of `total` in the stage `stage`."""
 
     stage: str
-    """wait, pictures, encode, check, rate, look, unlearn, stop, gate, score, hash or warning."""
+    """Such as wait, pictures, encode, check, look, start, unlearn, stop, gate, score or warning."""
     done: int
     total: int
     group: str = ""

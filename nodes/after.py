@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from comfy_api.latest import io
-
 from ..guda.steps import Steps
 from . import settings
 
@@ -18,30 +16,24 @@ if TYPE_CHECKING:
 
 
 def sheet_input():
-    return settings.advanced(
-        io.Boolean.Input(
-            "sheet",
-            optional=True,
-            default=True,
-            tooltip="Draws a sheet beside every new LoRA: the style and one that was "
-            "kept, with it and without it, from the same seeds. That takes 160 UNet "
-            "evaluations per style, little beside its unlearning. Libraries of models "
-            "show it as the LoRA's picture.",
-        )
+    return settings.flag(
+        "sheet",
+        True,
+        "Draws a sheet beside every new LoRA: the style and one that was "
+        "kept, with it and without it, from the same seeds. That takes 160 UNet "
+        "evaluations per style, little beside its unlearning. Libraries of models "
+        "show it as the LoRA's picture.",
     )
 
 
 def recovery_input():
-    return settings.advanced(
-        io.Boolean.Input(
-            "recovery",
-            optional=True,
-            default=False,
-            tooltip="Measures how soon a style comes back, to tell forgotten from hidden: "
-            "the steps on four of its pictures, against a look that was never there. At "
-            "most 200 steps more per style, for finished LoRAs as well, which stay as "
-            "they are. gate tells it.",
-        )
+    return settings.flag(
+        "recovery",
+        False,
+        "Measures how soon a style comes back, to tell forgotten from hidden: "
+        "the steps on four of its pictures, against a look that was never there. At "
+        "most 200 steps more per style, for finished LoRAs as well, which stay as "
+        "they are. gate tells it.",
     )
 
 

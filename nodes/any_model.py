@@ -11,9 +11,17 @@ from ..guda.config import ElboConfig
 from . import settings
 from .lists import singled
 from .presets import preset_input
-from .question import answered, asked_for, credit_input, one_source_input, outputs, question
+from .question import (
+    answered,
+    asked_for,
+    credit_input,
+    groups_and_resolution,
+    one_source_input,
+    outputs,
+    question,
+)
 from .runtime import normal_mode
-from .types import CATEGORY, Groups, Null, aliases, lines_input, pictures_input
+from .types import CATEGORY, Null, aliases, lines_input, pictures_input
 
 
 class GudaAttributeAny(io.ComfyNode):
@@ -53,24 +61,7 @@ class GudaAttributeAny(io.ComfyNode):
                     tooltip="Latents from a KSampler with this model, scored as they are, without "
                     "the loss of a round trip through the VAE. An image beside them is only shown.",
                 ),
-                Groups.Input(
-                    "groups",
-                    optional=True,
-                    tooltip="In place of styles: style groups, asked for by their phrases.",
-                ),
-                settings.advanced(
-                    io.Int.Input(
-                        "resolution",
-                        default=0,
-                        min=0,
-                        max=4096,
-                        step=16,
-                        control_after_generate=False,
-                        tooltip="Side of the pictures in pixels; 0 for what suits the kind of "
-                        "model: 512 for Stable Diffusion 1.x, 1024 for most others.",
-                        optional=True,
-                    )
-                ),
+                *groups_and_resolution(),
                 settings.advanced(
                     io.String.Input(
                         "name",

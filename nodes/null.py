@@ -35,23 +35,7 @@ class GudaNullPool(io.ComfyNode):
                     tooltip="The same as in Attribute to Styles; or link groups or write styles, "
                     "as there. The pool is kept in the set's folder.",
                 ),
-                io.Int.Input(
-                    "size",
-                    default=200,
-                    min=4,
-                    max=100_000,
-                    tooltip="Pictures that have nothing to do with the styles. From 45 on a "
-                    "verdict is possible; 200 are a good choice. More may be added later: what is "
-                    "there is kept.",
-                ),
-                io.Combo.Input(
-                    "prompts",
-                    options=list(FORMS),
-                    default="content",
-                    tooltip="How they are asked, as the pictures in question will be: content, "
-                    "with what is shown; none, with no prompt; named, with one of the styles' "
-                    "names in the prompt. Others may be added to the same pool.",
-                ),
+                *size_and_prompts(),
                 *settings.inputs(ElboConfig, but=("shape",), shown=False),
                 Groups.Input(
                     "groups",
@@ -131,3 +115,26 @@ def pooled(request):
     counts = pool.counts().items()
     lines = [f"{f}: " + ", ".join(f"{n} {s}" for s, n in told.items()) for f, told in counts]
     return io.NodeOutput(pool, "\n".join(lines), ui={"text": lines})
+
+
+def size_and_prompts():
+    """Inputs of every node that makes a pool."""
+    return [
+        io.Int.Input(
+            "size",
+            default=200,
+            min=4,
+            max=100_000,
+            tooltip="Pictures that have nothing to do with the styles. From 45 on a "
+            "verdict is possible; 200 are a good choice. More may be added later: what is "
+            "there is kept.",
+        ),
+        io.Combo.Input(
+            "prompts",
+            options=list(FORMS),
+            default="content",
+            tooltip="How they are asked, as the pictures in question will be: content, "
+            "with what is shown; none, with no prompt; named, with one of the styles' "
+            "names in the prompt. Others may be added to the same pool.",
+        ),
+    ]

@@ -15,11 +15,11 @@ from . import places, settings
 from .convert import from_batch
 from .from_images import picture_hash, shown
 from .lists import singled
-from .null import FORMS, pooled
+from .null import FORMS, pooled, size_and_prompts
 from .presets import chosen, preset_input
-from .question import asked_for
+from .question import asked_for, groups_and_resolution
 from .runtime import normal_mode
-from .types import CATEGORY, Groups, Null, aliases, lines_input
+from .types import CATEGORY, Null, aliases, lines_input
 
 
 class GudaNullPoolAny(io.ComfyNode):
@@ -47,23 +47,7 @@ class GudaNullPoolAny(io.ComfyNode):
                     tooltip="The same as in Attribute to Styles (Any Model), one per line. Empty "
                     "where groups are linked.",
                 ),
-                io.Int.Input(
-                    "size",
-                    default=200,
-                    min=4,
-                    max=100_000,
-                    tooltip="Pictures that have nothing to do with the styles. From 45 on a "
-                    "verdict is possible; 200 are a good choice. More may be added later: what is "
-                    "there is kept.",
-                ),
-                io.Combo.Input(
-                    "prompts",
-                    options=list(FORMS),
-                    default="content",
-                    tooltip="How they are asked, as the pictures in question will be: content, "
-                    "with what is shown; none, with no prompt; named, with one of the styles' "
-                    "names in the prompt. Others may be added to the same pool.",
-                ),
+                *size_and_prompts(),
                 *settings.inputs(ElboConfig, but=("batch_size",), shown=False),
                 io.Image.Input(
                     "image",
@@ -88,24 +72,7 @@ class GudaNullPoolAny(io.ComfyNode):
                     tooltip="In place of image: a folder of such pictures in ComfyUI's input "
                     "folder. What each shows is told by a .txt file beside it, or by its name.",
                 ),
-                Groups.Input(
-                    "groups",
-                    optional=True,
-                    tooltip="In place of styles: style groups, asked for by their phrases.",
-                ),
-                settings.advanced(
-                    io.Int.Input(
-                        "resolution",
-                        default=0,
-                        min=0,
-                        max=4096,
-                        step=16,
-                        control_after_generate=False,
-                        tooltip="Side of the pictures in pixels; 0 for what suits the kind of "
-                        "model: 512 for Stable Diffusion 1.x, 1024 for most others.",
-                        optional=True,
-                    )
-                ),
+                *groups_and_resolution(),
                 io.Conditioning.Input(
                     "positive",
                     optional=True,

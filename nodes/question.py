@@ -13,7 +13,7 @@ from .payload import payload
 from .presets import chosen
 from .progress import Scoring
 from .runtime import plan, run, warning
-from .types import AttributionType
+from .types import AttributionType, Groups
 
 
 def question(model, without, given, *, by_line):
@@ -76,28 +76,46 @@ def priced(request, said, there=None):
 
 
 def one_source_input():
-    return settings.advanced(
-        io.Boolean.Input(
-            "one_source",
-            default=False,
-            optional=True,
-            tooltip="The pictures are of one source, such as a workflow or an artist: also "
-            "says what they lean on together, from 10 pictures on. Many pictures tell more "
-            "than one.",
-        )
+    return settings.flag(
+        "one_source",
+        False,
+        "The pictures are of one source, such as a workflow or an artist: also "
+        "says what they lean on together, from 10 pictures on. Many pictures tell more "
+        "than one.",
     )
 
 
 def credit_input():
-    return settings.advanced(
-        io.Boolean.Input(
-            "credit",
-            default=False,
-            optional=True,
-            tooltip="A column of credit in the table and the report, which adds up to at most 1 a "
-            "picture and leaves the rest to none of these. No share of money.",
-        )
+    return settings.flag(
+        "credit",
+        False,
+        "A column of credit in the table and the report, which adds up to at most 1 a "
+        "picture and leaves the rest to none of these. No share of money.",
     )
+
+
+def groups_and_resolution():
+    """Inputs of every node that asks the graph's own model."""
+    return [
+        Groups.Input(
+            "groups",
+            optional=True,
+            tooltip="In place of styles: style groups, asked for by their phrases.",
+        ),
+        settings.advanced(
+            io.Int.Input(
+                "resolution",
+                default=0,
+                min=0,
+                max=4096,
+                step=16,
+                control_after_generate=False,
+                tooltip="Side of the pictures in pixels; 0 for what suits the kind of "
+                "model: 512 for Stable Diffusion 1.x, 1024 for most others.",
+                optional=True,
+            )
+        ),
+    ]
 
 
 def outputs():

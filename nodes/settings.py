@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
-from ..guda.settings import Settings
+from ..guda.settings import Settings, of_model
 
 S = TypeVar("S", bound=Settings)
 
@@ -81,6 +81,11 @@ def advanced(made: io.Input) -> io.Input:
     return made
 
 
+def flag(name: str, default: bool, tooltip: str) -> io.Input:
+    """A switch that most need not see."""
+    return advanced(io.Boolean.Input(name, default=default, optional=True, tooltip=tooltip))
+
+
 def _or(value: float | None, other: float) -> float:
     return other if value is None else value
 
@@ -89,7 +94,7 @@ def _input(f: dataclasses.Field, default: Any) -> io.Input:
     meta, kind = f.metadata, type(f.default)
     shared = {"default": default, "tooltip": meta["help"]}
     if _by_model(f):
-        small, large = (v if kind is str else f"{v:g}" for v in (f.default, meta["large"]))
+        small, large = of_model(f)
         shared["tooltip"] += (
             f" {_open(f)}: what suits the model, {small} for the built-in one and {large} for "
             "Stable Diffusion."

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import TypeVar
 
-from ..settings import Settings
+from ..settings import Settings, of_model
 
 S = TypeVar("S", bound=Settings)
 
@@ -16,7 +16,11 @@ def add(parser: argparse.ArgumentParser, kind: type[Settings], prefix: str = "")
     section = parser.add_argument_group(kind.__name__)
     for f in dataclasses.fields(kind):  # type: ignore[arg-type]
         large = f.metadata["large"]
-        told = "%(default)s" if large is None else _of_model(f)
+        told = (
+            "%(default)s"
+            if large is None
+            else "{}, or {} for Stable Diffusion".format(*of_model(f))
+        )
         section.add_argument(
             f"--{prefix}{f.name.replace('_', '-')}",
             dest=f"{kind.__name__}.{f.name}",
@@ -26,12 +30,6 @@ def add(parser: argparse.ArgumentParser, kind: type[Settings], prefix: str = "")
             help=f.metadata["help"].replace("%", "%%") + f" (default: {told})",
             metavar=None if f.metadata["choices"] else f.name.upper(),
         )
-
-
-def _of_model(f: dataclasses.Field) -> str:
-    """The default of a setting that the model decides."""
-    small, large = (v if isinstance(v, str) else f"{v:g}" for v in (f.default, f.metadata["large"]))
-    return f"{small}, or {large} for Stable Diffusion"
 
 
 def read(args: argparse.Namespace, kind: type[S], base: S | None = None) -> S:

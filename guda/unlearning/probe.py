@@ -74,7 +74,7 @@ class Probe:
         )
 
     def few(self, forget: int, retain: int, *, unnamed: bool = False) -> Probe:
-        """Of so many pictures at most; cheaper, without the style's name if `unnamed` alone."""
+        """Cheaper: so many pictures at most, without the style's name only if `unnamed`."""
         silent = self.unnamed if unnamed else None
         return Probe(
             self.forget.first(forget),
