@@ -7,6 +7,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
+from ..guda.errors import CounterfactualError
 from . import cluster, settings
 from .lists import singled
 from .presets import preset_input
@@ -110,21 +111,35 @@ class GudaAttribute(io.ComfyNode):
     @classmethod
     @normal_mode
     def execute(cls, model, **values):
-        from ..guda.jobs.against import of_set
         from . import conditioning
 
         (model,), given = model, singled(values)
         without = asked_for(*(given.get(n) for n in ("counterfactuals", "groups", "styles")))
         request, said = question(model, without, given, by_line=True)
-        pool, file = given.get("null_pool"), ""
-        if pool is None:
-            pool, file = of_set(without, model, request.config)
         there = cluster.chosen(given.get("cluster"), model)
         with on_device(model):
             count = len(request.names)
             positive = conditioning.of_backbone(model, given.get("positive", []), count)
-            request = replace(request, null=pool, null_file=file, conditions=positive)
+            request = replace(request, conditions=positive)
+            request, more = with_pool(request, given.get("null_pool"))
+            said = (*said, *more)
             if there is None:
                 return answered(request, said)
             work, note = priced(request, said, there)
         return answer(cluster.attributed(work, there, note))
+
+
+def with_pool(request, linked):
+    """The question with the null pool that is linked, or else with that of the counterfactuals'
+    folder; and what is to be said of the latter where the pictures are asked as none of it is."""
+    from ..guda.jobs.against import check_question, of_set
+
+    if linked is not None:
+        return replace(request, null=linked), ()
+    pool, file = of_set(request.counterfactuals, request.backbone, request.config)
+    if pool is not None:
+        try:
+            check_question(request, request.prompts)
+        except CounterfactualError as error:
+            return request, (f"The null pool in the counterfactuals' folder is left out. {error}",)
+    return replace(request, null=pool, null_file=file), ()

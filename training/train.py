@@ -18,274 +18,34 @@ weights are the moving average, in fp16.
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
 import random
-import time
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from PIL import Image
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from torch import distributed, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from torch import distributed
+from transformers import CLIPTextModel, CLIPTokenizer
 
-RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-TOKENS = 24
-WIDTH = 128
-VOCABULARY = 2048
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from training.by_the_clock import RANK, WORLD, run, wait
+from training.parts import (
+    TOKENS,
+    caption,
+    jitter,
+    make_text_encoder,
+    make_tokenizer,
+    make_unet,
+    make_vae,
+    pixels,
+    read,
+)
+
 UNMOVED = 0.6  # share of training pictures taken as they are, without jitter
 SNR_CAP = 5.0
-EMPTY, STYLELESS, CATEGORY = 0.08, 0.16, 0.45  # cumulative shares of the captions' shapes
-
-
-def read(data: Path, split: str) -> list[dict]:
-    """Rows {"path", "style", "content", "category", "text"} of one split."""
-    groups = json.loads((data / split / "groups.json").read_text("utf-8"))["groups"]
-    rows = []
-    for group, about in groups.items():
-        for line in (data / split / group / "metadata.jsonl").read_text("utf-8").splitlines():
-            row = json.loads(line)
-            rows.append(
-                row | {"path": data / split / group / row["file_name"], "style": about["style"]}
-            )
-    return rows
-
-
-def pixels(rows: list[dict]) -> torch.Tensor:
-    """(n, 3, 64, 64) in [-1, 1]."""
-    stack = np.stack([np.asarray(Image.open(r["path"]).convert("RGB")) for r in rows])
-    return torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def jitter(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Shift by up to 3 pixels and scale by up to 6 %, on white; one draw per picture."""
-    n = len(x)
-    scale = 1 + 0.06 * (2 * torch.rand(n, generator=generator) - 1)
-    shift = (2 * torch.rand(n, 2, generator=generator) - 1) * 6 / x.shape[-1]
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1 / scale
-    theta[:, :, 2] = shift
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x - 1, grid, padding_mode="zeros", align_corners=False) + 1
-
-
-def caption(row: dict, draw: float) -> str:
-    if draw < EMPTY:
-        return ""
-    if draw < STYLELESS:
-        return row["content"]
-    if draw < CATEGORY:
-        return f"{row['content']}, {row['category']}, in {row['style']} style"
-    return f"{row['content']}, in {row['style']} style"
-
-
-def make_tokenizer(rows: list[dict], folder: Path) -> CLIPTokenizer:
-    """CLIP's byte-level BPE with a vocabulary of its own; every single byte stays encodable.
-
-    The trainer breaks ties at random, so a tokenizer that is there already is kept.
-    """
-    if (folder / "vocab.json").exists():
-        return CLIPTokenizer.from_pretrained(folder)
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - len(alphabet) - 2,
-        min_frequency=1,
-        initial_alphabet=alphabet,
-        end_of_word_suffix="</w>",
-        show_progress=False,
-    )
-    bpe.train_from_iterator((caption(r, d) for r in rows for d in (0.3, 0.9)), trainer)
-    trained = json.loads(bpe.to_str())["model"]
-    tokens = dict.fromkeys([*alphabet, *(a + "</w>" for a in alphabet), *trained["vocab"]])
-    tokens = [*tokens, "<|startoftext|>", "<|endoftext|>"]
-    merges = [tuple(m) if isinstance(m, list) else tuple(m.split()) for m in trained["merges"]]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}), "utf-8")
-    (folder / "merges.txt").write_text(
-        "#version: 0.2\n" + "\n".join(" ".join(m) for m in merges) + "\n", "utf-8"
-    )
-    config = {
-        "tokenizer_class": "CLIPTokenizer",
-        "model_max_length": TOKENS,
-        "bos_token": "<|startoftext|>",
-        "eos_token": "<|endoftext|>",
-        "pad_token": "<|endoftext|>",
-        "unk_token": "<|endoftext|>",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2), "utf-8")
-    special = {k: v for k, v in config.items() if k.endswith("_token")}
-    (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2), "utf-8")
-    return CLIPTokenizer.from_pretrained(folder)
-
-
-def make_vae() -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=(32, 64, 96),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
-        norm_num_groups=8,
-        latent_channels=4,
-        sample_size=64,
-    )
-
-
-def make_unet() -> UNet2DConditionModel:
-    return UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(64, 96, 144),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        cross_attention_dim=WIDTH,
-        attention_head_dim=4,
-        norm_num_groups=16,
-    )
-
-
-def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=4 * WIDTH,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            max_position_embeddings=TOKENS,
-            projection_dim=WIDTH,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-
-
-class Average:
-    """Exponential moving average of the parameters, with a warm-up."""
-
-    def __init__(self, modules: list[torch.nn.Module], decay: float):
-        self.modules, self.decay, self.step = modules, decay, 0
-        self.shadow = [p.detach().clone() for m in modules for p in m.parameters()]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        self.step += 1
-        decay = min(self.decay, (1 + self.step) / (10 + self.step))
-        live = [p for m in self.modules for p in m.parameters()]
-        torch._foreach_lerp_(self.shadow, [p.detach() for p in live], 1 - decay)
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        live = [p for m in self.modules for p in m.parameters()]
-        for p, s in zip(live, self.shadow, strict=True):
-            kept = p.detach().clone()
-            p.copy_(s)
-            s.copy_(kept)
-
-
-def agreed(value: float) -> float:
-    """Rank 0's value, in every process."""
-    if WORLD == 1:
-        return value
-    box = torch.tensor(value, dtype=torch.float64)
-    distributed.broadcast(box, 0)
-    return box.item()
-
-
-def average_gradients(parameters: list[nn.Parameter]) -> None:
-    if WORLD > 1:
-        flat = torch.cat([p.grad.flatten() for p in parameters])
-        distributed.all_reduce(flat)
-        for p, g in zip(
-            parameters, flat.div_(WORLD).split([p.numel() for p in parameters]), strict=True
-        ):
-            p.grad.copy_(g.view_as(p))
-
-
-def wait() -> None:
-    """Until every process is here: what the first one writes, the others read."""
-    if WORLD > 1:
-        distributed.barrier()
-
-
-def run(
-    name: str,
-    modules: list[torch.nn.Module],
-    loss: Callable[[int], torch.Tensor],
-    minutes: float,
-    lr: float,
-    work: Path,
-    save: Callable[[], None],
-) -> None:
-    """Train until the clock says `minutes`; cosine learning rate; checkpoints every two minutes."""
-    parameters = [p for m in modules for p in m.parameters()]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=lr, weight_decay=0.01, betas=(0.9, 0.98), fused=True
-    )
-    average = Average(modules, 0.999)
-    state_file = work / f"{name}.pt"
-    step, spent = 0, 0.0
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        for module, weights in zip(modules, state["modules"], strict=True):
-            module.load_state_dict(weights)
-        optimizer.load_state_dict(state["optimizer"])
-        average.shadow, average.step = state["shadow"], state["step"]
-        step, spent = state["step"], state["spent"]
-    lr *= WORLD**0.5
-    start, saved, shown = time.monotonic() - spent, time.monotonic(), []
-
-    def checkpoint() -> None:
-        torch.save(
-            {
-                "modules": [m.state_dict() for m in modules],
-                "optimizer": optimizer.state_dict(),
-                "shadow": average.shadow,
-                "step": step,
-                "spent": time.monotonic() - start,
-            },
-            state_file,
-        )
-        average.swap()
-        save()
-        average.swap()
-
-    while (done := agreed((time.monotonic() - start) / (60 * minutes))) < 1:
-        rate = lr * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        value = loss(WORLD * step + RANK)
-        value.backward()
-        average_gradients(parameters)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        average.update()
-        step += 1
-        shown.append(value.item())
-        if step % 100 == 0 and RANK == 0:
-            mean = sum(shown[-100:]) / len(shown[-100:])
-            print(f"{name} step {step} loss {mean:.4f} lr {rate:.1e} {done:.1%}", flush=True)
-        if time.monotonic() - saved > 120 and RANK == 0:
-            checkpoint()
-            saved = time.monotonic()
-    if RANK == 0:
-        checkpoint()
-    wait()
 
 
 def train_vae(x: torch.Tensor, minutes: float, work: Path, start: Path | None) -> AutoencoderKL:

@@ -31,7 +31,7 @@ def check(pool: NullPool, file: str, now: Basis) -> None:
         raise CounterfactualError(
             f"The null pool {file or 'that was given'} was made with another "
             f"{' and '.join(changed)}, so its scores are not comparable with these. Ask as it was "
-            "made, or make one for this with guda null."
+            "made, or make a null pool for this."
         )
 
 
@@ -47,8 +47,7 @@ def check_question(request: AttributeRequest, prompts: Sequence[str]) -> None:
                 f"scored at about {side} x {side}: scores grow with a picture's size. Make a pool "
                 "at that resolution, or give the pictures in place of the latents."
             )
-    direct = isinstance(request.counterfactuals, DirectCounterfactuals)
-    if direct and request.conditions is not None and not all(p.strip() for p in prompts):
+    if request.conditions is not None and not all(p.strip() for p in prompts):
         raise CounterfactualError(
             "A prompt is empty where a conditioning (positive) says what the picture was asked "
             "with, so that nothing tells which pictures of the null pool were asked alike; write "
@@ -101,7 +100,7 @@ def doubts(pool: NullPool, forms: Sequence[str]) -> Iterator[str]:
             yield (
                 f"{forms.count(form)} of the {len(forms)} pictures are asked {FORMS[form]}, and "
                 f"the null pool has {have} that were asked so; a verdict needs {least} at least. "
-                f"Add some: guda null --prompts {form}."
+                f"Add some to it (prompts: {form})."
             )
 
 

@@ -14,14 +14,19 @@ from ..scoring.verdict import Attribution
 
 def doubts(pool: NullPool | None, forms: Sequence[str]) -> Iterator[str]:
     """Warnings of credit from which nothing is subtracted."""
+    if pool is None:
+        yield _nothing("no null pool")
+        return
     for form in dict.fromkeys(forms):
-        if pool is None or len(pool.null(form)) < FEWEST:
-            have = "no null pool" if pool is None else f"a null pool of {len(pool.null(form))}"
-            yield (
-                f"There is {have} for pictures asked {FORMS[form]}, so nothing is subtracted from "
-                "their credit, and pictures that have nothing to do with the styles get much of "
-                f"it, too; make a pool of {FEWEST} or more with guda null."
-            )
+        if (count := len(pool.null(form))) < FEWEST:
+            yield _nothing(f"a null pool of {count} for pictures asked {FORMS[form]}")
+
+
+def _nothing(have: str) -> str:
+    return (
+        f"There is {have}, so nothing is subtracted from the pictures' credit, and those that have "
+        f"nothing to do with the styles get much of it, too; make a null pool of {FEWEST} or more."
+    )
 
 
 def credited(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -243,12 +244,19 @@ class NullWork:
         return shown
 
     def _wanted(self, general: Sequence[str]) -> list[Wanted]:
-        request = self.request
-        without = request.counterfactuals
-        tested = Asking(basis.phrases(without), basis.template_of(without))
-        if request.images is not None:
-            return read(tested, self.folder, request.like, request.size)
-        return drawn(tested, request.contents, general, request.size)
+        if self.request.images is not None:
+            return self._read
+        return drawn(self._tested, self.request.contents, general, self.request.size)
+
+    @cached_property
+    def _read(self) -> list[Wanted]:
+        """Those of a folder; once, as their names hold what is in the files."""
+        return read(self._tested, self.folder, self.request.like, self.request.size)
+
+    @property
+    def _tested(self) -> Asking:
+        without = self.request.counterfactuals
+        return Asking(basis.phrases(without), basis.template_of(without))
 
     def _left(self, pool: NullPool, wanted: Sequence[Wanted], form: str) -> list[Wanted]:
         have = {p.id for p in pool.pictures if p.form == form}

@@ -30,7 +30,7 @@ def doubts(pool: NullPool | None, forms: Sequence[str]) -> Iterator[str]:
     elif pool is not None and len(pool.null(forms[0])) < count:
         yield (
             f"The null pool has {len(pool.null(forms[0]))} pictures asked {FORMS[forms[0]]}, fewer "
-            f"than the source's {count}; add some with guda null --size."
+            f"than the source's {count}; make it larger (size)."
         )
 
 

@@ -46,7 +46,7 @@ class Basis:
         """
         said = []
         if self.fingerprint != now.fingerprint:
-            said.append("model")
+            said.append(_model(self.identity, now.identity))
         else:
             said += identity.differences(self.identity, now.identity)
         if self.direct != now.direct:
@@ -61,6 +61,14 @@ class Basis:
             if was != is_now:
                 said.append(f"{name} ({was} then, {is_now} now)")
         return said
+
+
+def _model(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Another model, and of which kind where that is what differs."""
+    kinds = [str(x.get("kind of model", "")) for x in (then, now)]
+    return (
+        f"model ({kinds[0]} then, {kinds[1]} now)" if len(set(filter(None, kinds))) > 1 else "model"
+    )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import math
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,7 @@ allocation = importlib.import_module("pack.guda.scoring.allocation")
 noise = importlib.import_module("pack.guda.diffusion.noise")
 identity = importlib.import_module("pack.guda.diffusion.identity")
 measuring = importlib.import_module("pack.guda.jobs.measuring")
+attributing = importlib.import_module("pack.guda.jobs.attribute")
 pools = importlib.import_module("pack.guda.jobs.null")
 given = importlib.import_module("pack.guda.counterfactuals.direct")
 settings = importlib.import_module("pack.guda.config")
@@ -181,10 +183,18 @@ class Words:
 
 
 class Picture:
-    """A VAE's part: it is never asked here."""
+    """A VAE's part: means of 8 x 8 pixels, and back."""
 
     def spacial_compression_encode(self) -> int:
         return 8
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        means = torch.nn.functional.avg_pool2d(pixels[..., :3].movedim(-1, 1), 8)
+        return means.repeat(1, 6, 1, 1)[:, :16] - 0.5
+
+    def decode(self, raw: torch.Tensor) -> torch.Tensor:
+        cells = raw.reshape(-1, *raw.shape[-2:])[:3] + 0.5
+        return cells.repeat_interleave(8, 1).repeat_interleave(8, 2).movedim(0, -1)[None]
 
 
 SD3 = {
@@ -274,9 +284,39 @@ def alone(model, words: Words, latents, kind: str) -> torch.Tensor:
     return terms
 
 
+def pooled_flow(kind: str, earlier: list) -> dict:
+    """A pool of a folder and one that the model draws: how many pictures, whether the numbers are
+    any, what an answer is held against, and why that of an earlier kind is refused."""
+    made = native.NativeModel(loaded(kind), Words(12, 8), Picture(), kind, SIDE)
+    styles = given.DirectCounterfactuals.named({"Ink": "ink", "Oil": "oil"})
+    sampling = SampleConfig(steps=1, guidance=kinds.guidance_of(made._model))
+
+    def answer(pool):
+        pictures = [torch.rand(3, SIDE, SIDE)]
+        request = attributing.AttributeRequest(made, styles, pictures, ["p"], ["a fox"], CONFIG)
+        return attributing.survey(replace(request, null=pool))
+
+    result: dict = {"pictures": [], "finite": [], "held": []}
+    for images in (PICTURES, None):
+        with tempfile.TemporaryDirectory() as folder:
+            asked = pools.NullRequest(
+                made, styles, Path(folder, "pool"), 4, images=images, config=CONFIG,
+                sampling=sampling, general=(),
+            )  # fmt: skip
+            pool = drain(pools.survey(asked).run(scored))
+        numbers = np.stack([p.contributions for p in pool.pictures])
+        result["pictures"].append(len({p.elbo for p in pool.pictures}))
+        result["finite"].append(bool(np.isfinite(numbers).all() and (numbers != 0).any()))
+        (image,) = drain(answer(pool).run(False)).images
+        result["held"].append(image.evidence.pool)
+    result["refused"] = said(lambda: answer(earlier[-1])) if earlier else ""
+    earlier.append(pool)
+    return result
+
+
 def flows() -> dict:
-    """By kind: distance from the network alone, warnings, levels."""
-    found = {}
+    """By kind: distance from the network alone, warnings, levels, null pools."""
+    found, made_pools = {}, []
     latents = torch.randn(2, 16, 6, 8, generator=torch.Generator().manual_seed(6))
     for kind in KINDS:
         model, words = loaded(kind), Words(12, 8)
@@ -285,6 +325,7 @@ def flows() -> dict:
             "scores": apart(contributions(made, latents), alone(model, words, latents, kind)),
             "warnings": list(made.warnings),
             "levels": made.schedule.length,
+            "pool": pooled_flow(kind, made_pools),
         }
     return found | refusals()
 

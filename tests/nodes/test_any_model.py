@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 FLOWS = ("SD3", "Flux", "FluxSchnell", "ZImage", "QwenImage")
@@ -60,6 +62,15 @@ def test_pictures_go_through_the_graph_s_vae(found, model):
 def test_rectified_flows_equal_a_sum_over_the_bare_network(found, kind):
     gap, size = found["flows"][kind]["scores"]
     assert size > 1 and gap < 1e-3 * size
+
+
+@pytest.mark.parametrize(("before", "kind"), pairwise(("", *FLOWS)))
+def test_rectified_flows_have_null_pools_of_their_own(found, before, kind):
+    """Of a folder, and drawn with ComfyUI's sampler; another kind's is refused by its name."""
+    pool = found["flows"][kind]["pool"]
+    assert pool["pictures"] == [4, 5] and pool["held"] == [4, 4] and all(pool["finite"])
+    if before:
+        assert f"made with another model ({before} then, {kind} now)" in pool["refused"]
 
 
 def test_what_was_distilled_is_no_likelihood(found):

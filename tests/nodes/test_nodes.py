@@ -18,7 +18,7 @@ from guda.config import UnlearnConfig
 from guda.evidence.archive import Archive
 from guda.evidence.sums import check_sums
 from tools.comfy.client import Comfy, Result
-from tools.comfy.graphs import PROMPTS, STYLES, changed, workflow
+from tools.comfy.graphs import PROMPTS, SCORING, STYLES, changed, node, upto, workflow
 
 TIMEOUT = 300.0
 # A set and pictures of its own: no other module has made them before.
@@ -256,3 +256,26 @@ def test_a_deleted_lora_is_made_again(comfy: Comfy, whole: Result):
     assert lora.read_bytes() == before
     assert any("Fluent Ink: step" in words for _, words in again.texts)
     assert comfy.run(graph, timeout=TIMEOUT).executed == []
+
+
+def test_a_pool_that_nobody_linked_stands_in_no_answer_s_way(comfy: Comfy, whole: Result):
+    """Of the counterfactuals' folder, where the question is none of its own."""
+    asked = {"model": ["model", 0], "counterfactuals": ["unlearn", 0]} | SCORING
+    pool = {"size": 4, "prompts": "none", "folder": "built-in example"}
+    graph = upto(WHOLE, "unlearn") | {
+        "null": node("GudaNullPool", **asked, **pool),
+        "latents": node("EmptyLatentImage", width=256, height=256, batch_size=1),
+        "attribute": node("GudaAttribute", **asked, latent=["latents", 0], prompt=""),
+    }
+    made = comfy.run(upto(graph, "null"), timeout=TIMEOUT)
+    assert made.ok, (made.error, comfy.log_tail())
+    folder = comfy.base / "models" / "loras" / "guda" / "whole"
+    (folder / "null-real.json").rename(folder / "null.json")  # where one is found by itself
+    result = comfy.run(upto(graph, "attribute"), timeout=TIMEOUT)
+    assert result.ok, (result.error, comfy.log_tail())
+    assert "null" not in result.outputs["attribute"]["guda"][0]
+    under = [text for where, text in result.texts if where == "attribute"][-1]
+    assert "folder is left out. The latents are of 32 x 32 cells" in under
+    graph["attribute"]["inputs"]["null_pool"] = ["null", 0]
+    refused = comfy.run(graph, timeout=TIMEOUT)
+    assert refused.status == "error" and "The latents are of 32 x 32 cells" in refused.message

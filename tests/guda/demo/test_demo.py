@@ -1,4 +1,4 @@
-"""The demo as a user runs it: twice from nothing, in processes of their own, side by side."""
+"""The demo as a user runs it, in processes of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ EXAMPLE = Path(__file__).parents[3] / "guda" / "demo" / "styles"
 
 @pytest.mark.slow
 def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
-    """Once from nothing, once on its own LoRAs, each in a process; one LoRA is made in this one."""
+    """Once from nothing, once on its own LoRAs, each in a process; one LoRA is made again in this
+    one, from the same pictures."""
     out = tmp_path / "a"
     command = ["demo", "--json", "--out", str(out)]
     (first,) = map(json.loads, side_by_side([command]))
@@ -41,7 +42,10 @@ def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
         assert [s["group"] for s in one["scores"]] == [s["group"] for s in two["scores"]]
         for a, b in zip(one["scores"], two["scores"], strict=True):
             assert a["delta"] == pytest.approx(b["delta"], abs=1e-4)
-    request = UnlearnRequest(load(DEMO), groups(), tmp_path / "b", names=["Fluent Ink"])
+    drawn = out / "counterfactuals" / "pictures"
+    request = UnlearnRequest(
+        load(DEMO), groups(), tmp_path / "b", names=["Fluent Ink"], cache=drawn
+    )
     drain(unlearn(request))
     here, there = (
         load_file(folder / "fluent-ink.safetensors")

@@ -11,7 +11,7 @@ from guda.config import ElboConfig, SampleConfig
 from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.errors import ConfigError, CounterfactualError
 from guda.groups.unrelated import GENERAL, general, of_folder
-from guda.jobs import against, basis
+from guda.jobs import against, basis, wanted
 from guda.jobs import null as jobs
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.null import NullRequest, null, survey
@@ -115,11 +115,17 @@ def test_other_contents_are_told_where_pictures_are_there(request_):
     )
 
 
-def test_another_folder_with_the_same_file_names_is_another(request_, groups_folder):
+def test_another_folder_with_the_same_file_names_is_another(request_, groups_folder, monkeypatch):
     """Its pictures are not taken for scored already; the same folder's are."""
     asked = dataclasses.replace(request_, images=groups_folder / "dots", size=4)
     other = dataclasses.replace(asked, images=groups_folder / "stripes")
     first, again, both = (drain(null(r)) for r in (asked, asked, other))
+    seen = []
+    monkeypatch.setattr(wanted, "_seen", lambda one: seen.append(one.id) or "00")
+    work = survey(dataclasses.replace(asked, out=asked.out.with_name("once.json")))
+    drain(work.price())
+    drain(work.run())
+    assert len(seen) == 4, "a file is read for its name once"
     assert [p.id for p in first.pictures] == [p.id for p in again.pictures]
     names = [p.id.split(" ")[0] for p in both.pictures]
     assert len(names) == 8 and names[:4] == names[4:]
@@ -202,3 +208,6 @@ def test_the_pool_in_a_set_s_folder_is_found(backbone, make_set, make_lora, tmp_
     )
     image = drain(attribute(alone)).images[0]
     assert image.evidence is not None and image.evidence.pool == 4
+    encoded = dataclasses.replace(alone, conditions=backbone.encode_prompts(["a fox"]))
+    with pytest.raises(CounterfactualError, match="A prompt is empty where a conditioning"):
+        drain(attribute(encoded))

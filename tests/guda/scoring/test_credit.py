@@ -67,7 +67,7 @@ def test_few_null_pictures_are_not_subtracted_and_warned_of():
     asked = scored(rng, 10)
     assert (credits(asked, scored(rng, FEWEST - 1)) == credits(asked)).all()
     (text,) = doubts(None, ["content", "content"])
-    assert "no null pool" in text and "guda null" in text
+    assert "no null pool" in text and "make a null pool of" in text
 
 
 def test_every_form_of_the_report_has_the_column_and_the_rest():
