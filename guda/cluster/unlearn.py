@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..counterfactuals import CounterfactualSet, Entry, SetWork
 from ..counterfactuals.held import existing, is_finished, resume_path, state_key
+from ..counterfactuals.load import put_right
 from ..counterfactuals.lora_file import set_damaged_aside
 from ..counterfactuals.manifest import read_entry, save_manifest
 from ..files import write_bytes
@@ -41,6 +42,7 @@ def run(work: SetWork, client: Client, source: Source, patience: float) -> Steps
     """
     with (yield from take(work.folder)) as lock:
         held = existing(work.folder, work.backbone)
+        yield from put_right(held)
         making = _Making(work, lock, {e.name: e for e in held.entries})
         units = yield from making.units()
         told = job(
@@ -54,6 +56,7 @@ def run(work: SetWork, client: Client, source: Source, patience: float) -> Steps
             memory=work.memory.as_dict(),
             keys=dict(work.keys),
             weights=work.weights,
+            trials=[t.as_dict() for t in work.trials],
         )
         failures: list[Failure] = []
         if units:

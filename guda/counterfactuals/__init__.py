@@ -1,7 +1,7 @@
 """Counterfactual sets: one LoRA per style group, made, kept, verified and loaded."""
 
+from .load import load_set
 from .make import Left, SetWork, recipe_key, survey, unlearn_set
-from .manifest import load_set
 from .set import CounterfactualSet, Entry
 
 __all__ = [

@@ -12,14 +12,14 @@ from ..errors import CounterfactualError
 from ..groups import Group
 from ..unlearning import resume
 from . import sameness
+from .load import read_set
 from .lora_file import is_whole
-from .manifest import read_manifest
 from .set import CounterfactualSet, Entry
 
 
 def existing(folder: Path, backbone: Backbone) -> CounterfactualSet:
     """What `folder` already holds, so that it is neither lost nor mixed with another model's."""
-    held = read_manifest(folder)
+    held = read_set(folder)
     if held is None:
         return CounterfactualSet(folder, backbone.name, backbone.fingerprint, "", {}, ())
     if held.fingerprint not in sameness.names(backbone):

@@ -50,13 +50,15 @@ def noted_identity(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         ) from None
 
 
-def noted_groups(path: Path) -> str | None:
-    """The hash of the groups that a LoRA was made from, by its header; None where it has none."""
+def noted(path: Path) -> dict[str, str]:
+    """What a LoRA tells of itself, by its header alone; {} where it cannot be read."""
     try:
+        if not path.is_file():
+            return {}
         with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get("guda.groups_hash")
+            return file.metadata() or {}
     except (OSError, SafetensorError):
-        return None  # whoever loads it is told
+        return {}  # whoever loads it is told
 
 
 def is_whole(path: Path, key: str) -> bool:

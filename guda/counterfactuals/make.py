@@ -26,6 +26,7 @@ from ..unlearning.train import Unlearned, unlearn_group
 from . import rate, sameness
 from .collapse import Collapse
 from .held import existing, is_finished, is_read_only, resume_path, state_key
+from .load import put_right
 from .lora_file import set_damaged_aside
 from .manifest import save_manifest
 from .sampled import Sampled
@@ -139,7 +140,9 @@ class SetWork:
         if self.config.lr_probe == "auto":
             return (yield from (yield from self.rated()).run())
         if not self.left and is_read_only(self.folder):
-            return self._chosen({e.name: e for e in existing(self.folder, self.backbone).entries})
+            held = existing(self.folder, self.backbone)
+            yield from put_right(held, write=False)
+            return self._chosen({e.name: e for e in held.entries})
         with (yield from take(self.folder)) as lock:
             made = yield from self._make(lock)
             lock.check()
@@ -170,6 +173,7 @@ class SetWork:
     def _make(self, lock: Lock) -> Steps[CounterfactualSet]:
         backbone, config, folder = self.backbone, self.config, lock.folder
         held = existing(folder, backbone)  # others may have written since
+        yield from put_right(held)
         entries = {e.name: e for e in held.entries}
         encoded: dict[str, EncodedGroup] | None = None
         rooms: Rooms | None = None

@@ -18,24 +18,6 @@ from .certificate import Certificate
 from .set import MANIFEST, CounterfactualSet, Entry
 
 
-def load_set(folder: Path) -> CounterfactualSet:
-    """Read a finished set. Raises CounterfactualError that names the folder and the remedy."""
-    if os.path.isfile(folder):
-        raise CounterfactualError(f"{folder} is a file; give the folder of a counterfactual set.")
-    made = read_manifest(folder)
-    if made is None:
-        raise CounterfactualError(
-            f"There is no counterfactual set in {folder} ({MANIFEST} is missing); unlearn the "
-            "styles first, or give the folder of a finished set."
-        )
-    for entry in made.entries:
-        if not made.path(entry).is_file():
-            raise CounterfactualError(
-                f"The counterfactual {made.path(entry)} is missing; unlearn {entry.name!r} again."
-            )
-    return made
-
-
 def read_manifest(folder: Path) -> CounterfactualSet | None:
     """The set that `folder`'s manifest describes, None without one. Raises CounterfactualError."""
     path = folder / MANIFEST

@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from torch import Tensor
 from ..diffusion import Backbone, LoraWeights
 from ..diffusion.identity import differences
 from ..errors import CounterfactualError
+from ..files import reading
 from ..scoring.spread import SeedSpread
 from ..settings import digest
 from ..unlearning.gate import Gate
@@ -26,7 +29,7 @@ from ..unlearning.rates import Trial, best
 from ..unlearning.stopping import Ended
 from . import sameness
 from .certificate import Certificate, Verdict
-from .lora_file import noted_groups, noted_identity, read_file
+from .lora_file import noted, noted_identity, read_file
 
 MANIFEST = "counterfactuals.json"
 
@@ -77,6 +80,7 @@ class CounterfactualSet:
     entries: tuple[Entry, ...]
     identity: dict[str, Any] = field(default_factory=dict)  # the model's; empty before 0.2.0
     trials: tuple[Trial, ...] = ()  # of learning rates, where the set's was found
+    restored: str = ""  # what is to be said where its LoRAs told it, not its manifest
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,8 +88,14 @@ class CounterfactualSet:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was said when its counterfactuals were made."""
-        return tuple(dict.fromkeys(w for e in self.entries for w in e.warnings))
+        """What was said when its counterfactuals were made, and when it was read."""
+        said = [self.restored] if self.restored else []
+        return tuple(dict.fromkeys([*said, *(w for e in self.entries for w in e.warnings)]))
+
+    @cached_property
+    def _noted(self) -> dict[str, dict[str, str]]:
+        """What every LoRA tells of itself, read once."""
+        return {e.name: noted(self.path(e)) for e in self.entries}
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -96,8 +106,11 @@ class CounterfactualSet:
             for e in self.entries
             if e.certificate is not None and e.certificate.verdict is Verdict.WEAK
         )
-        noted = {e.name: noted_groups(self.path(e)) or self.groups_hash for e in self.entries}
-        former = [repr(name) for name, groups in noted.items() if groups != self.groups_hash]
+        former = [
+            repr(name)
+            for name, told in self._noted.items()
+            if told.get("guda.groups_hash", self.groups_hash) != self.groups_hash
+        ]
         if not former:
             return weak
         told = (
@@ -112,9 +125,19 @@ class CounterfactualSet:
         """What another seed of the unlearning would change."""
         certificates = {e.name: e.certificate for e in self.entries}
         shares = {n: c.spread for n, c in certificates.items() if c and c.spread is not None}
-        repeats = self.recipe.get("repeats", 1)
-        known = isinstance(repeats, int) and not isinstance(repeats, bool) and repeats >= 1
-        return SeedSpread(shares, repeats if known else 1)
+        counts = {e.name: self._repeats(e) for e in self.entries}  # runs in one folder may differ
+        measured = [n for name, n in counts.items() if name in shares]
+        repeats = min(measured or counts.values(), default=1)
+        others = {name: n for name, n in counts.items() if n != repeats}
+        return SeedSpread(shares, repeats, others)
+
+    def _repeats(self, entry: Entry) -> int:
+        """Those that the LoRA is the mean of."""
+        recipe: Any = self.recipe
+        with suppress(ValueError):
+            recipe = reading.loads(self._noted[entry.name].get("guda.recipe", "{}")) or recipe
+        repeats = recipe.get("repeats", 1) if isinstance(recipe, dict) else 1
+        return repeats if type(repeats) is int and repeats >= 1 else 1
 
     @property
     def rate(self) -> str:

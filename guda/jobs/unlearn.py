@@ -9,6 +9,8 @@ from pathlib import Path
 from ..budget import footprint, rows, warmup
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
 from ..counterfactuals import CounterfactualSet, Left, SetWork, make
+from ..counterfactuals.held import existing
+from ..counterfactuals.load import put_right
 from ..diffusion import Backbone
 from ..files.destination import check_folder
 from ..groups import StyleGroups, prompts
@@ -128,6 +130,7 @@ class UnlearnWork:
         """What it will take, after a look at the model and a warm-up."""
         request, backbone, groups = self.request, self.request.backbone, self.groups
         config, device = request.recipe, str(backbone.device)
+        yield from put_right(existing(self.making.folder, backbone), write=False)
         yield from about(backbone, request.groups)
         yield from prompts.warnings(backbone, prompts.of_groups(groups))
         if not self.left:

@@ -17,7 +17,7 @@ The pictures' own standard error has seen that; what it has not is the part that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,14 +29,18 @@ COMMON = 0.33
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """shares: style -> of one seed, as measured between repeats; those not measured are assumed."""
+    """shares: style -> of one seed, as measured between repeats; those not measured are assumed.
+
+    others: style -> its repeats, where they are others than `repeats`.
+    """
 
     shares: Mapping[str, float]
     repeats: int = 1
+    others: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, style: str) -> float:
         """The share of the mean of all repeats."""
-        return self.shares.get(style, ASSUMED) / self.repeats**0.5
+        return self.shares.get(style, ASSUMED) / self.others.get(style, self.repeats) ** 0.5
 
     def assumed(self, styles: Sequence[str]) -> bool:
         """Whether nothing was measured for any of them."""

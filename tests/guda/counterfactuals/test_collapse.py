@@ -16,6 +16,7 @@ from guda.cli import main
 from guda.counterfactuals import load_set, sampled
 from guda.counterfactuals.certificate import Certificate, Verdict
 from guda.counterfactuals.collapse import Collapse, collapse_of, distances, sharpness
+from guda.counterfactuals.manifest import read_manifest
 from guda.counterfactuals.sampled import Sampled, kept_prompts
 from guda.errors import CounterfactualError
 from guda.groups import from_prompts, parse_styles
@@ -136,7 +137,7 @@ def test_the_manifest_and_the_lora_hold_it_and_a_bad_one_is_refused(
         data["groups"][0]["certificate"]["collapse"] = broken
         path.write_text(json.dumps(data), "utf-8")
         with pytest.raises(CounterfactualError, match="collapse is"):
-            load_set(tmp_path / "bad")
+            read_manifest(tmp_path / "bad")
 
 
 def test_the_full_model_draws_each_group_once(backbone, groups, make_lora):

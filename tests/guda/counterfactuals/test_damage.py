@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
+import shutil
 
 import pytest
 import torch
@@ -11,9 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from guda.backbone.files.load import load
 from guda.counterfactuals import load_set, unlearn_set
+from guda.counterfactuals import set as set_module
 from guda.counterfactuals.lora_file import read_file
 from guda.counterfactuals.make import survey
+from guda.counterfactuals.set import MANIFEST
 from guda.errors import CounterfactualError, DamagedError, DivergedError
 from guda.files import sealed
 from guda.steps import drain
@@ -240,3 +245,92 @@ def test_a_state_of_another_recipe_is_neither_lost_nor_called_damaged(
     assert resume.progress(tmp_path / "dots.resume", "another key") == 0
     interrupt(backbone, groups, other, tmp_path, 1)
     assert survey(backbone, groups, brief, tmp_path, ["dots"]).left[0][1] == 2, "the one before"
+
+
+WHOLE = ("dots", "waves")
+
+
+@pytest.fixture(scope="module")
+def whole(model_folder, groups, recipe, tmp_path_factory):
+    """A set of two styles whose learning rate was found by trials."""
+    folder, config = tmp_path_factory.mktemp("whole") / "set", recipe.replace(steps=2)
+    config = config.replace(lr_probe="auto")
+    drain(unlearn_set(load(model_folder), groups, config, folder, WHOLE))
+    return folder
+
+
+MANIFESTS = {
+    "missing": lambda path: path.unlink(),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:2000]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("damage", MANIFESTS.values(), ids=MANIFESTS)
+def test_a_set_without_its_manifest_is_read_from_its_loras(
+    backbone, groups, quick, whole, tmp_path, damage
+):
+    folder = shutil.copytree(whole, tmp_path / "set")
+    before = load_set(folder)
+    damage(folder / MANIFEST)
+    harmed = sorted(os.listdir(folder))
+    made = load_set(folder)
+    assert sorted(os.listdir(folder)) == harmed, "who reads writes nothing"
+    told = tuple(dataclasses.replace(e, warnings=()) for e in before.entries)
+    assert before.trials and before.warnings, "which are not in the LoRAs"
+    assert made == dataclasses.replace(before, entries=told, restored=made.restored)
+    assert made.warnings == (made.restored,)
+    assert made.restored.startswith(f"{folder / MANIFEST} ")
+    assert "; the set was read from its LoRAs, which are of 'dots', 'waves'. " in made.restored
+    steps, config = [], quick.replace(steps=2, lr_probe="auto")
+    drain(unlearn_set(backbone, groups, config, folder, WHOLE), steps.append)
+    assert trained(steps) == [2, 2] and made.restored in said(steps, folder)
+    assert load_set(folder) == dataclasses.replace(made, restored="")
+    aside = folder / f"{MANIFEST}.damaged"
+    assert aside.exists() == (damage is not MANIFESTS["missing"])
+
+
+def test_what_is_not_of_a_set_without_its_manifest(backbone, groups, quick, whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "set")
+    (folder / MANIFEST).unlink()
+    save_file({"x": torch.ones(1)}, folder / "foreign.safetensors")
+    shutil.copy(folder / "dots.safetensors", folder / "a-copy.safetensors")
+    flip(folder / "waves.safetensors", 8 * 9000)
+    with pytest.raises(CounterfactualError) as refused:
+        load_set(folder)
+    told = (
+        "Of its LoRAs, these cannot be used: a-copy.safetensors (it is of 'dots', as "
+        "dots.safetensors is); waves.safetensors (it is damaged)."
+    )
+    assert told in str(refused.value) and "foreign" not in str(refused.value)
+    config = quick.replace(steps=2, lr_probe="auto")
+    assert [g.name for g, _ in survey(backbone, groups, config, folder, WHOLE).left] == ["waves"]
+    again, steps = make(backbone, groups, config, folder, WHOLE)
+    assert told in said(steps, folder)[0] and again.names == WHOLE
+    assert load_set(folder).names == WHOLE and not load_set(folder).restored
+
+
+def test_loras_of_two_models_are_no_set(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "set")
+    (folder / MANIFEST).unlink()
+    tensors, metadata = read_file(folder / "waves.safetensors")
+    other = {**metadata, "guda.base_fingerprint": "0" * 32}
+    save_file(tensors, folder / "waves.safetensors", sealed.seal(tensors, other))
+    with pytest.raises(CounterfactualError, match=r"waves.*dots.*are of different models"):
+        load_set(folder)
+
+
+def test_loras_that_tell_too_little_are_named(backbone, make_lora, make_set, tmp_path):
+    folder = tmp_path / "set"
+    make_set(folder, backbone, {"dots": make_lora(backbone, 0.1)})
+    (folder / MANIFEST).unlink()
+    with pytest.raises(CounterfactualError, match=r'dots.safetensors \("guda.group" is missing\)'):
+        load_set(folder)
+
+
+def test_the_headers_of_a_set_are_read_once(whole, monkeypatch):
+    read = []
+    monkeypatch.setattr(set_module, "noted", lambda path: read.append(path) or {})
+    made = load_set(whole)
+    assert made.doubts == made.doubts and len(read) == 2

@@ -7,9 +7,10 @@ import json
 import pytest
 import torch
 
-from guda.config import ElboConfig
-from guda.counterfactuals import load_set
+from guda.config import ElboConfig, UnlearnConfig
+from guda.counterfactuals import load_set, unlearn_set
 from guda.counterfactuals.direct import DirectCounterfactuals
+from guda.counterfactuals.manifest import read_manifest
 from guda.diffusion.protocol import LoraWeights
 from guda.diffusion.room import Room
 from guda.errors import CounterfactualError
@@ -126,6 +127,18 @@ def test_one_repeat_has_it_assumed_and_a_direct_answer_has_none(backbone, groups
     assert all("seed_stderr" not in s for s in to_dict(direct)["images"][0]["scores"])
 
 
+def test_every_style_has_its_own_repeats(backbone, groups, unlearned):
+    """Those of the folder's last run are not those of the LoRAs that were there before."""
+    first = unlearned(1)
+    config = UnlearnConfig(**first.recipe).replace(repeats=2, steps=1)
+    drain(unlearn_set(backbone, groups, config, first.folder, ["waves"]))
+    both = load_set(first.folder)
+    assert both.names == ("dots", "waves") and both.recipe["repeats"] == 2
+    measured = both.entries[1].certificate.spread
+    assert both.seed_spread.of("dots") == ASSUMED
+    assert both.seed_spread.of("waves") == pytest.approx(measured / 2**0.5)
+
+
 def test_a_garbled_spread_is_refused(unlearned):
     folder = unlearned(1).folder
     path = folder / "counterfactuals.json"
@@ -134,4 +147,4 @@ def test_a_garbled_spread_is_refused(unlearned):
         told["groups"][0]["certificate"]["seed_spread"] = bad
         path.write_text(json.dumps(told), "utf-8")
         with pytest.raises(CounterfactualError, match="seed_spread"):
-            load_set(folder)
+            read_manifest(folder)
