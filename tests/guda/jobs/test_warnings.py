@@ -12,7 +12,9 @@ import torch
 from guda.cli import main
 from guda.config import ElboConfig
 from guda.counterfactuals import load_set
+from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.groups.pictures import save_png
+from guda.jobs import shapes
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.attribute import survey as survey_attribution
 from guda.jobs.unlearn import UnlearnRequest, unlearn
@@ -105,6 +107,20 @@ def test_a_picture_that_shows_nothing_is_told(backbone, make_lora, make_set, tmp
     )
     said = [w for w in drain(attribute(request)).warnings if "shows nothing" in w]
     assert len(said) == bool(told) and all(f"fox.png is {told} and" in w for w in said)
+
+
+@pytest.mark.parametrize(("side", "told"), [(24, False), (128, False), (16, True)])
+def test_a_thumbnail_is_told(backbone, monkeypatch, side, told):
+    """A model sees it enlarged, and blur is no style; the tiny model's own side is 32."""
+    monkeypatch.setattr(shapes, "ENLARGED", 1.5)
+    styles = DirectCounterfactuals.named({"Dots": "dots", "Waves": "waves"})
+    picture = torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))
+    asked = AttributeRequest(
+        backbone, styles, [picture], ["icon.png"], ["a fox"], ElboConfig(evaluations=4)
+    )
+    said = [w for w in drain(attribute(asked)).warnings if "is enlarged" in w]
+    words = "icon.png is 16 x 16 pixels and is enlarged 2 times"
+    assert len(said) == told and all(words in w for w in said)
 
 
 def test_every_form_of_the_report_has_them(tmp_path):
