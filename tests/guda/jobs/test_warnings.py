@@ -165,3 +165,15 @@ def test_the_command_line_says_them_on_stderr(
     assert told.err.count(f"guda: warning: {DOUBT}\n") == 1
     if options == ["--json"]:
         assert DOUBT in json.loads(told.out)["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({}, 0), ({"rank": 1}, 1), ({"modules": "full"}, 1), ({"operator": "gradient_ascent"}, 1)],
+)
+def test_a_start_that_has_no_effect_is_told(backbone, groups, quick, tmp_path, changes, told):
+    config, steps = quick.replace(start="text", **changes), []
+    drain(
+        survey_unlearning(UnlearnRequest(backbone, groups, tmp_path, config)).drawn(), steps.append
+    )
+    assert [s.warning.split(",")[0] for s in steps] == ["start is text"] * told
