@@ -28,12 +28,12 @@ from .groups import load_folder as groups_of_folder
 from .groups import pictures as files
 from .groups.shapes import Size
 from .jobs import against
+from .jobs.after import After
 from .jobs.attribute import AttributeRequest
 from .jobs.attribute import attribute as attributed
 from .jobs.basis import Without
 from .jobs.null import NullRequest
 from .jobs.null import null as pooled
-from .jobs.recovery import with_recoveries
 from .jobs.shapes import sizes
 from .jobs.unlearn import UnlearnRequest
 from .jobs.unlearn import survey as surveyed
@@ -124,7 +124,8 @@ def unlearn(
     `unlearning.recovery`. sampling: how pictures are drawn for groups that have none.
     Raises GudaError on bad input.
     """
-    recovery, fields = settings.pop("recovery", False), MemoryConfig().as_dict()
+    recovery = _yes("recovery", settings.pop("recovery", False))
+    fields = MemoryConfig().as_dict()
     memory = MemoryConfig(**{k: settings.pop(k) for k in fields if k in settings})  # type: ignore[arg-type]
     recipe = (config or recommended(model)).named(settings, tuple(fields))
     request = UnlearnRequest(
@@ -137,8 +138,7 @@ def unlearn(
         memory=memory,
     )
     work = surveyed(request)
-    made = drain(work.run(), on_step)
-    return drain(with_recoveries(work, made), on_step) if recovery else made
+    return drain(After(recovery).whole(work), on_step)
 
 
 def attribute(

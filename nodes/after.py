@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..guda.steps import Steps
 from . import settings
 
 if TYPE_CHECKING:
-    from ..guda.counterfactuals import CounterfactualSet
-    from ..guda.jobs.plan import Plan
-    from ..guda.jobs.unlearn import UnlearnWork
+    from ..guda.jobs.after import After
 
 
 def sheet_input():
@@ -37,39 +33,10 @@ def recovery_input():
     )
 
 
-@dataclass(frozen=True)
-class After:
-    sheet: bool
-    recovery: bool
+def read(values: Mapping[str, Any]) -> After:
+    """What is asked for by the inputs."""
+    from ..guda.jobs.after import After
+    from ..guda.report.sheet import with_and_without
 
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> After:
-        return cls(values.get("sheet", True), values.get("recovery", False))
-
-    @property
-    def asked(self) -> bool:
-        return self.sheet or self.recovery
-
-    def priced(self, work: UnlearnWork) -> Steps[Plan]:
-        """The price of the work and of what follows it."""
-        from ..guda.jobs import recovery, sheet
-
-        sheets = sheet.missing(work) if self.sheet else 0
-        price = sheet.priced(work.price(), work.request.backbone, sheets)
-        return recovery.priced(price, work) if self.recovery else price
-
-    def whole(self, work: UnlearnWork) -> Steps[CounterfactualSet]:
-        """Runs the work and what follows it."""
-        made = yield from work.run()
-        return (yield from self.of(work, made))
-
-    def of(self, work: UnlearnWork, made: CounterfactualSet) -> Steps[CounterfactualSet]:
-        """Runs what follows the work, which made this."""
-        from ..guda.jobs import recovery, sheet
-        from ..guda.report.sheet import with_and_without
-
-        if self.recovery:
-            made = yield from recovery.with_recoveries(work, made)
-        if self.sheet:
-            yield from sheet.sheets(work.request.backbone, work.groups, made, with_and_without)
-        return made
+    drawn = values.get("sheet", True)
+    return After(values.get("recovery", False), with_and_without if drawn else None)

@@ -117,7 +117,7 @@ class GudaUnlearn(io.ComfyNode):
         folder, memory = places.new_set_folder(set_name), settings.read(MemoryConfig, values)
         names = screened(groups, values.get("attribution"), values.get("screen") or 0)
         request = UnlearnRequest(model, groups, folder, config, names, memory=memory)
-        more, there = after.After.read(values), cluster.chosen(values.get("cluster"), model)
+        more, there = after.read(values), cluster.chosen(values.get("cluster"), model)
         watch = Unlearning(names or groups.names, config.total_steps, config.checkpoint_every)
         with on_device(model, TRAINING):
             work = survey(request)

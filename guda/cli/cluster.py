@@ -56,7 +56,7 @@ def add(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
     )
     for name, what in (("ca", "authority"), ("cert", "certificate"), ("key", "key")):
         section.add_argument(
-            f"--tls-{name}", type=arguments.text, metavar="FILE", help=f"the cluster's TLS {what}"
+            f"--tls-{name}", type=arguments.path, metavar="FILE", help=f"the cluster's TLS {what}"
         )
 
 
@@ -123,7 +123,8 @@ def reached(args: argparse.Namespace):
     """The client of the cluster that the options name."""
     from ..cluster.connect import Security, connected
 
-    with connected(args.cluster, Security(args.tls_ca, args.tls_cert, args.tls_key)) as client:
+    files = (path and str(path) for path in (args.tls_ca, args.tls_cert, args.tls_key))
+    with connected(args.cluster, Security(*files)) as client:
         yield client
 
 

@@ -72,7 +72,7 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..counterfactuals import rate
     from ..groups import pictures
-    from ..jobs import recovery, sheet
+    from ..jobs.after import After
     from ..jobs.unlearn import UnlearnRequest, survey
     from ..report.sheet import with_and_without
     from ..steps import drain
@@ -107,21 +107,15 @@ def run(args: argparse.Namespace) -> int:
         sampling,
         memory=memory,
     )
-    work = survey(request)
+    work, more = survey(request), After(args.recovery, with_and_without if args.sheet else None)
     if args.plan:
-        sheets = sheet.missing(work) if args.sheet else 0
-        price = sheet.priced(work.price(), backbone, sheets)
-        price = recovery.priced(price, work) if args.recovery else price
-        return output.tell(price, args.json, told)
+        return output.tell(more.priced(work), args.json, told)
     with Progress(told) as progress:
         if args.cluster:
             made, missing = cluster.unlearn(args, work, progress)
         else:
             made, missing = drain(work.run(), progress), ()
-        if args.recovery:
-            made = drain(recovery.with_recoveries(work, made), progress)
-        if args.sheet:
-            drain(sheet.sheets(backbone, groups, made, with_and_without), progress)
+        made = drain(more.of(work, made), progress)
     if args.json:
         rows = [
             {"group": e.name, "file": str(made.path(e))}

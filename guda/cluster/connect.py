@@ -5,6 +5,7 @@ Everything listens on this machine alone, and no picture, model or result is eve
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -159,9 +160,25 @@ def _begun(kind: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Dask asserts that a thread of its own begins within ten seconds, which takes longer where
     others keep the machine busy; then it is tried again."""
     for _ in range(TRIES - 1):
-        with suppress(AssertionError):
+        with suppress(AssertionError), _uncollected():
             return kind(*args, **options)
-    return kind(*args, **options)
+    with _uncollected():
+        return kind(*args, **options)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Inside, no garbage is collected: a client that failed before takes the lock, to end itself,
+    that one which begins holds, and Dask's lock lets no thread in twice.
+    """
+    collects = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextmanager

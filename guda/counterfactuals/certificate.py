@@ -93,7 +93,11 @@ class Certificate:
         if scores is None:
             return "how large its scores should be cannot be told"
         size = f"its scores are about {max(scores.value, 0):.0%} of its target's"
-        return size if verdict is Verdict.CERTIFIED else f"{size}, which is too small"
+        if verdict is not Verdict.CERTIFIED:
+            size += ", which is too small" if scores.value < 1 else ", but not by its target's way"
+        achieved = _overall(self.progress.achieved)
+        sure = achieved is not None and achieved.low is not None and achieved.low > 0
+        return size if sure else f"{size}; the pictures held out are too few to be sure"
 
     @property
     def remedy(self) -> str:

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from ..budget.rows import Rooms, for_scoring, for_training
+from ..budget.rows import Rooms
 from ..config import MemoryConfig, UnlearnConfig
 from ..diffusion import Backbone
 from ..errors import CounterfactualError
 from ..files.destination import check_folder, check_text
 from ..files.lock import Lock, take
 from ..groups import Group, StyleGroups, prompts, split_heldout
-from ..groups.encode import EncodedGroup, encode_groups, few
-from ..scoring import explains
-from ..scoring.elbo import Query
+from ..groups.encode import EncodedGroup
 from ..steps import Heard, Step, Steps, about, warn
 from ..unlearning import resume
 from ..unlearning.context import check_anchors
-from ..unlearning.held import MOST
 from ..unlearning.needs import check_needs
-from ..unlearning.train import Unlearned, unlearn_group
+from ..unlearning.train import unlearn_group
 from . import rate, sameness
-from .collapse import Collapse
 from .held import existing, is_finished, is_read_only, resume_path, state_key
 from .load import put_right
 from .lora_file import set_damaged_aside
+from .making import Left, Making
 from .manifest import save_manifest
-from .sampled import Sampled
 from .saved import saved
-from .set import CounterfactualSet, Entry
+from .set import CounterfactualSet
 
 
 def recipe_key(
@@ -101,33 +96,8 @@ def survey(
     return SetWork(*told, trials)
 
 
-class Left(NamedTuple):
-    """A group that is still to be unlearned, and the steps that its resume files hold."""
-
-    group: Group
-    done: int
-
-
-@dataclass(frozen=True)
-class SetWork:
+class SetWork(Making):
     """A set whose making was surveyed: nothing is wrong with it, and `left` of it is to be done."""
-
-    backbone: Backbone
-    groups: StyleGroups
-    config: UnlearnConfig
-    folder: Path
-    memory: MemoryConfig
-    chosen: tuple[Group, ...]
-    keys: Mapping[str, str]  # name -> what its counterfactual is made from; see `recipe_key`
-    left: tuple[Left, ...]
-    weights: str  # the model's fingerprint, as the set notes it
-    trials: tuple[rate.Trial, ...] = ()  # of learning rates
-    look: explains.Look = field(default_factory=explains.Look)
-    sampled: Sampled = field(default_factory=Sampled)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return sameness.identity_of(self.backbone, self.weights)
 
     def run(self) -> Steps[CounterfactualSet]:
         """Make what is left.
@@ -142,7 +112,7 @@ class SetWork:
         if not self.left and is_read_only(self.folder):
             held = existing(self.folder, self.backbone)
             yield from put_right(held, write=False)
-            return self._chosen({e.name: e for e in held.entries})
+            return self.chosen_of({e.name: e for e in held.entries})
         with (yield from take(self.folder)) as lock:
             made = yield from self._make(lock)
             lock.check()
@@ -162,13 +132,6 @@ class SetWork:
             yield from rate.find(self, lock)
         names, told = [g.name for g in self.chosen], (self.backbone, self.groups, self.config)
         return replace(survey(*told, self.folder, names, self.memory), look=self.look)
-
-    @property
-    def rooms(self) -> Rooms:
-        return Rooms(
-            for_training(self.backbone, self.config, self.memory),
-            for_scoring(self.backbone, None, MOST),
-        )
 
     def _make(self, lock: Lock) -> Steps[CounterfactualSet]:
         backbone, config, folder = self.backbone, self.config, lock.folder
@@ -213,47 +176,7 @@ class SetWork:
             entries[group.name] = entry
             save_manifest(self.set_of(tuple(entries.values())))
             resume.remove(kept)
-        return self._chosen(entries)
-
-    def encode(self) -> Steps[dict[str, EncodedGroup]]:
-        """The pictures as the UNet sees them, after a look at the prompts and at the model."""
-        yield from prompts.warnings(self.backbone, prompts.of_groups(self.groups))
-        yield from self.look_at_model()
-        return (
-            yield from encode_groups(
-                self.backbone,
-                self.groups,
-                self.config.heldout,
-                resolution=self.config.unlearn_resolution,
-            )
-        )
-
-    def look_at_model(self) -> Steps[int]:
-        """Whether the model explains some of the pictures; see `explains.check`."""
-
-        def some() -> Query:
-            return Query(*few(self.backbone, self.groups, explains.MOST))
-
-        return (yield from explains.check(self.backbone, some, self.look))
-
-    def set_of(self, entries: tuple[Entry, ...]) -> CounterfactualSet:
-        return CounterfactualSet(
-            self.folder,
-            self.backbone.name,
-            self.weights,
-            self.groups.manifest_hash,
-            self.config.as_dict(),
-            entries,
-            self.identity,
-            self.trials,
-        )
-
-    def _chosen(self, entries: Mapping[str, Entry]) -> CounterfactualSet:
-        return self.set_of(tuple(entries[g.name] for g in self.chosen))
-
-    def collapse(self, group: Group, made: Unlearned) -> Steps[Collapse | None]:
-        """Of pictures in the styles that are kept."""
-        return (yield from self.sampled.collapse(self.backbone, self.groups, group.name, made.lora))
+        return self.chosen_of(entries)
 
 
 def chosen_groups(groups: StyleGroups, names: Sequence[str] | None) -> tuple[Group, ...]:

@@ -23,7 +23,7 @@ from ..unlearning.rates import Trial
 from . import sameness
 
 if TYPE_CHECKING:
-    from .make import SetWork
+    from .making import Making
 
 FILE = "learning_rate.json"
 
@@ -52,7 +52,7 @@ def keep(lock: Lock, key: str, done: Sequence[Trial]) -> None:
     write_text(lock.folder / FILE, json.dumps({"key": key, "trials": rows}, indent=1))
 
 
-def find(work: SetWork, lock: Lock) -> Steps[float]:
+def find(work: Making, lock: Lock) -> Steps[float]:
     """Make the trials that are missing, and keep each."""
     backbone, groups, config = work.backbone, work.groups, work.config
     key = key_of(backbone, groups, config, work.weights)

@@ -15,11 +15,11 @@ from .lora_file import save_file
 from .set import Entry
 
 if TYPE_CHECKING:
-    from .make import SetWork
+    from .making import Making
 
 
 def saved(
-    work: SetWork,
+    work: Making,
     group: Group,
     made: Unlearned,
     warnings: tuple[str, ...],

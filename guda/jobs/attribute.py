@@ -212,12 +212,15 @@ class AttributeWork:
             yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
         if self.request.latents is None:
+            size = shapes.sizes(self.request.backbone, self.config)
             for name, picture in zip(self.request.names, self.request.pictures, strict=True):
                 if nothing := looks.flat(picture):
                     yield warn(
                         f"The picture {name} is {nothing} and shows nothing, so its scores mean "
                         "nothing. Give it as it was before it was blanked, as by a safety filter."
                     )
+                elif text := shapes.blurred(name, picture, size):
+                    yield warn(text)
 
     def query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
         """The chosen pictures, of one shape, encoded, and as they are shown (n, 3, H, W)."""

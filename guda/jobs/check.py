@@ -37,7 +37,8 @@ from ..scoring.verdict import Attribution
 from ..steps import Steps, keeps_warnings, warn
 from ..unlearning.held import MOST, Held
 from ..unlearning.progress import BANDS
-from . import recovery, styles
+from . import styles
+from .after import After
 from .attribute import AttributeRequest, attribute
 from .checked import Checked, Clock, Question, peak_memory, used_by
 from .plan import Plan, asked
@@ -96,6 +97,10 @@ class CheckWork:
     unlearning: UnlearnWork
 
     @property
+    def after(self) -> After:
+        return After(self.request.recovery)
+
+    @property
     def asked(self) -> tuple[Question, ...]:
         """Every content in every style."""
         template = template_of(self.request.groups)
@@ -108,10 +113,7 @@ class CheckWork:
     @keeps_warnings
     def price(self) -> Steps[Plan]:
         """That of unlearning, with the evaluations of the rest."""
-        price = self.unlearning.price()
-        if self.request.recovery:
-            price = recovery.priced(price, self.unlearning)
-        plan = yield from price
+        plan = yield from self.after.priced(self.unlearning)
         request, k, n = self.request, len(self.request.groups), len(self.asked)
         length = request.backbone.schedule.length
         points = sum(
@@ -135,8 +137,7 @@ class CheckWork:
         )
         errors = yield from clock(_errors(backbone, groups, recipe))
         made = yield from clock(self.unlearning.run())
-        if request.recovery:
-            made = yield from clock(recovery.with_recoveries(self.unlearning, made))
+        made = yield from clock(self.after.of(self.unlearning, made))
         asked = self.asked
         sampling = request.sampling.replace(seed=request.sampling.seed + 1)
         drawn = yield from clock(draw(backbone, [q.prompt for q in asked], sampling))

@@ -71,8 +71,9 @@ class Plan:
         if self.per_style is None:
             return []
         now, whole = self.per_style
-        text = f"a style is worth {most}{now} evaluations at the model's size"
-        return [text + (f", {whole} with all steps at that size" if now != whole else "")]
+        text = f"for each style {most}{now} evaluations at the model's size"
+        more = f" ({whole} with all steps at that size, without trials and looks)"
+        return [text + (more if now != whole else "")]
 
     def _of_a_style(self) -> dict[str, int]:
         now, whole = self.per_style or (0, 0)

@@ -162,8 +162,9 @@ def unknown_text(model: str, names: Sequence[str]) -> str:
     return (
         f"The model {model} does not seem to know {shown}{more} by name: the phrase moves its "
         "answers hardly further than a made-up name does, so a direct score may mean little for "
-        "that style. Try other words for it (guda styles tells which are known), look at a picture "
-        "that the model draws in it, or unlearn it from pictures."
+        "that style. Try other words for it (guda styles, or Styles the Model Knows in ComfyUI, "
+        "tells which are known), look at a picture that the model draws in it, or unlearn it from "
+        "pictures."
     )
 
 

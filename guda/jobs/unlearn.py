@@ -16,7 +16,7 @@ from ..files.destination import check_folder
 from ..groups import StyleGroups, prompts
 from ..groups.draw import generate_pictures, missing, with_pictures
 from ..scoring import explains
-from ..steps import Step, Steps, about, keeps_warnings
+from ..steps import Step, Steps, about, keeps_warnings, warn
 from ..unlearning import rates
 from ..unlearning.recipe import recommended
 from .counted import Counted
@@ -131,6 +131,7 @@ class UnlearnWork:
         request, backbone, groups = self.request, self.request.backbone, self.groups
         config, device = request.recipe, str(backbone.device)
         yield from put_right(existing(self.making.folder, backbone), write=False)
+        yield from self._unused()
         yield from about(backbone, request.groups)
         yield from prompts.warnings(backbone, prompts.of_groups(groups))
         if not self.left:
@@ -178,9 +179,21 @@ class UnlearnWork:
         making = yield from self.drawn()
         return (yield from making.run())
 
+    def _unused(self) -> Steps[None]:
+        """Says what of the recipe has no effect on what is left."""
+        config = self.request.recipe
+        if self.left and config.start == "text" and not config.text_rank:
+            yield warn(
+                "start is text, but the LoRA begins at nothing, as with zero: it takes an operator "
+                f"that redirects to anchors (it is {config.operator}), a LoRA (modules is "
+                f"{config.modules}) of rank 2 or more (it is {config.rank}). Change these, or give "
+                "start zero."
+            )
+
     def drawn(self) -> Steps[SetWork]:
         """Draw what is missing and find the learning rate; what is left of the set then."""
         request, making = self.request, self.making
+        yield from self._unused()
         if any(e.path is None for g in request.groups for e in g.examples):
             if self.undrawn:
                 yield from explains.check_reading(request.backbone, self.look)

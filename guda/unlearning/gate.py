@@ -44,7 +44,8 @@ class Gate:
         )
         if self.passed:
             return text
-        text += ": the forget error must rise, and by more than the retain error"
+        more = f"over {self.margin:.2%} " if self.margin else ""
+        text += f": the forget error must rise, and by {more}more than the retain error"
         return f"{text}; {self.cause}" if self.cause else text
 
     def as_dict(self) -> dict:

@@ -16,6 +16,12 @@ HIDDEN = """() => {
         .filter(row => row.getBoundingClientRect().bottom > body.bottom).length
 }"""
 
+OVER = """() => [...document.querySelectorAll('.guda-panel')]
+    .map(panel => [panel, panel.closest('.lg-node-widgets')])
+    .filter(([panel, list]) => list && panel.getBoundingClientRect().bottom
+        > list.getBoundingClientRect().bottom + 1)
+    .map(([panel]) => panel.className)"""
+
 
 def test_is_an_app_whose_answer_is_the_card(comfy: Comfy, examples: dict):
     saved = json.loads(QUICK_START.path.read_text("utf-8"))
@@ -45,5 +51,8 @@ def test_all_five_styles_are_seen_without_scrolling(site: tuple[Comfy, str, dict
         page.page.wait_for_function(f"() => ({HIDDEN})() === 0", timeout=SHOWN)
         panel.keep(page, f"quick-start-{name}")
         assert "Fluent Ink" in page.locator(".guda-verdict").inner_text()
+        page.load(QUICK_START.path)  # as the app that it is
+        page.page.wait_for_timeout(500)
+        assert page.page.evaluate(OVER) == [], "the panel lies over other inputs"
     finally:
         context.close()

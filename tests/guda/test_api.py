@@ -102,12 +102,14 @@ def test_a_verdict_one_source_and_credit_are_asked_as_on_the_command_line(backbo
     assert [i.evidence for i in again.images] == [i.evidence for i in told.images]
 
 
-def test_what_is_no_pool_or_no_switch_is_named(backbone, tmp_path):
+def test_what_is_no_pool_or_no_switch_is_named(backbone, groups, tmp_path):
     ask = partial(guda.attribute, backbone, {"Ink": "ink"}, [torch.rand(3, 32, 32)])
     with pytest.raises(ConfigError, match="null is a int; give a null pool, or its file"):
         ask(null=200)
     with pytest.raises(ConfigError, match="one_source is 'no'; give True or False"):
         ask(one_source="no")
+    with pytest.raises(ConfigError, match="recovery is 'no'; give True or False"):
+        guda.unlearn(backbone, groups, tmp_path / "set", recovery="no")
     with pytest.raises(ConfigError, match=r"'credits'; choose one of: .*one_source, credit"):
         ask(credits=True)
     with pytest.raises(CounterfactualError, match="null-"):

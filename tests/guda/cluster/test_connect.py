@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 
+from guda.cluster import connect
 from guda.cluster.connect import connected
 
 
@@ -15,3 +17,25 @@ def test_python_can_be_asked_about_itself_while_local_workers_are_there():
     with connected("local:1"):
         inspect.getmodule(sys._getframe(), "another")
     assert vars(sys.modules["__main__"]) == before
+
+
+def test_no_client_of_before_ends_while_another_begins():
+    """It would wait for a lock of Dask's that the beginning one holds."""
+    begins, ended = [False], []
+
+    class Client:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            ended.append(begins[0])
+
+    def begin():
+        begins[0] = True
+        kept = [[] for _ in range(100_000)]  # enough for the collector to begin
+        begins[0] = False
+        return len(kept)
+
+    Client()
+    assert connect._begun(begin) == 100_000 and ended == [False]
+    assert gc.isenabled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -49,9 +50,10 @@ def address(files):
         yield cluster.scheduler_address
 
 
-def test_scores_come_over_tls(address, files, model_folder, groups_folder, tmp_path):
+def test_scores_come_over_tls(address, files, model_folder, groups_folder, tmp_path, monkeypatch):
     assert address.startswith("tls://127.0.0.1:")
-    cert, key = files
+    monkeypatch.setenv("HOME", str(Path(files[0]).parent))
+    cert, key = (f"~/{Path(file).name}" for file in files)
     styles = tmp_path / "styles.txt"
     styles.write_text("Dots: dots\nLines: lines\n", "utf-8")
     argv = ["score", "--model", str(model_folder), "--styles", str(styles), "--device", "cpu"]

@@ -94,7 +94,9 @@ def test_smaller_pictures_are_planned_at_their_own_size(backbone, groups, quick,
     gate = whole.evaluations["gate"]
     assert whole.per_style == (2 * 12 + gate, 2 * 12 + gate) and "all steps" not in str(whole)
     assert small.per_style == (2 * 12 // 4 + gate, 2 * 12 + gate)
-    assert f"a style is worth {6 + gate} evaluations at the model's size, {24 + gate}" in str(small)
+    assert f"for each style {6 + gate} evaluations at the model's size ({24 + gate} with" in str(
+        small
+    )
     assert small.as_dict()["evaluations_per_style"]["planned"] == 6 + gate
 
 

@@ -12,7 +12,9 @@ import torch
 from guda.cli import main
 from guda.config import ElboConfig
 from guda.counterfactuals import load_set
+from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.groups.pictures import save_png
+from guda.jobs import shapes
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.attribute import survey as survey_attribution
 from guda.jobs.unlearn import UnlearnRequest, unlearn
@@ -107,6 +109,20 @@ def test_a_picture_that_shows_nothing_is_told(backbone, make_lora, make_set, tmp
     assert len(said) == bool(told) and all(f"fox.png is {told} and" in w for w in said)
 
 
+@pytest.mark.parametrize(("side", "told"), [(24, False), (128, False), (16, True)])
+def test_a_thumbnail_is_told(backbone, monkeypatch, side, told):
+    """A model sees it enlarged, and blur is no style; the tiny model's own side is 32."""
+    monkeypatch.setattr(shapes, "ENLARGED", 1.5)
+    styles = DirectCounterfactuals.named({"Dots": "dots", "Waves": "waves"})
+    picture = torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))
+    asked = AttributeRequest(
+        backbone, styles, [picture], ["icon.png"], ["a fox"], ElboConfig(evaluations=4)
+    )
+    said = [w for w in drain(attribute(asked)).warnings if "is enlarged" in w]
+    words = "icon.png is 16 x 16 pixels and is enlarged 2 times"
+    assert len(said) == told and all(words in w for w in said)
+
+
 def test_every_form_of_the_report_has_them(tmp_path):
     plain = sample()
     told = dataclasses.replace(plain, warnings=(DOUBT,))
@@ -134,3 +150,15 @@ def test_the_command_line_says_them_on_stderr(
     assert told.err.count(f"guda: warning: {DOUBT}\n") == 1
     if options == ["--json"]:
         assert DOUBT in json.loads(told.out)["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({}, 0), ({"rank": 1}, 1), ({"modules": "full"}, 1), ({"operator": "gradient_ascent"}, 1)],
+)
+def test_a_start_that_has_no_effect_is_told(backbone, groups, quick, tmp_path, changes, told):
+    config, steps = quick.replace(start="text", **changes), []
+    drain(
+        survey_unlearning(UnlearnRequest(backbone, groups, tmp_path, config)).drawn(), steps.append
+    )
+    assert [s.warning.split(",")[0] for s in steps] == ["start is text"] * told

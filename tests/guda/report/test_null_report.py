@@ -10,10 +10,13 @@ import re
 
 import numpy as np
 import pytest
+from torch.nn import functional
 
-from guda.report import notes, to_csv, to_dict, to_html, to_markdown, wording
+from guda.report import bars, notes, to_csv, to_dict, to_html, to_markdown, wording
 from guda.report.card import card
 from guda.report.distribution import of
+from guda.report.drawing import Canvas
+from guda.report.side_by_side import sheet
 from guda.scoring import conformal
 from guda.scoring.verdict import AgainstNull, Evidence, NullForm, Outcome
 
@@ -153,6 +156,41 @@ def test_the_card_has_room_for_it(answer):
     assert told.width == plain.width and told.height > plain.height
     blue = (np.asarray(told)[150:260, 460:1240] == (0, 114, 178)).all(-1)
     assert blue.any(0).nonzero()[0].mean() > 700  # this picture's line, right of all the others
+
+
+@pytest.fixture
+def texts(monkeypatch):
+    """What is written on sheets that are drawn meanwhile: (left, top, right, bottom, text)."""
+    written, drawn = [], Canvas.text
+
+    def text(self, x, y, said, size=13, *args, **options):
+        wide = self.width_of(said, size, bold=options.get("bold", False))
+        left = x - wide * {"left": 0, "center": 0.5, "right": 1}[options.get("align", "left")]
+        written.append((left, y - size / 2, left + wide, y + size / 2, said))
+        return drawn(self, x, y, said, size, *args, **options)
+
+    monkeypatch.setattr(Canvas, "text", text)
+    return written
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (64, 160), (32, 160), (160, 64), (160, 32)])
+@pytest.mark.parametrize("index", [0, 2])
+def test_maps_of_any_shape_have_words_that_can_be_read(answer, texts, shape, index):
+    pictures = functional.interpolate(answer.pictures, shape)
+    sheet(dataclasses.replace(answer, pictures=pictures), index)
+    for k, (left, top, right, bottom, said) in enumerate(texts):
+        for a, b, c, d, other in texts[:k]:
+            assert right <= a or c <= left or bottom <= b or d <= top, (said, other)
+    said = " ".join(t[4] for t in texts)
+    assert "nats per location" in said
+    assert wording.verdict_parts(answer.images[index], "nats")[0] in said
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_the_chart_says_all_of_the_verdict(answer, texts, index):
+    bars(answer, index)
+    said = " ".join(t[4] for t in texts)
+    assert all(part in said for part in wording.verdict_parts(answer.images[index], "nats"))
 
 
 def test_without_a_pool_it_is_a_ranking():

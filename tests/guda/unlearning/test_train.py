@@ -434,6 +434,7 @@ def test_the_gates_rule(forget, retain, margin, passed):
     gate = Gate(2.0, 2.0 * forget, 3.0, 3.0 * retain, margin)
     assert gate.passed == passed
     assert ("must rise" in gate.reason) != passed
+    assert passed or (f"by over {margin:.2%} more than" in gate.reason) == (margin > 0)
     assert f"{forget - 1:+.2%}" in gate.reason and f"{retain - 1:+.2%}" in gate.reason
     assert Gate.from_dict(gate.as_dict()) == gate
 
