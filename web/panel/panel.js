@@ -116,7 +116,9 @@ export class Panel {
     const parts = [make("div", "guda-top", "", this.viewer.element, words), list]
     if (this.images.length > 1) parts.unshift(this.pictures())
     const warnings = this.payloads.flatMap((p) => p?.warnings ?? [])
-    parts.unshift(...warnings.map((text) => make("p", "guda-warning", text)))
+    parts.unshift(
+      ...warnings.map((text) => Object.assign(make("p", "guda-warning", text), { title: text })),
+    )
     const together = this.payloads.flatMap((p) => p?.source?.text ?? [])
     parts.unshift(...together.map((text) => make("p", "guda-together", text)))
     parts.push(make("p", "guda-note", [t("note"), this.origin].filter(Boolean).join(" ")))
