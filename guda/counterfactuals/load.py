@@ -16,7 +16,7 @@ from typing import Any
 
 from ..diffusion.identity import differences
 from ..errors import CounterfactualError, first_line
-from ..files import reading, set_aside, slugify
+from ..files import reading, set_aside, slugify, tensorfile
 from ..files.reading import field
 from ..steps import Steps, warn
 from . import rate
@@ -24,7 +24,7 @@ from .lora_file import noted, read_file
 from .manifest import read_entry, read_manifest, save_manifest
 from .set import MANIFEST, CounterfactualSet
 
-ENDING, KEY = ".safetensors", "guda.key"
+ENDING, OWN = ".safetensors", "guda."
 
 
 def load_set(folder: Path) -> CounterfactualSet:
@@ -119,11 +119,12 @@ def _lora(path: Path) -> CounterfactualSet | None:
     Raises CounterfactualError with the reason alone.
     """
     try:
+        told = tensorfile.read(path, CounterfactualError).metadata
+        if not any(name.startswith(OWN) for name in told):
+            return None  # without reading its tensors, as there may be many
         told = read_file(path)[1]
     except CounterfactualError:
         raise CounterfactualError("it is damaged") from None
-    if KEY not in told:
-        return None
 
     def text(name: str) -> str:
         return field(told, f"guda.{name}", str)
@@ -146,14 +147,13 @@ def _lora(path: Path) -> CounterfactualSet | None:
         recipe, identity = reading.loads(text("recipe")), value("identity", {})
         if not isinstance(recipe, dict) or not isinstance(identity, dict):
             raise ValueError("its recipe or the model's identity is no object")
-        rates = value("learning_rate", None)
         return CounterfactualSet(
             path.parent,
             *of_set,
             recipe,
             (read_entry(line),),
             identity,
-            () if rates is None else rate.read(rates),
+            tuple(rate.kept(path.parent, recipe.get("lr"))),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(first_line(error)) from None
