@@ -3,9 +3,9 @@
     python benchmarks/certificates.py --data DIR/train --base DIR/base [--out guda-bench]
 
 Every style of the benchmark is unlearned by the benchmark's recipe, from hardly begun to broken,
-and by the defaults, from nothing and from the text; each LoRA's deltas for the dev split's
-questions are held against those of retraining (LOGO). Printed are a row per LoRA, one per recipe,
-and the rank correlations of what certificates say with agreement; the plot goes to
+by the defaults, from nothing and from the text, and by 1,500 steps; each LoRA's deltas for the dev
+split's questions are held against those of retraining (LOGO). Printed are a row per LoRA, one per
+recipe, and the rank correlations of what certificates say with agreement; the plot goes to
 OUT/styles/dev/certificates.png. Nothing of a certificate looks at a question or at LOGO.
 """
 
@@ -46,6 +46,7 @@ RECIPES = {
     "the same, from the text": UnlearnConfig(start="text"),
     "20 steps of it": UnlearnConfig(start="text", steps=20),
     "10 steps of it": UnlearnConfig(start="text", steps=10),
+    "1,500 steps": UnlearnConfig(steps=1500, batch_size=4, retain_batch_size=4, lr=4e-3),
 }
 ELBO = ElboConfig(evaluations=32)
 VERDICTS = {"certified": "o", "weak": "v", "broken": "X", "refused": "s"}

@@ -42,6 +42,7 @@ from guda.cli import Progress
 from guda.config import DIRECT_EVALUATIONS
 from guda.counterfactuals import CounterfactualSet, load_set
 from guda.scoring import conformal, standing
+from guda.scoring.spread import SeedSpread
 from guda.scoring.verdict import Outcome, score
 
 LORAS = replace(CONFIG, evaluations=DIRECT_EVALUATIONS)
@@ -131,7 +132,8 @@ def shares(statistic: Statistic, null: Both, asked: Both) -> tuple[float, np.nda
 
 def interval_alone(scored: Scored) -> np.ndarray:
     """Which of them are named without a pool."""
-    told = [score(STYLES.names, c, CONFIG.confidence)[1] for c in scored.contributions]
+    seed = SeedSpread({})  # one, as in the demo
+    told = [score(STYLES.names, c, CONFIG.confidence, seed)[1] for c in scored.contributions]
     return np.array([outcome is Outcome.STYLE for outcome in told])
 
 

@@ -18,7 +18,6 @@ from ..diffusion import Backbone, Conditioning, LoraWeights
 from ..diffusion.noise import picture_key
 from ..errors import CounterfactualError, ImageError
 from ..files.destination import check_text
-from ..groups import looks
 from ..groups import prompts as markup
 from ..groups.pictures import check_tensor, fit
 from ..scoring import allocation, explains
@@ -28,7 +27,7 @@ from ..scoring.null import NullPool
 from ..scoring.spread import SeedSpread
 from ..scoring.verdict import Attribution
 from ..steps import Step, Steps, about, keeps_warnings, warn
-from . import against, basis, kept, measuring, shapes, styles
+from . import against, basis, kept, measuring, nothing, shapes, styles
 from .assembled import assembled
 from .plan import Plan
 from .told import told
@@ -211,16 +210,8 @@ class AttributeWork:
         for text in getattr(self.request.counterfactuals, "doubts", ()):
             yield warn(text)
         yield from markup.warnings(self.request.backbone, self.prompts)
-        if self.request.latents is None:
-            size = shapes.sizes(self.request.backbone, self.config)
-            for name, picture in zip(self.request.names, self.request.pictures, strict=True):
-                if nothing := looks.flat(picture):
-                    yield warn(
-                        f"The picture {name} is {nothing} and shows nothing, so its scores mean "
-                        "nothing. Give it as it was before it was blanked, as by a safety filter."
-                    )
-                elif text := shapes.blurred(name, picture, size):
-                    yield warn(text)
+        for text in nothing.doubts(self.request, self.config):
+            yield warn(text)
 
     def query(self, chosen: Sequence[int]) -> tuple[Query, Tensor]:
         """The chosen pictures, of one shape, encoded, and as they are shown (n, 3, H, W)."""

@@ -10,9 +10,6 @@ from ..config import ElboConfig
 from ..diffusion import Backbone
 from ..groups.shapes import Size, size_for
 
-ENLARGED = 4
-"""Times, beyond which a picture is mostly blur: a thumbnail or an icon."""
-
 
 def sizes(backbone: Backbone, config: ElboConfig) -> Callable[[int, int], Size]:
     """(height, width) of a picture -> those at which the model sees it."""
@@ -20,20 +17,6 @@ def sizes(backbone: Backbone, config: ElboConfig) -> Callable[[int, int], Size]:
     if config.shape == "square" or not multiple:
         return lambda height, width: (side, side)
     return lambda height, width: size_for(height, width, side, multiple)
-
-
-def blurred(name: str, picture: Tensor, size: Callable[[int, int], Size]) -> str:
-    """The warning of a picture that is far smaller than the model sees it; empty for others."""
-    height, width = picture.shape[-2:]
-    seen = size(height, width)
-    times = max(seen[0] / height, seen[1] / width)
-    if times <= ENLARGED:
-        return ""
-    return (
-        f"The picture {name} is {width} x {height} pixels and is enlarged {times:.0f} times for "
-        f"the model, which sees it at {seen[1]} x {seen[0]}: its scores may be about the blur. "
-        "Give it as large as it was made."
-    )
 
 
 def by_size(pictures: Sequence[Tensor], size: Callable[[int, int], Size]) -> dict[Size, list[int]]:

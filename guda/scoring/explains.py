@@ -81,12 +81,16 @@ class Explained:
             return ""
         low, high = SPREAD
         cause = (
-            "Either it is not trained or it is loaded wrongly (prediction, VAE, precision), or "
-            "the pictures are of a kind that it never learned: mere noise, say."
-            if low < self.spread < high
-            else f"Its latents have the size {self.spread:.2g}, and should have about 1: the scale "
-            "of its VAE (scaling_factor) looks wrong, so load it with its own VAE."
+            f"Its latents have the size {self.spread:.2g}, and should have about 1: the scale of "
+            "its VAE (scaling_factor) looks wrong, so load it with its own VAE."
         )
+        if not self.spread:
+            cause = "Its latents are empty."
+        elif low < self.spread < high:
+            cause = (
+                "Either it is not trained or it is loaded wrongly (prediction, VAE, precision), or "
+                "the pictures are of a kind that it never learned: mere noise, say."
+            )
         return (
             f"The model {name} does not explain the pictures: its error is {_at(self.error)}; that "
             f"of a model that works is about {_both(WORKING)}, and a mere guess has "

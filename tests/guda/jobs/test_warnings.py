@@ -14,7 +14,7 @@ from guda.config import ElboConfig
 from guda.counterfactuals import load_set
 from guda.counterfactuals.direct import DirectCounterfactuals
 from guda.groups.pictures import save_png
-from guda.jobs import shapes
+from guda.jobs import nothing
 from guda.jobs.attribute import AttributeRequest, attribute
 from guda.jobs.attribute import survey as survey_attribution
 from guda.jobs.unlearn import UnlearnRequest, unlearn
@@ -112,7 +112,7 @@ def test_a_picture_that_shows_nothing_is_told(backbone, make_lora, make_set, tmp
 @pytest.mark.parametrize(("side", "told"), [(24, False), (128, False), (16, True)])
 def test_a_thumbnail_is_told(backbone, monkeypatch, side, told):
     """A model sees it enlarged, and blur is no style; the tiny model's own side is 32."""
-    monkeypatch.setattr(shapes, "ENLARGED", 1.5)
+    monkeypatch.setattr(nothing, "ENLARGED", 1.5)
     styles = DirectCounterfactuals.named({"Dots": "dots", "Waves": "waves"})
     picture = torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))
     asked = AttributeRequest(
@@ -121,6 +121,21 @@ def test_a_thumbnail_is_told(backbone, monkeypatch, side, told):
     said = [w for w in drain(attribute(asked)).warnings if "is enlarged" in w]
     words = "icon.png is 16 x 16 pixels and is enlarged 2 times"
     assert len(said) == told and all(words in w for w in said)
+
+
+def test_empty_latents_are_told(backbone):
+    """One of two; and not as those of a wrong VAE."""
+    styles = DirectCounterfactuals.named({"Dots": "dots", "Waves": "waves"})
+    latents = torch.zeros(2, *backbone.latent_shape)
+    config = ElboConfig(evaluations=4)
+    asked = AttributeRequest(backbone, styles, [], ["a", "b"], ["a fox"], config, latents)
+    said = " ".join(drain(attribute(asked)).warnings)
+    assert "latents of a are empty" in said and "latents of b are empty" in said
+    assert "scale of its VAE" not in said
+    latents = latents.clone()
+    latents[1].normal_(generator=torch.Generator().manual_seed(0))
+    said = drain(attribute(dataclasses.replace(asked, latents=latents))).warnings
+    assert sum("are empty, as those" in w for w in said) == 1
 
 
 def test_every_form_of_the_report_has_them(tmp_path):
