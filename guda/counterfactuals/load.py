@@ -173,8 +173,8 @@ def _together(
             )
     said = [
         f"{_why(newest.folder, refused)}; the set was read from its LoRAs, which are of "
-        f"{', '.join(repr(lora.names[0]) for lora in loras)}. They tell everything but what was "
-        "warned of when they were made."
+        f"{', '.join(repr(lora.names[0]) for lora in loras)}. They tell all that scores depend on, "
+        "not what was warned of when they were made."
     ]
     if any(
         (lora.recipe, lora.groups_hash) != (newest.recipe, newest.groups_hash) for lora in loras
