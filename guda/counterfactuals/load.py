@@ -187,7 +187,7 @@ def _together(
 def _why(folder: Path, refused: CounterfactualError | None) -> str:
     if refused is None:
         return f"{folder / MANIFEST} is missing"
-    return first_line(refused).split(";")[0]
+    return first_line(refused).rpartition(";")[0]  # without the remedy
 
 
 def _sentence(unread: Mapping[Path, str]) -> str:
