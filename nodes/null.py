@@ -106,14 +106,14 @@ def pooled(request):
     """The node's outputs, once the pool is there; it lies in the folder `out`."""
     from ..guda.jobs import basis
     from ..guda.jobs.null import survey
+    from ..guda.report.notes import made_of
 
     now = basis.of(request.backbone, request.counterfactuals, request.config)
     file = basis.file_of(now, request.origin, request.drawing)
     work = survey(replace(request, out=request.out / file))
     note = plan(work.price())
     pool = run(work.run(), Pooling(), note)
-    counts = pool.counts().items()
-    lines = [f"{f}: " + ", ".join(f"{n} {s}" for s, n in told.items()) for f, told in counts]
+    lines = made_of(pool.counts())
     return io.NodeOutput(pool, "\n".join(lines), ui={"text": lines})
 
 

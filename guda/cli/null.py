@@ -112,13 +112,14 @@ def run(args: argparse.Namespace) -> int:
     parts = out.with_suffix(f".{cluster.PARTS}")
     with Progress() as progress, cluster.measuring(args, backbone, parts) as how:
         pool = drain(work.run(**how), progress)
+    from ..report.notes import made_of
+
     told = pool.counts()
     if args.json:
         say(json.dumps({"file": str(out), "origin": pool.origin, "pictures": told}, indent=2))
         return 0
-    for form, sources in told.items():
-        listed = ", ".join(f"{n} {source}" for source, n in sources.items())
-        say(f"{form}: {listed}")
+    for line in made_of(told):
+        say(line)
     say(f"Null pool: {out}")
     return 0
 

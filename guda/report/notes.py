@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..scoring import conformal
 from ..scoring.verdict import Attribution, Outcome
 from . import wording
@@ -16,6 +18,16 @@ SMALL = (
     f"A pool of fewer than {conformal.USUAL} names few of the pictures that do lean on a style: "
     "make it larger (size); what is there is kept."
 )
+
+
+def made_of(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """What a pool is made of, a line for every form of prompt. counts: `NullPool.counts`."""
+    own = {"in a style": "in the styles themselves"}
+    return [
+        f"{form} ({wording.FORMS[form]}): "
+        + ", ".join(f"{n} {(SOURCES | own)[source]}" for source, n in sources.items())
+        for form, sources in counts.items()
+    ]
 
 
 def null_notes(attribution: Attribution) -> list[str]:

@@ -35,7 +35,7 @@ def test_a_pool_is_kept_and_the_answer_is_held_against_it(comfy: Comfy):
     others = set(folder.glob("*"))
     result = comfy.run(graph(6))
     assert result.ok, (result.error, comfy.log_tail())
-    assert result.outputs["null"]["text"] == ["named: 6 folder"]
+    assert result.outputs["null"]["text"] == ["named (asked with a style's name): 6 of a folder"]
     (payload,) = result.outputs["attribute"]["guda"]
     assert payload["null"]["origin"] == "real"
     for image in payload["images"]:

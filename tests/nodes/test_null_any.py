@@ -48,7 +48,7 @@ def plain(comfy: Comfy, small: str) -> tuple[Result, Path]:
 
 def test_an_answer_is_held_against_the_pool(comfy: Comfy, plain: tuple[Result, Path]):
     result, file = plain
-    assert result.outputs["null"]["text"] == ["content: 6 folder"]
+    assert result.outputs["null"]["text"] == ["content (asked with what they show): 6 of a folder"]
     (payload,) = result.outputs["attribute"]["guda"]
     assert payload["null"]["origin"] == "real"
     (image,) = payload["images"]
@@ -131,7 +131,7 @@ def test_pictures_of_the_graph_go_into_the_pool(comfy: Comfy, plain):
     made["joined"] = node("ImageBatch", image1=["two", 0], image2=["c2", 0])
     result = comfy.run(made, timeout=560.0)
     assert result.ok, (result.message, comfy.log_tail())
-    assert result.outputs["null"]["text"] == ["content: 8 folder"]
+    assert result.outputs["null"]["text"] == ["content (asked with what they show): 8 of a folder"]
     assert [p.prompt for p in read_pool(file).pictures[6:]] in (
         ["a wall", "a lawn"],
         ["a lawn", "a wall"],
@@ -144,7 +144,10 @@ def test_the_model_draws_the_pictures_where_none_are_given(comfy: Comfy, plain):
     made.pop("attribute")
     result = comfy.run(made, timeout=560.0)
     assert result.ok, (result.message, comfy.log_tail())
-    assert result.outputs["null"]["text"] == ["content: 2 no style, 2 another style, 1 in a style"]
+    assert result.outputs["null"]["text"] == [
+        "content (asked with what they show): 2 without a style, 2 in styles that are not tested, "
+        "1 in the styles themselves"
+    ]
     (file,) = files(comfy) - before
     pool = read_pool(file)
     assert pool.origin == "generated" and pool.settings == {"steps": 1, "guidance": 2.0, "seed": 0}

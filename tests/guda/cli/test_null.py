@@ -32,6 +32,8 @@ def test_a_folder_becomes_a_pool_that_attribute_takes(asked, tmp_path, capsys):
     assert main(["null", *asked, *images, "--size", "4", "--prompts", "none", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["origin"] == "real" and told["pictures"] == {"none": {"folder": 4}}
+    assert main(["null", *asked, *images, "--size", "4", "--prompts", "none"]) == 0
+    assert "none (asked with no prompt): 4 of a folder\n" in capsys.readouterr().out
     one = ["--image", str(tmp_path / "unrelated" / "a hat.png"), "--out", str(tmp_path / "out")]
     assert main(["attribute", *asked, *one, "--null", told["file"], "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
