@@ -56,7 +56,6 @@ def run(work: SetWork, client: Client, source: Source, patience: float) -> Steps
             memory=work.memory.as_dict(),
             keys=dict(work.keys),
             weights=work.weights,
-            trials=[t.as_dict() for t in work.trials],
         )
         failures: list[Failure] = []
         if units:

@@ -18,7 +18,6 @@ from ..groups.encode import EncodedGroup
 from ..steps import Heard, Steps, about, warn
 from ..unlearning import resume
 from ..unlearning.held import MOST
-from ..unlearning.rates import Trial
 from ..unlearning.train import unlearn_group
 from .desk import Desk, RefusedError
 from .job import Told, groups_from_json
@@ -101,7 +100,6 @@ def _work(desk: Desk) -> SetWork:
             job["keys"],
             (),
             job["weights"],
-            tuple(map(Trial.read, job["trials"])),
         )
     return desk.kept["work"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..diffusion.identity import differences
 from ..errors import CounterfactualError, first_line
-from ..files import reading, set_aside, slugify
+from ..files import reading, set_aside, slugify, tensorfile
 from ..files.reading import field
 from ..steps import Steps, warn
 from . import rate
@@ -24,7 +24,7 @@ from .lora_file import noted, read_file
 from .manifest import read_entry, read_manifest, save_manifest
 from .set import MANIFEST, CounterfactualSet
 
-ENDING, KEY = ".safetensors", "guda.key"
+ENDING, OWN = ".safetensors", "guda."
 
 
 def load_set(folder: Path) -> CounterfactualSet:
@@ -119,11 +119,12 @@ def _lora(path: Path) -> CounterfactualSet | None:
     Raises CounterfactualError with the reason alone.
     """
     try:
+        told = tensorfile.read(path, CounterfactualError).metadata
+        if not any(name.startswith(OWN) for name in told):
+            return None  # without reading its tensors, as there may be many
         told = read_file(path)[1]
     except CounterfactualError:
         raise CounterfactualError("it is damaged") from None
-    if KEY not in told:
-        return None
 
     def text(name: str) -> str:
         return field(told, f"guda.{name}", str)
@@ -146,14 +147,13 @@ def _lora(path: Path) -> CounterfactualSet | None:
         recipe, identity = reading.loads(text("recipe")), value("identity", {})
         if not isinstance(recipe, dict) or not isinstance(identity, dict):
             raise ValueError("its recipe or the model's identity is no object")
-        rates = value("learning_rate", None)
         return CounterfactualSet(
             path.parent,
             *of_set,
             recipe,
             (read_entry(line),),
             identity,
-            () if rates is None else rate.read(rates),
+            tuple(rate.kept(path.parent, recipe.get("lr"))),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise CounterfactualError(first_line(error)) from None
@@ -173,8 +173,8 @@ def _together(
             )
     said = [
         f"{_why(newest.folder, refused)}; the set was read from its LoRAs, which are of "
-        f"{', '.join(repr(lora.names[0]) for lora in loras)}. They tell everything but what was "
-        "warned of when they were made."
+        f"{', '.join(repr(lora.names[0]) for lora in loras)}. They tell all that scores depend on, "
+        "not what was warned of when they were made."
     ]
     if any(
         (lora.recipe, lora.groups_hash) != (newest.recipe, newest.groups_hash) for lora in loras
@@ -187,7 +187,7 @@ def _together(
 def _why(folder: Path, refused: CounterfactualError | None) -> str:
     if refused is None:
         return f"{folder / MANIFEST} is missing"
-    return first_line(refused).split(";")[0]
+    return first_line(refused).rpartition(";")[0]  # without the remedy
 
 
 def _sentence(unread: Mapping[Path, str]) -> str:

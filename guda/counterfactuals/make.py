@@ -76,7 +76,8 @@ def survey(
     entries, weights = {e.name: e for e in held.entries}, held.fingerprint
     trials = ()
     if config.lr_probe == "auto":
-        trials = tuple(rate.trials(folder, rate.key_of(backbone, groups, config, weights)))
+        key = rate.key_of(backbone, groups, config, weights)
+        trials = tuple(rate.trials(folder, key) or rate.told_by(held, groups, config))
         config = rate.settled(config, trials)
     keys = {g.name: recipe_key(backbone, groups, g.name, config, weights) for g in chosen}
     left = []

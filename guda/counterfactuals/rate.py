@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import UnlearnConfig
 from ..diffusion import Backbone
-from ..errors import CounterfactualError
+from ..errors import CounterfactualError, GudaError
 from ..files import write_text
 from ..files.lock import Lock
 from ..files.reading import field, read_json
@@ -24,6 +24,7 @@ from . import sameness
 
 if TYPE_CHECKING:
     from .making import Making
+    from .set import CounterfactualSet
 
 FILE = "learning_rate.json"
 
@@ -38,11 +39,35 @@ def key_of(backbone: Backbone, groups: StyleGroups, config: UnlearnConfig, weigh
 
 def trials(folder: Path, key: str) -> list[Trial]:
     """Those that are done; none where the file is of other things, or cannot be read."""
+    noted, done = _file(folder)
+    return done if noted == key else []
+
+
+def kept(folder: Path, lr: object) -> list[Trial]:
+    """Those in the folder's file where they found this rate, whatever they depend on."""
+    _, done = _file(folder)
+    return done if done and rates.best(done).lr == lr else []
+
+
+def _file(folder: Path) -> tuple[str, list[Trial]]:
+    """What the trials depend on, and these."""
     try:
         told = read_json(folder / FILE, kind=CounterfactualError)
-        return list(map(Trial.read, field(told, "trials", list))) if told["key"] == key else []
+        return told["key"], list(map(Trial.read, field(told, "trials", list)))
     except (CounterfactualError, ValueError, KeyError, TypeError):
+        return "", []
+
+
+def told_by(made: CounterfactualSet, groups: StyleGroups, config: UnlearnConfig) -> list[Trial]:
+    """Those that a set of this model tells, where its last run would have made the same."""
+    if not made.trials or made.groups_hash != groups.manifest_hash:
         return []
+    try:
+        then = UnlearnConfig(**made.recipe).replace(lr=made.trials[0].lr, lr_probe="auto")
+    except (GudaError, TypeError, ValueError):
+        return []
+    same = (rates.recipe(x).replace(checkpoint_every=1).as_key() for x in (then, config))
+    return list(made.trials) if next(same) == next(same) else []
 
 
 def keep(lock: Lock, key: str, done: Sequence[Trial]) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ..groups import Group
 from ..unlearning.train import Unlearned
 from ..version import __version__
-from . import rate
 from .certificate import Certificate
 from .collapse import Collapse
 from .lora_file import save_file
@@ -47,8 +46,6 @@ def saved(
         "guda.gate": json.dumps(gate.as_dict()),
         "guda.certificate": json.dumps(certificate.as_dict(gate)),
     }
-    if work.trials:
-        metadata["guda.learning_rate"] = json.dumps(rate.as_dict(work.trials))
     if made.ended:
         metadata["guda.ended"] = json.dumps([e.as_dict() for e in made.ended])
     told = (group.name, group.slug, group.style, key, gate, made.losses, warnings)

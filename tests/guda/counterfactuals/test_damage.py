@@ -285,8 +285,12 @@ def test_a_set_without_its_manifest_is_read_from_its_loras(
     assert "; the set was read from its LoRAs, which are of 'dots', 'waves'. " in made.restored
     steps, config = [], quick.replace(steps=2, lr_probe="auto")
     drain(unlearn_set(backbone, groups, config, folder, WHOLE), steps.append)
-    assert trained(steps) == [2, 2] and made.restored in said(steps, folder)
+    assert trained(steps) == [2, 2] and "rate" not in {s.stage for s in steps}
+    assert made.restored in said(steps, folder)
     assert load_set(folder) == dataclasses.replace(made, restored="")
+    (folder / "learning_rate.json").unlink()
+    work = survey(backbone, groups, config, folder, WHOLE)
+    assert not work.left and work.trials == before.trials, "the manifest tells them, too"
     aside = folder / f"{MANIFEST}.damaged"
     assert aside.exists() == (damage is not MANIFESTS["missing"])
 
@@ -294,7 +298,7 @@ def test_a_set_without_its_manifest_is_read_from_its_loras(
 def test_what_is_not_of_a_set_without_its_manifest(backbone, groups, quick, whole, tmp_path):
     folder = shutil.copytree(whole, tmp_path / "set")
     (folder / MANIFEST).unlink()
-    save_file({"x": torch.ones(1)}, folder / "foreign.safetensors")
+    save_file({"x": torch.full((9,), torch.nan)}, folder / "foreign.safetensors")
     shutil.copy(folder / "dots.safetensors", folder / "a-copy.safetensors")
     flip(folder / "waves.safetensors", 8 * 9000)
     with pytest.raises(CounterfactualError) as refused:
