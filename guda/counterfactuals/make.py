@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..budget.rows import Rooms
@@ -97,6 +97,7 @@ def survey(
     return SetWork(*told, trials)
 
 
+@dataclass(frozen=True)
 class SetWork(Making):
     """A set whose making was surveyed: nothing is wrong with it, and `left` of it is to be done."""
 

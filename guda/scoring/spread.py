@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-ASSUMED = 0.35
+ASSUMED = 0.3
 """Of one seed, where nothing was measured; see benchmarks/seed_spread.py."""
 COMMON = 0.4
 """Of a picture's, in the mean over pictures of one source; see there, too."""
