@@ -204,9 +204,10 @@ def new_set_folder(name: str) -> Path:
 def set_names() -> list[str]:
     """Counterfactual sets in all lora folders; never empty, as a combo needs an option."""
     sets = {
-        manifest.parent.name
+        folder.name
         for root in folder_paths.get_folder_paths("loras")
-        for manifest in Path(root, "guda").glob(f"*/{MANIFEST}")
+        for folder in Path(root, "guda").glob("*/")
+        if _holds_a_set(folder)
     }
     return sorted(filter(_is_text, sets)) or [NO_SETS]
 
@@ -220,7 +221,7 @@ def set_folder(name: str) -> Path:
             "press R to refresh this list."
         )
     for root in roots:
-        if _inside(root / name, root) and os.path.isfile(root / name / MANIFEST):
+        if _inside(root / name, root) and _holds_a_set(root / name):
             return root / name
     raise CounterfactualError(
         f"The counterfactual set {name!r} is not in {roots[0]}; there are: "
@@ -244,6 +245,11 @@ def temp_folder() -> Path:
 def _is_text(name: str) -> bool:
     """Whether the page shows the name as it is: the menus of older front ends are HTML."""
     return "<" not in name and visible(name, keep="") == name
+
+
+def _holds_a_set(folder: Path) -> bool:
+    """LoRAs tell their set where its manifest was lost."""
+    return (folder / MANIFEST).is_file() or any(folder.glob("*.safetensors"))
 
 
 def _posix(name: str) -> str:

@@ -195,6 +195,17 @@ def test_a_tampered_file_leaves_no_style_out(comfy: Comfy, small: str, what: str
 
 
 @pytest.mark.slow
+def test_a_set_that_lost_its_manifest_is_loaded(comfy: Comfy, small: str):
+    folder = comfy.base / "models" / "loras" / "guda" / "no-manifest"
+    shutil.copytree(folder.with_name("small"), folder)
+    (folder / "counterfactuals.json").unlink()
+    names = comfy.object_info("GudaLoadCounterfactuals")["input"]["required"]["set_name"]
+    assert folder.name in names[1]["options"]
+    graph = only(used(folder.name), "set") | {"read": node("PreviewAny", source=["set", 0])}
+    assert "counterfactuals.json is missing" in str(done(comfy, graph).outputs["read"]["text"])
+
+
+@pytest.mark.slow
 def test_the_leading_style_is_taken(comfy: Comfy, small: str):
     graph = native(small) | used("small") | from_graph() | scored(["set", 0])
     graph["without"]["inputs"] |= {"style": "", "attribution": ["attribute", 0]}
