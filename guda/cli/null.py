@@ -73,6 +73,7 @@ def add(commands) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..jobs import basis
     from ..jobs.null import NullRequest, survey
+    from ..report.notes import made_of
     from ..scoring.null import GENERATED, REAL
     from ..steps import drain
 
@@ -112,8 +113,6 @@ def run(args: argparse.Namespace) -> int:
     parts = out.with_suffix(f".{cluster.PARTS}")
     with Progress() as progress, cluster.measuring(args, backbone, parts) as how:
         pool = drain(work.run(**how), progress)
-    from ..report.notes import made_of
-
     told = pool.counts()
     if args.json:
         say(json.dumps({"file": str(out), "origin": pool.origin, "pictures": told}, indent=2))

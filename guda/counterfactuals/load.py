@@ -64,9 +64,10 @@ def put_right(made: CounterfactualSet, *, write: bool = True) -> Steps[None]:
 
     write: only for whoever holds the folder's lock.
     """
-    if made.restored:
-        yield warn(made.restored)
-    if not made.restored or not write:
+    if not made.restored:
+        return
+    yield warn(made.restored)
+    if not write:
         return
     path = made.folder / MANIFEST
     if os.path.lexists(path):

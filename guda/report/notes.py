@@ -22,10 +22,10 @@ SMALL = (
 
 def made_of(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     """What a pool is made of, a line for every form of prompt. counts: `NullPool.counts`."""
-    own = {"in a style": "in the styles themselves"}
+    words = SOURCES | {"in a style": "in the styles themselves"}
     return [
         f"{form} ({wording.FORMS[form]}): "
-        + ", ".join(f"{n} {(SOURCES | own)[source]}" for source, n in sources.items())
+        + ", ".join(f"{n} {words.get(source, source)}" for source, n in sources.items())
         for form, sources in counts.items()
     ]
 

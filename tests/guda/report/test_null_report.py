@@ -208,3 +208,11 @@ def test_a_map_is_called_noise_by_the_intervals_and_not_by_the_verdict(answer):
     for shown, noise in ((none, 0), (dataclasses.replace(none, scores=low), 1)):
         page = to_html(dataclasses.replace(answer, images=(shown, *answer.images[1:])))
         assert page.count("No style clears zero here") == others + noise
+
+
+def test_what_a_pool_is_made_of_is_told_in_words_and_unknown_sources_as_they_are():
+    told = notes.made_of({"content": {"no style": 2, "in a style": 1, "of a friend": 3}})
+    assert told == [
+        f"content ({wording.FORMS['content']}): 2 without a style, 1 in the styles themselves, "
+        "3 of a friend"
+    ]
