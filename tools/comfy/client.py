@@ -23,6 +23,10 @@ from .result import Result
 PACK_FOLDER = "comfyui-guda"  # under custom_nodes; what users have: not a Python identifier
 HTTP_TIMEOUT = 300.0  # seconds, for an answer on a busy machine
 BINARY_PREVIEW, BINARY_TEXT, BINARY_PREVIEW_WITH_METADATA = 1, 3, 4
+NOTHING_MUCH = {
+    "pixel": {"class_type": "EmptyImage", "inputs": dict(width=1, height=1, batch_size=1, color=0)},
+    "see": {"class_type": "PreviewImage", "inputs": {"images": ["pixel", 0]}},
+}
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback needs no proxy
 
 
@@ -115,9 +119,14 @@ class Comfy:
     def clear_queue(self) -> None:
         self.post("/queue", {"clear": True})
 
-    def free(self, unload_models: bool = True, free_memory: bool = True) -> None:
-        """Unloads models and forgets cached results (takes effect between two prompts)."""
-        self.post("/free", {"unload_models": unload_models, "free_memory": free_memory})
+    def free(self) -> None:
+        """Unloads models and forgets cached results; done when it returns.
+
+        The server looks at the request after a prompt, and misses one that comes while it collects
+        garbage: the next prompt would still find everything. So a small prompt follows.
+        """
+        self.post("/free", {"unload_models": True, "free_memory": True})
+        self.run(NOTHING_MUCH)
 
     # Running graphs
 
