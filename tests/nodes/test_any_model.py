@@ -64,7 +64,7 @@ def test_rectified_flows_equal_a_sum_over_the_bare_network(found, kind):
     assert size > 1 and gap < 1e-3 * size
 
 
-@pytest.mark.parametrize(("before", "kind"), pairwise(("", *FLOWS)))
+@pytest.mark.parametrize(("before", "kind"), list(pairwise(("", *FLOWS))))
 def test_rectified_flows_have_null_pools_of_their_own(found, before, kind):
     """Of a folder, and drawn with ComfyUI's sampler; another kind's is refused by its name."""
     pool = found["flows"][kind]["pool"]
