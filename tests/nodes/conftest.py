@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,15 +20,10 @@ def found(tmp_path_factory) -> dict:
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path_factory.mktemp("native"))],
         cwd=home,
-        env=server_environment() | {"COMFYUI_PATH": str(home)} | _threads(),
+        env=server_environment() | {"COMFYUI_PATH": str(home)},
         capture_output=True,
         text=True,
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def _threads() -> dict[str, str]:
-    chosen = os.environ.get("OMP_NUM_THREADS")
-    return {"OMP_NUM_THREADS": chosen} if chosen else {}
