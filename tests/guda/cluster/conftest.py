@@ -1,4 +1,4 @@
-"""A cluster of two processes, once a module, and a recipe of two repetitions."""
+"""A cluster of two processes, once a session, and a recipe of two repetitions."""
 
 from __future__ import annotations
 
