@@ -95,6 +95,7 @@ def test_what_ends_by_itself_ends_where_it_does_on_one_machine(
 
 
 def test_a_worker_with_another_model_is_not_used(client, work, save_model, tmp_path):
+    client.wait_for_workers(2)
     other = Source(str(save_model(tmp_path / "other", seed=1)), device="cpu")
     said = []
     with pytest.raises(ClusterError, match="No worker of the cluster can do this job") as refusal:
