@@ -181,3 +181,11 @@ def test_an_answer_goes_to_the_workflow_that_asked(page: ComfyPage):
     page.page.evaluate(OLDER)  # as the front end puts back what it knew of a workflow
     assert page.page.evaluate(PROMPTS) == [prompt]
     assert not page.errors()
+
+
+def test_a_refused_prompt_is_no_error_of_the_pack(page: ComfyPage):
+    page.load({"1": node("GudaAttribute", evaluations=4, schedule="log", seed=0, prompt="")})
+    page.page.evaluate("() => window.app.queuePrompt(0).catch(error => console.error(error))")
+    page.comes(lambda: any("400" in text for kind, text, _ in page.console if kind == "error"))
+    page.page.wait_for_timeout(500)
+    assert page.errors() == []

@@ -24,19 +24,27 @@ export function outputKey(node) {
 
 const askers = new Map() // prompt -> the workflow that it was queued from
 const missed = new Map() // "workflow path" -> what came while another workflow was open
-let running // the workflow that asked for the prompt that runs
+let asking // the workflow whose prompt the server has not confirmed yet; it may run already
+let running // the prompt that runs
+
+const askerOf = (prompt) => askers.get(prompt) ?? asking
 
 /** Marks answers with the workflow that asked, before the page hands them to the open one. */
 export function watchAnswers(api, opened) {
   const queue = api.queuePrompt
-  api.queuePrompt = async function (_, { workflow } = {}) {
-    const told = await queue.apply(this, arguments)
-    if (told?.prompt_id && workflow?.id) askers.set(told.prompt_id, workflow.id)
+  api.queuePrompt = function (_, { workflow } = {}) {
+    asking = workflow?.id
+    const told = queue.apply(this, arguments) // as it is: a refusal is no error of this pack
+    const settled = (answer) => {
+      if (answer?.prompt_id && workflow?.id) askers.set(answer.prompt_id, workflow.id)
+      if (asking === workflow?.id) asking = undefined
+    }
+    Promise.resolve(told).then(settled, () => settled())
     return told
   }
-  api.addEventListener("execution_start", ({ detail }) => (running = askers.get(detail?.prompt_id)))
+  api.addEventListener("execution_start", ({ detail }) => (running = detail?.prompt_id))
   api.addEventListener("executed", ({ detail }) => {
-    const asker = askers.get(detail.prompt_id)
+    const asker = askerOf(detail.prompt_id)
     if (!asker || !Array.isArray(detail.output?.guda)) return
     for (const answer of detail.output.guda) answer.asker = asker
     const key = `${asker} ${detail.node}`
@@ -46,7 +54,10 @@ export function watchAnswers(api, opened) {
 }
 
 /** Whether what runs was asked by the workflow that the node is in, as far as is known. */
-export const runsFor = (node) => !running || running === rootOf(node)?.id
+export function runsFor(node) {
+  const asker = askerOf(running)
+  return !asker || asker === rootOf(node)?.id
+}
 
 /** Whether an output is an answer to the workflow that the node is in, as far as is known. */
 export function isFor(node, output) {
