@@ -366,6 +366,13 @@ def test_divergence_is_named_and_keeps_the_last_state(backbone, run, quick, tmp_
     assert steps[0].done == 1 and len(result.losses) == 6
 
 
+def test_weights_that_break_the_model_in_the_last_step_are_not_kept(run, quick, tmp_path):
+    """No loss tells of them any more, and a gate that is not finite could not be read again."""
+    wild = quick.replace(steps=1, lr=1.0, alpha=1e18)
+    with pytest.raises(DivergedError, match=r"at step 1: .* held-out pictures is not finite"):
+        run(wild, tmp_path / "c.resume")
+
+
 def test_weights_that_become_infinite_stop_at_the_next_step(
     backbone, groups, encoded, quick, tmp_path
 ):
