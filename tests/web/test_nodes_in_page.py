@@ -138,6 +138,8 @@ ANSWERED = """([path, prompt]) => window.comfyAPI.api.api.dispatchCustomEvent('e
             { group: 'Ink', delta: 1, low: 0, high: 2, share: 1, rank: 1, profile: [] }] }],
         unit: 'nats', interval: '95 % interval', note: '', markdown: '', csv: '' }] } })"""
 
+WITHIN = """() => window.app.graph._nodes.find(n => n.subgraph).subgraph.nodes
+    .find(n => n.type === 'GudaAttribute').id"""
 OLDER = "() => { window.app.nodeOutputs = { 3: { guda: [{ images: [], unit: 'nats' }] } } }"
 
 
@@ -151,10 +153,11 @@ def test_an_answer_inside_a_subgraph_is_not_that_of_a_node_with_the_same_number(
     page.load(both)
     ids = page.page.evaluate("() => window.app.graph._nodes.map(n => String(n.id))")
     assert ids == [str(outer["id"]), str(number)]
-    page.page.evaluate(ANSWERED, [f"{outer['id']}:{number}", "inside"])
+    path = f"{outer['id']}:{page.page.evaluate(WITHIN)}"  # newer front ends number anew
+    page.page.evaluate(ANSWERED, [path, "inside"])
     page.page.evaluate(ANSWERED, [str(number), "alone"])
     assert page.page.evaluate(PROMPTS) == ["inside", "alone"]
-    page.page.evaluate(ANSWERED, [f"{outer['id']}:{number}", "inside again"])
+    page.page.evaluate(ANSWERED, [path, "inside again"])
     assert page.page.evaluate(PROMPTS) == ["inside again", "alone"]
 
 
