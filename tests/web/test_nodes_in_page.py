@@ -112,12 +112,31 @@ SOCKETS = """() => window.app.graph.getNodeById(1).inputs.filter(i => i.name.sta
 def test_sockets_for_styles_come_one_by_one(page: ComfyPage):
     styles = {str(k): node("GudaStyleFromImages", name=f"S{k}") for k in (2, 3, 4)}
     page.load({"1": node("GudaGroupsFromImages")} | styles)
-    page.page.wait_for_timeout(300)
+    page.pause(300)
     assert page.page.evaluate(SOCKETS) == ["style_1", "style_2"]
     links = {f"style_{k}": [str(k + 1), 0] for k in (1, 2, 3)}
     page.load({"1": node("GudaGroupsFromImages", **links)} | styles)
-    page.page.wait_for_timeout(300)
+    page.pause(300)
     assert page.page.evaluate(SOCKETS) == [f"style_{k}" for k in (1, 2, 3, 4)]
     sent = page.graph_to_prompt()["1"]["inputs"]
     assert {k: v for k, v in sent.items() if k in links} == links
     assert not page.errors()
+
+
+STOPPED = """async () => {
+    const { api } = window.app, said = []
+    const second = () => new Promise(passed => setTimeout(passed, 1500))
+    api.addEventListener('progress_text', e => said.push(e.detail.text))
+    api.dispatchCustomEvent('guda.stopped', { node: '1', title: 'Stopped', text: 'Kept: all.' })
+    await second()
+    const before = said.length
+    api.dispatchCustomEvent('execution_interrupted', { prompt_id: 'mine', node_id: '1' })
+    await second()
+    return [before, said]
+}"""
+
+
+def test_what_is_kept_is_said_once_more_when_the_run_has_ended(page: ComfyPage):
+    """However long it takes to end: newer front ends clear then what was said before."""
+    page.load({"1": node("GudaUnlearn", set_name="x")})
+    assert page.page.evaluate(STOPPED) == [0, ["Stopped. Kept: all."]]
