@@ -7,7 +7,8 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..guda.config import ElboConfig
-from . import places, settings
+from ..guda.errors import GroupsError
+from . import changes, places, settings
 from .presets import chosen, preset_input
 from .progress import Pooling
 from .question import asked_for
@@ -76,6 +77,10 @@ class GudaNullPool(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, folder="", **others):
+        return seen(folder)
+
+    @classmethod
     @normal_mode
     def execute(cls, model, size=200, prompts="content", contents="", folder="", **values):
         from ..guda.counterfactuals.direct import DirectCounterfactuals
@@ -100,6 +105,14 @@ class GudaNullPool(io.ComfyNode):
         )
         with on_device(model):
             return pooled(request)
+
+
+def seen(folder) -> str:
+    """For `fingerprint_inputs`: changes when a picture of the folder that is written does."""
+    try:
+        return changes.seen(places.group_folder(folder, "pictures")) if folder else ""
+    except GroupsError:
+        return ""  # which `execute` says
 
 
 def pooled(request):

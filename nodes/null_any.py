@@ -15,7 +15,7 @@ from . import places, settings
 from .convert import from_batch
 from .from_images import picture_hash, shown
 from .lists import singled
-from .null import FORMS, pooled, size_and_prompts
+from .null import FORMS, pooled, seen, size_and_prompts
 from .presets import chosen, preset_input
 from .question import asked_for, groups_and_resolution
 from .runtime import normal_mode
@@ -116,6 +116,10 @@ class GudaNullPoolAny(io.ComfyNode):
             is_input_list=True,
             **aliases("false positives", "p-value", "significance", "baseline pictures", "flux"),
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, folder=("",), **others):
+        return seen(folder[0])
 
     @classmethod
     @normal_mode

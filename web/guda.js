@@ -8,6 +8,7 @@ import { growing } from "./panel/growing.js"
 import { ID, SETTING, watchRuns } from "./panel/notify.js"
 import { Panel } from "./panel/panel.js"
 import { fetchHistory, findResult, named } from "./panel/restore.js"
+import { isFor, missedBy, outputKey, rootOf, runsFor, watchAnswers, wayTo } from "./panel/whose.js"
 import { speak, t } from "./panel/words.js"
 
 const NODES = ["GudaAttribute", "GudaAttributeAny"]
@@ -62,32 +63,29 @@ function sourceOf(node) {
   }
 }
 
-// The server calls a node inside subgraphs by a path of ids: "12:5" is node 5 in the subgraph 12.
-
-const lastOf = (path) => String(path).split(":").pop()
-const isInside = (path, node) => String(path).split(":").slice(0, -1).includes(String(node.id))
-
 /** Whether the node at `path` is the one whose answers `node` shows. */
-const isSource = (path, node, source) =>
-  lastOf(path) === String(source.id) && (node === source || isInside(path, node))
-
-/** The node's key in `app.nodeOutputs`: its id, inside a subgraph after the subgraph's. */
-function outputKey(node) {
-  const { graph } = node
-  return !graph || graph.isRootGraph !== false ? String(node.id) : `${graph.id}:${node.id}`
+function isSource(path, node) {
+  const way = wayTo(rootOf(node), path)
+  return way.includes(node) && way.at(-1) === sourceOf(node)
 }
 
-const rootOf = ({ graph }) => graph?.rootGraph ?? graph
+/** Whether it is `node` itself, or inside of it. */
+const isInside = (path, node) => wayTo(rootOf(node), path).includes(node)
 
-function restore({ panel, source }, outputs = app.nodeOutputs) {
-  panel.take(outputs?.[outputKey(source)])
+function give(node, panel, output) {
+  if (isFor(node, output)) panel.take(output)
+}
+
+function restore(node, { panel, source }, outputs = app.nodeOutputs) {
+  const late = missedBy(node, (path) => isSource(path, node))
+  give(node, panel, late ?? outputs?.[outputKey(source)])
 }
 
 /** After a reload the page has no outputs; an answer that comes meanwhile is newer. */
-async function restoreFromHistory(node, { panel, source }) {
+async function restoreFromHistory(node, { panel }) {
   const { id } = rootOf(node) ?? {}
   if (!panel.empty || !id) return
-  const asked = (path) => isSource(path, node, source)
+  const asked = (path) => isSource(path, node)
   const found = findResult(await fetchHistory(api), id, asked, NODES)
   if (found && panel.empty) panel.take(found, t("last_run"))
 }
@@ -109,7 +107,7 @@ function addPanel(node, source) {
   const onExecuted = node.onExecuted
   node.onExecuted = function (output) {
     onExecuted?.apply(this, arguments)
-    panel.take(output)
+    give(node, panel, output)
   }
   const onConfigure = node.onConfigure
   node.onConfigure = function () {
@@ -134,16 +132,15 @@ function addPanel(node, source) {
 
 // What runs say
 
+const opened = () => app.rootGraph ?? app.graph
+
 /** The title of the node at `path`, or of the subgraph's node around it. */
-function titleOf(path) {
-  const [outermost] = String(path).split(":")
-  return (app.rootGraph ?? app.graph)?.getNodeById?.(Number(outermost))?.title ?? "GUDA"
-}
+const titleOf = (path) => wayTo(opened(), path)[0]?.title ?? "GUDA"
 
 /** ComfyUI's line of progress would take half of a node's room, which the panel needs. */
 function keepTextLow(id) {
   for (const node of panels.keys()) {
-    if (String(node.id) !== lastOf(id)) continue
+    if (wayTo(rootOf(node), id).at(-1) !== node) continue
     const text = node.widgets?.find((w) => w.name === "$$node-text-preview")
     if (text?.options && !text.options.getMaxHeight) {
       text.options.getMaxHeight = () => 58
@@ -155,7 +152,7 @@ function keepTextLow(id) {
 /** Panels that tell what the node at `path` says: its own, and those of the subgraphs around it. */
 function panelsOf(path) {
   return [...panels]
-    .filter(([node, { source }]) => isSource(path, node, source) || isInside(path, node))
+    .filter(([node]) => runsFor(node) && isInside(path, node))
     .map(([, { panel }]) => panel)
 }
 
@@ -172,8 +169,8 @@ function listen() {
     for (const { panel } of panels.values()) panel.say("")
   })
   api.addEventListener("executed", ({ detail }) => {
-    for (const [node, { panel, source }] of panels) {
-      if (isSource(detail.node, node, source)) panel.take(detail.output)
+    for (const [node, { panel }] of panels) {
+      if (isSource(detail.node, node)) give(node, panel, detail.output)
     }
   })
   // What a run doubts: from nodes/runtime.py, which keeps it under the node as well, and which
@@ -228,6 +225,8 @@ function watchZoom() {
   }, 300)
 }
 
+watchAnswers(api, opened) // here: the page's own listeners come before those of `setup`
+
 app.registerExtension({
   name: "guda.attribution",
   settings: [SETTING],
@@ -246,10 +245,10 @@ app.registerExtension({
   loadedGraphNode(node) {
     const shown = panels.get(node)
     if (!shown) return
-    restore(shown)
+    restore(node, shown)
     restoreFromHistory(node, shown)
   },
   onNodeOutputsUpdated(outputs) {
-    for (const shown of panels.values()) restore(shown, outputs)
+    for (const [node, shown] of panels) restore(node, shown, outputs)
   },
 })

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from ..errors import SaveError
-from ..files import REMEDIES
+from ..files import REMEDIES, ensure_folder
 from ..files.temporary import ABROAD
 
 BEAT = 2.0
@@ -88,7 +88,7 @@ def take(path: Path, stale: float = STALE) -> Lease | None:
     me = Holder.here()
     try:
         while True:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            ensure_folder(path.parent)
             try:
                 file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             except FileExistsError:

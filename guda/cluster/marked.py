@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..files import write_bytes
+from ..files import temporary, write_bytes
 from . import lease
 from .job import Told, topic
 
 
 @contextmanager
 def marked(folder: Path, told: Told) -> Iterator[None]:
+    """At its end, what workers that were killed left there is removed."""
     path = folder / lease.FOLDER / f"{told['run']}{lease.MARK}"
     write_bytes(path, topic(told).encode())
     try:
@@ -20,3 +21,4 @@ def marked(folder: Path, told: Told) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         lease.sweep(folder / lease.FOLDER)
+        temporary.sweep(folder)

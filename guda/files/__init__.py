@@ -57,7 +57,7 @@ def write_atomically(
     temporary = temporaries.beside(path)
     try:
         if make_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            ensure_folder(path.parent)
         write(temporary)
         _sync(temporary)
         if previous is not None and path.exists():
@@ -77,6 +77,16 @@ def write_atomically(
 
 def write_bytes(path: Path, data: bytes, *, make_folder: bool = True) -> None:
     write_atomically(path, lambda temporary: _write(temporary, data), make_folder=make_folder)
+
+
+def ensure_folder(folder: Path) -> None:
+    """Make it and those above it, also where another run removes it, empty as it is, at the same
+    moment: mkdir finds it, and then it is no folder. Raises OSError.
+    """
+    for _ in range(9):
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            return folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def set_aside(path: Path) -> Path:

@@ -23,7 +23,7 @@ from types import TracebackType
 
 from ..errors import BusyError, SaveError
 from ..steps import Step, Steps, warn
-from . import REMEDIES
+from . import REMEDIES, ensure_folder
 from .temporary import sweep
 
 NAME = ".guda.lock"
@@ -155,7 +155,7 @@ def _make(folder: Path) -> list[Path]:
     """Make the folder; returns those that were missing, innermost first."""
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        ensure_folder(folder)
     except OSError as error:
         raise _refused(folder, error) from error
     return missing

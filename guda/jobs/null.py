@@ -29,7 +29,7 @@ from ..groups.unrelated import Unrelated
 from ..scoring import conformal, explains
 from ..scoring.differences import Differences
 from ..scoring.known import Knowledge
-from ..scoring.null import FORMS, GENERATED, REAL, NullPicture, NullPool
+from ..scoring.null import FOLDER, FORMS, GENERATED, REAL, NullPicture, NullPool
 from ..scoring.pool_file import read_pool, rounded, write_pool
 from ..steps import Step, Steps, keeps_warnings, warn
 from . import basis, measuring, styles
@@ -38,7 +38,7 @@ from .attribute import survey as survey_scores
 from .basis import Without
 from .plan import Plan
 from .shapes import sizes
-from .wanted import Asking, Wanted, drawn, read
+from .wanted import Asking, Wanted, drawn, elsewhere, read
 
 SIZE = conformal.USUAL  # null pictures
 CHUNK = 32  # pictures between two writes
@@ -263,7 +263,10 @@ class NullWork:
         return [w for w in wanted if w.id not in have]
 
     def _of_others(self, pool: NullPool, wanted: Sequence[Wanted]) -> str:
-        """The warning of pictures that are there, but were drawn to show something else."""
+        """The warning of pictures that are there, but of another folder, or drawn to show something
+        else."""
+        if self.request.images is not None:
+            return self._of_other_folders(pool)
         asked = {(w.id, form): w.prompt(form) for w in wanted for form in self.request.forms}
         count = sum(p.prompt != asked.get((p.id, p.form), p.prompt) for p in pool.pictures)
         if not count:
@@ -271,6 +274,18 @@ class NullWork:
         return (
             f"{count} pictures of the null pool {self.request.out} show other contents than those "
             "given now, and are kept as they are. To have these, delete the file and run again."
+        )
+
+    def _of_other_folders(self, pool: NullPool) -> str:
+        known = {w.id for w in self._read}
+        there = {p.id for p in pool.pictures if p.source == FOLDER}
+        count = len(elsewhere(there - known, self.folder))
+        if not count:
+            return ""
+        return (
+            f"The null pool {self.request.out} holds pictures that are not in "
+            f"{self.request.images}, or not as they were ({count}), and they count as well. To be "
+            "held against this folder alone, delete the file and run again."
         )
 
     def _general(self) -> tuple[str, ...]:

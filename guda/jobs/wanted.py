@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,17 @@ def read(
         for source, ones in sources
         for i, one in enumerate(ones)
     ]
+
+
+def elsewhere(names: Iterable[str], folder: Sequence[Unrelated]) -> list[str]:
+    """Of the names of pictures that were read, those that the folder does not hold as they were."""
+    there = {one.id: one for one in folder}
+
+    def is_there(name: str) -> bool:
+        file, _, seen = name.removeprefix(f"{FOLDER}/").rpartition(" ")
+        return file in there and _seen(there[file]) == seen
+
+    return [name for name in names if not is_there(name)]
 
 
 def _seen(one: Unrelated) -> str:

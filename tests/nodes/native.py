@@ -128,6 +128,7 @@ def beside(family: str, folder: Path, prediction: str = "epsilon") -> dict:
     tensors = {k: v if k.startswith(unrounded) else v.half().float() for k, v in tensors.items()}
     path = folder / f"{family}.safetensors"
     save_file(tensors, path)
+    del tensors  # of several families, and what was made of them, more than a small machine has
     options = {f"{name}_model_config": {"num_hidden_layers": 3} for name in CLIPS[family]}
     native, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(
         str(path), te_model_options=options

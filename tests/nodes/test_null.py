@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from PIL import Image
+
 from tools.comfy.client import Comfy
 from tools.comfy.graphs import STYLES, node, upto, workflow
 
@@ -54,3 +56,18 @@ def test_a_pool_is_kept_and_the_answer_is_held_against_it(comfy: Comfy):
 def test_a_pool_with_other_settings_is_refused(comfy: Comfy):
     result = comfy.run(graph(6, evaluations=8))
     assert result.status == "error" and "evaluations (4 then, 8 now)" in result.message
+
+
+def test_a_folder_whose_pictures_changed_is_read_again(comfy: Comfy):
+    folder = comfy.base / "input" / "photos"
+    folder.mkdir()
+    for i in range(4):
+        Image.new("RGB", (40, 40), (60 * i, 90, 200)).save(folder / f"{i}.png")
+    asked = upto(graph(4), "null")
+    asked["null"]["inputs"] |= {"folder": "photos", "seed": 7}  # a pool of its own
+    (first,) = comfy.run(asked).outputs["null"]["text"]
+    assert first.endswith("4 of a folder")
+    Image.new("RGB", (40, 40), (255, 0, 0)).save(folder / "0.png")
+    (again,) = comfy.run(asked).outputs["null"]["text"]
+    assert again.endswith("5 of a folder")
+    assert "or not as they were (1), and they count as well" in comfy.log()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import uuid
+
 import pytest
 
 from tools.comfy.browser import ComfyPage
 from tools.comfy.client import Comfy
-from tools.comfy.graphs import changed, node, workflow
+from tools.comfy.graphs import STYLES, changed, node, workflow
+from tools.comfy.panel import as_graph
+from tools.workflows.blueprint import BLUEPRINT
+from tools.workflows.template_demo import QUICK_START
 
 
 def widgets(info: dict) -> dict:
@@ -140,3 +147,56 @@ def test_what_is_kept_is_said_once_more_when_the_run_has_ended(page: ComfyPage):
     """However long it takes to end: newer front ends clear then what was said before."""
     page.load({"1": node("GudaUnlearn", set_name="x")})
     assert page.page.evaluate(STOPPED) == [0, ["Stopped. Kept: all."]]
+
+
+PROMPTS = """() => window.app.graph._nodes.map(n => n.widgets?.find(w => w.name === 'attribution'))
+    .filter(Boolean).map(w => w.element.querySelector('.guda-prompt')?.textContent ?? '')"""
+ANSWERED = """([path, prompt]) => window.comfyAPI.api.api.dispatchCustomEvent('executed', {
+    node: path, display_node: path, prompt_id: 'nobody knows', output: { guda: [{
+        images: [{ headline: 'h', detail: 'd', prompt, named: [], scale: 1, scores: [
+            { group: 'Ink', delta: 1, low: 0, high: 2, share: 1, rank: 1, profile: [] }] }],
+        unit: 'nats', interval: '95 % interval', note: '', markdown: '', csv: '' }] } })"""
+
+OLDER = "() => { window.app.nodeOutputs = { 3: { guda: [{ images: [], unit: 'nats' }] } } }"
+
+
+def test_an_answer_inside_a_subgraph_is_not_that_of_a_node_with_the_same_number(page: ComfyPage):
+    """Ids are of one graph alone: what is inside a blueprint is numbered from 1, too."""
+    both = json.loads(BLUEPRINT.read_text("utf-8"))
+    ((outer,), (inside,)) = both["nodes"], both["definitions"]["subgraphs"]
+    (number,) = (n["id"] for n in inside["nodes"] if n["type"] == "GudaAttribute")
+    alone = {"id": number, "type": "GudaAttribute", "pos": [900, 0], "size": [600, 900]}
+    both["nodes"].append(alone | {"inputs": [], "outputs": [], "widgets_values": None})
+    page.load(both)
+    ids = page.page.evaluate("() => window.app.graph._nodes.map(n => String(n.id))")
+    assert ids == [str(outer["id"]), str(number)]
+    page.page.evaluate(ANSWERED, [f"{outer['id']}:{number}", "inside"])
+    page.page.evaluate(ANSWERED, [str(number), "alone"])
+    assert page.page.evaluate(PROMPTS) == ["inside", "alone"]
+    page.page.evaluate(ANSWERED, [f"{outer['id']}:{number}", "inside again"])
+    assert page.page.evaluate(PROMPTS) == ["inside again", "alone"]
+
+
+def test_an_answer_goes_to_the_workflow_that_asked(page: ComfyPage):
+    """Another that is opened meanwhile has a node of the same number; its own finds it there."""
+    asked, other = (copy.deepcopy(as_graph(QUICK_START.path)) for _ in range(2))
+    prompt = f"fox {uuid.uuid4()}"
+    for graph in (asked, other):
+        (attribute,) = (n for n in graph["nodes"] if n["type"] == "GudaAttribute")
+        attribute["widgets_values"][0] = prompt if graph is asked else "another fox"
+        attribute["widgets_values"][1] = 4
+        attribute["widgets_values"][9] = "\n".join(f"{k}: {v}" for k, v in STYLES.items())
+    page.load(asked)
+    first = page.page.evaluate("() => window.app.graph.serialize()")
+    before = set(page.comfy.get("/history"))
+    page.page.evaluate("() => window.app.queuePrompt(0)")
+    page.load(other)
+    assert page.wait_finished(before)["status"]["status_str"] == "success"
+    page.pause(500)
+    assert page.page.evaluate(PROMPTS) == [""]
+    assert not page.locator(".guda-running:visible").count()
+    page.load(first)
+    page.comes(lambda: page.page.evaluate(PROMPTS) == [prompt])
+    page.page.evaluate(OLDER)  # as the front end puts back what it knew of a workflow
+    assert page.page.evaluate(PROMPTS) == [prompt]
+    assert not page.errors()

@@ -14,6 +14,7 @@ import pytest
 from guda.cluster import lease
 from guda.cluster import unlearn as clustered
 from guda.counterfactuals import make
+from guda.files import temporary
 from guda.files.lock import Lock
 from guda.steps import drain
 
@@ -64,6 +65,9 @@ def test_a_worker_that_is_killed_loses_no_unit(client, making, source, serial):
             for holder in holders(making.folder)[:1]:
                 os.kill(holder.process, signal.SIGKILL)
                 killed.append(holder.process)
+                half = temporary.beside(making.folder / "dots.resume").name
+                half = half.replace(f"-{os.getpid()}-", f"-{holder.process}-")
+                (making.folder / half).touch()  # as when it was killed while it wrote
 
     made = drain(clustered.run(making, client, source, 60.0), kill)
     assert killed and not made.failures and contents(making.folder) == serial

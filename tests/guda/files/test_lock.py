@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,8 @@ from guda.files import lock
 from guda.files.lock import Owner, owner, take
 from guda.steps import drain
 
+PATIENCE = 300
+"""Seconds that another process may take on a busy machine."""
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
@@ -38,24 +41,30 @@ def process(work):
     return made
 
 
+def ended(made) -> int | None:
+    made.join(PATIENCE)
+    return made.exitcode
+
+
 @forks
 def test_two_runs_in_one_set_both_end_and_none_is_lost(backbone, groups, brief, tmp_path):
     running = unlearn_set(backbone, groups, brief, tmp_path, ["dots"])
     up_to(running, "dots", 1)
 
-    def second():
-        made = drain(unlearn_set(backbone, groups, brief, tmp_path, ["waves"]), seen.append)
-        assert made.names == ("waves",)
-        told = {str(s) for s in seen if s.stage == "wait"}
-        assert len(told) == 1 and told.pop().startswith(f"wait for the run of process {parent} on")
+    def told(step):
+        if step.stage == "wait" and not waits.is_set():
+            assert str(step).startswith(f"wait for the run of process {parent} on")
+            waits.set()
 
-    seen, parent = [], os.getpid()
+    def second():
+        made = drain(unlearn_set(backbone, groups, brief, tmp_path, ["waves"]), told)
+        assert made.names == ("waves",)
+
+    parent, waits = os.getpid(), multiprocessing.get_context("fork").Event()
     other = process(second)
-    other.join(0.5)
-    assert other.is_alive(), "it does not wait"
+    assert waits.wait(PATIENCE), "it does not wait"
     assert drain(running).names == ("dots",)
-    other.join(60)
-    assert other.exitcode == 0
+    assert ended(other) == 0
     assert set(load_set(tmp_path).names) == {"dots", "waves"}
     assert sorted(os.listdir(tmp_path)) == [MANIFEST, "dots.safetensors", "waves.safetensors"]
 
@@ -72,8 +81,7 @@ def test_two_runs_of_the_same_style_train_once(backbone, groups, brief, tmp_path
 
     other = process(second)
     drain(running)
-    other.join(60)
-    assert other.exitcode == 0
+    assert ended(other) == 0
 
 
 @forks
@@ -83,7 +91,7 @@ def test_the_lock_of_a_killed_run_ends_with_it(tmp_path):
         os.kill(os.getpid(), signal.SIGKILL)
 
     killed = process(work)
-    killed.join(60)
+    assert ended(killed) == -signal.SIGKILL
     left = owner(tmp_path)
     assert left is not None and left.process == killed.pid
     with drain(take(tmp_path), pytest.fail):
@@ -108,11 +116,11 @@ def test_whoever_waits_can_stop(tmp_path):
     def work():
         with drain(take(tmp_path)):
             held.set()
-            free.wait(60)
+            free.wait(PATIENCE)
 
     other = threading.Thread(target=work)
     other.start()
-    assert held.wait(60)
+    assert held.wait(PATIENCE)
     waiting = take(tmp_path)
     assert next(waiting).stage == next(waiting).stage == "wait"
     waiting.close()
@@ -139,6 +147,21 @@ def test_one_after_the_other_is_never_two_at_once(tmp_path, monkeypatch):
     for t in threads:
         t.join()
     assert most == [1] * 200 and os.listdir(tmp_path) in ([], ["set"])
+
+
+def test_a_folder_that_another_removes_meanwhile_is_made_anew(tmp_path, monkeypatch):
+    """Between mkdir, which finds it there, and the look whether it is a folder."""
+    folder, real, removed = tmp_path / "set", Path.is_dir, []
+    folder.mkdir()
+
+    def is_dir(path, **how):
+        if path == folder and not removed:
+            removed.append(folder.rmdir())
+        return real(path, **how)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    with drain(take(folder)):
+        assert removed and os.listdir(folder) == [lock.NAME]
 
 
 def test_an_unreadable_owner_is_waited_for_all_the_same(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -130,6 +131,21 @@ def test_another_folder_with_the_same_file_names_is_another(request_, groups_fol
     names = [p.id.split(" ")[0] for p in both.pictures]
     assert len(names) == 8 and names[:4] == names[4:]
     assert (both.pictures[0].full != both.pictures[4].full).any()
+
+
+def test_pictures_that_are_gone_from_the_folder_are_told(request_, groups_folder, tmp_path):
+    """They are kept, and the answer is held against them as well."""
+    folder = tmp_path / "photos"
+    shutil.copytree(groups_folder / "dots", folder)
+    asked = dataclasses.replace(request_, images=folder, size=4)
+    first = drain(null(asked))
+    assert not any("not as they were" in (s.warning or "") for s in null(asked))
+    gone = folder / first.pictures[0].id.removeprefix("folder/").rpartition(" ")[0]
+    gone.unlink()
+    texts = []
+    drain(null(asked), lambda step: texts.append(step.warning or ""))
+    (said,) = (t for t in texts if "not as they were" in t)
+    assert "(1), and they count" in said and str(request_.out) in said and str(folder) in said
 
 
 def test_styles_that_are_not_tested_take_every_other_place():
