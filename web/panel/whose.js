@@ -24,7 +24,7 @@ export function outputKey(node) {
 
 const askers = new Map() // prompt -> the workflow that it was queued from
 const missed = new Map() // "workflow path" -> what came while another workflow was open
-let running // the workflow that asked for the prompt that runs
+let running // the prompt that runs; it may begin before the page is told that it was queued
 
 /** Marks answers with the workflow that asked, before the page hands them to the open one. */
 export function watchAnswers(api, opened) {
@@ -34,7 +34,7 @@ export function watchAnswers(api, opened) {
     if (told?.prompt_id && workflow?.id) askers.set(told.prompt_id, workflow.id)
     return told
   }
-  api.addEventListener("execution_start", ({ detail }) => (running = askers.get(detail?.prompt_id)))
+  api.addEventListener("execution_start", ({ detail }) => (running = detail?.prompt_id))
   api.addEventListener("executed", ({ detail }) => {
     const asker = askers.get(detail.prompt_id)
     if (!asker || !Array.isArray(detail.output?.guda)) return
@@ -46,7 +46,10 @@ export function watchAnswers(api, opened) {
 }
 
 /** Whether what runs was asked by the workflow that the node is in, as far as is known. */
-export const runsFor = (node) => !running || running === rootOf(node)?.id
+export function runsFor(node) {
+  const asker = askers.get(running)
+  return !asker || asker === rootOf(node)?.id
+}
 
 /** Whether an output is an answer to the workflow that the node is in, as far as is known. */
 export function isFor(node, output) {
