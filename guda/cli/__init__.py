@@ -39,7 +39,11 @@ COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, or 2 after one line on stderr for bad input."""
+    """Run one command. Returns the exit code.
+
+    0: all is well; 1: the work is done, but not all that came of it can be used, as stderr says;
+    2: bad input, named in one line on stderr; as a shell has it for what a signal ended.
+    """
     if isinstance(sys.stdout, TextIOWrapper):  # a name that a Windows code page lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)

@@ -22,7 +22,9 @@ ASKED = 2
 def add(commands) -> None:
     """The command and its options."""
     parser = commands.add_parser(
-        "check", help="try everything once on a model, and write what was measured to one file"
+        "check",
+        help="try everything once on a model, and write what was measured to one file",
+        epilog="Exit code: 0 when the model works; 1 when it does not; 2 for bad input.",
     )
     model.asks(parser, needed=True)
     parser.add_argument(

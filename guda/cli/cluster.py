@@ -26,7 +26,7 @@ PATIENCE = 900.0
 PARTS = "parts"
 """Folder of the finished parts of what is scored, beside the results, until these are there."""
 PARTIAL = 1
-"""Exit code when some units failed and the others are done."""
+"""Exit code when some of what was asked for is there and some is not, or cannot be used."""
 
 
 def add(parser: argparse.ArgumentParser, *, model: bool = True) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import shutil
 import sys
 import time
+import unicodedata
 from typing import TextIO
 
 from ..escape import visible
@@ -53,6 +57,13 @@ class Progress:
         self._said: set[str] = set()
         self._started = time.monotonic()
 
+    @property
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or 80
+        except (OSError, ValueError):
+            return shutil.get_terminal_size().columns
+
     def __enter__(self) -> Progress:
         return self
 
@@ -77,12 +88,21 @@ class Progress:
             return
         if self._live:
             if now - self._shown > 0.1 or step.done == step.total:
-                self._stream.write(f"\r\x1b[K{_line(step)}")
+                self._stream.write(f"\r\x1b[K{_row(_line(step), self._columns)}")
                 self._stream.flush()
                 self._shown = now
         elif place != self._last:
             self._stream.write(f"[{now - self._started:5.1f} s] {_line(step)}\n")
         self._last = place
+
+
+def _row(line: str, columns: int) -> str:
+    """As much of it as stands in one row of a terminal, so that the next can be written over it."""
+    wide = [2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line]
+    if sum(wide) < columns:
+        return line
+    ends = zip(line, itertools.accumulate(wide), strict=True)
+    return "".join(c for c, end in ends if end < columns - 1) + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _line(step: Step) -> str:

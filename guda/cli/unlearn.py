@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..config import MemoryConfig, SampleConfig, UnlearnConfig
 from ..errors import ConfigError, one_line
@@ -11,15 +14,25 @@ from ..files.destination import check_folder
 from . import arguments, cluster, model, options, output
 from .output import Progress, say
 
+if TYPE_CHECKING:
+    from ..cluster.units import Failure
+    from ..counterfactuals import CounterfactualSet
+
 RECOVERY = (
     "measure for every certificate how many steps on four of its pictures bring a style back, "
     "against a look that was never there"
+)
+EXIT = (
+    "Exit code: 0 when every LoRA can be used; 1 when one of them cannot, as it is refused, broken "
+    "or missing (stderr says which, and what to do); 2 for bad input."
 )
 
 
 def add(commands) -> None:
     """The command and its options."""
-    parser = commands.add_parser("unlearn", help="make counterfactual LoRAs, resumable")
+    parser = commands.add_parser(
+        "unlearn", help="make counterfactual LoRAs, resumable", epilog=EXIT
+    )
     model.add(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--groups", type=arguments.path, help="folder with one subfolder per style")
@@ -71,6 +84,8 @@ def add(commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..counterfactuals import rate
+    from ..counterfactuals.held import is_read_only
+    from ..counterfactuals.set import MANIFEST
     from ..groups import pictures
     from ..jobs.after import After
     from ..jobs.unlearn import UnlearnRequest, survey
@@ -81,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     options.read(args, UnlearnConfig)  # what is wrong is refused before the model is loaded
     sampling = options.read(args, SampleConfig)
     memory = options.read(args, MemoryConfig)
-    check_folder(args.out, "out")
+    if not (is_read_only(args.out) and (args.out / MANIFEST).is_file()):  # it may be finished
+        check_folder(args.out, "out")
     cluster.check(args)
     if (args.screen is None) != (args.image is None):
         raise ConfigError(
@@ -118,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         made = drain(more.of(work, made), progress)
     if args.json:
         rows = [
-            {"group": e.name, "file": str(made.path(e))}
+            {"group": e.name, "file": str(made.path(e)), "usable": e.passed}
             | e.gate.as_dict()
             | {"certificate": e.certificate and e.certificate.as_dict(e.gate)}
             | ({"ended": [x.as_dict() for x in e.ended]} if e.ended else {})
@@ -128,13 +144,20 @@ def run(args: argparse.Namespace) -> int:
         told |= {"learning_rate": rate.as_dict(made.trials)} if made.trials else {}
         told |= cluster.told(missing)
         say(json.dumps(told, indent=2))
-        return cluster.code(missing)
+        return _code(made, missing)
     if made.rate:
         say(one_line(made.rate, 10_000))
     for entry in made.entries:
         state = "passed" if entry.passed else "REFUSED"
         say(one_line(f"{entry.name}: {state}, {entry.standing}; {made.path(entry)}", 10_000))
-    return cluster.code(missing)
+    return _code(made, missing)
+
+
+def _code(made: CounterfactualSet, missing: Sequence[Failure]) -> int:
+    """The exit code, after a line on stderr for everything that cannot be used."""
+    for text in made.refusals:
+        say(f"guda: refused: {one_line(text)}", file=sys.stderr)
+    return cluster.code(missing) or (cluster.PARTIAL if made.refusals else 0)
 
 
 def _groups(args: argparse.Namespace, sampling: SampleConfig):

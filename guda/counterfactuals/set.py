@@ -30,6 +30,7 @@ from ..unlearning.stopping import Ended
 from . import sameness
 from .certificate import Certificate, Verdict
 from .lora_file import noted, noted_identity, read_file
+from .runs import of_other_options
 
 MANIFEST = "counterfactuals.json"
 
@@ -99,7 +100,7 @@ class CounterfactualSet:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """A warning for every counterfactual that is weak, and for those of other pictures."""
+        """A warning for every counterfactual that is weak, and for those of other runs."""
         weak = tuple(
             f"The counterfactual {e.name!r} is {e.certificate.text}. Compare its scores with care, "
             "or unlearn it again with more steps."
@@ -111,14 +112,15 @@ class CounterfactualSet:
             for name, told in self._noted.items()
             if told.get("guda.groups_hash", self.groups_hash) != self.groups_hash
         ]
+        others = of_other_options(self.folder, {e.name: self._recipe(e) for e in self.entries})
         if not former:
-            return weak
+            return (*others, *weak)
         told = (
             f"{self.folder} is of several runs, between which pictures, captions or styles "
             f"changed, and has from before: {', '.join(former)}. Unlearn all of its styles again "
             "with the same options, or leave these out."
         )
-        return (told, *weak)
+        return (told, *others, *weak)
 
     @property
     def seed_spread(self) -> SeedSpread:
@@ -133,11 +135,16 @@ class CounterfactualSet:
 
     def _repeats(self, entry: Entry) -> int:
         """Those that the LoRA is the mean of."""
-        recipe: Any = self.recipe
-        with suppress(ValueError):
-            recipe = reading.loads(self._noted[entry.name].get("guda.recipe", "{}")) or recipe
-        repeats = recipe.get("repeats", 1) if isinstance(recipe, dict) else 1
+        repeats = self._recipe(entry).get("repeats", 1)
         return repeats if type(repeats) is int and repeats >= 1 else 1
+
+    def _recipe(self, entry: Entry) -> dict[str, Any]:
+        """That the LoRA notes; that of the set's last run where it notes none."""
+        with suppress(ValueError):
+            told = reading.loads(self._noted[entry.name].get("guda.recipe", "{}"))
+            if isinstance(told, dict) and told:
+                return told
+        return self.recipe
 
     @property
     def rate(self) -> str:
@@ -170,6 +177,23 @@ class CounterfactualSet:
         """What differs between the model that the set was made from and this one, in words."""
         return sameness.since(self, backbone)
 
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """A sentence with the remedy for every counterfactual that failed its checks."""
+        return tuple(map(self._refusal, (e for e in self.entries if not e.passed)))
+
+    def _refusal(self, entry: Entry) -> str:
+        which = f"The counterfactual {entry.name!r} in {self.folder}"
+        if entry.certificate is None or not entry.gate.passed:
+            return (
+                f"{which} failed its gate ({entry.gate.reason}), so its scores would mislead. "
+                "Unlearn it again with more steps or another lr, or leave the style out."
+            )
+        return (
+            f"{which} is {entry.certificate.text}. Its scores would mislead: unlearn it again with "
+            f"{entry.certificate.remedy}, or leave the style out."
+        )
+
     def verify(self, backbone: Backbone) -> None:
         """Refuse a set of another base model, and counterfactuals that failed their checks."""
         if self.fingerprint not in sameness.names(backbone):
@@ -185,19 +209,8 @@ class CounterfactualSet:
                 f"{self.base_model!r} with another {sameness.listed(changed)}. Load the model as "
                 "it was then, or unlearn the styles from this one into another set."
             )
-        for entry in self.entries:
-            if not entry.gate.passed:
-                raise CounterfactualError(
-                    f"The counterfactual {entry.name!r} in {self.folder} failed its gate "
-                    f"({entry.gate.reason}), so its scores would mislead. Unlearn it again with "
-                    "more steps or another lr, or leave the style out."
-                )
-            if entry.certificate is not None and not entry.certificate.usable:
-                raise CounterfactualError(
-                    f"The counterfactual {entry.name!r} in {self.folder} is "
-                    f"{entry.certificate.text}. Its scores would mislead: unlearn it again with "
-                    f"{entry.certificate.remedy}, or leave the style out."
-                )
+        if refusals := self.refusals:
+            raise CounterfactualError(refusals[0])
 
     def read(self, entry: Entry) -> dict[str, Tensor]:
         """The tensors of one file. Raises CounterfactualError where it is missing or damaged, or

@@ -152,3 +152,8 @@ class Answers:
     full: Tensor
     unnamed: Tensor | None
     kept: Tensor
+
+    @property
+    def finite(self) -> bool:
+        answers = (self.full, self.unnamed, self.kept)
+        return all(x is None or bool(x.isfinite().all()) for x in answers)

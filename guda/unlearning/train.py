@@ -103,6 +103,9 @@ def unlearn_group(
     probe = probe or Probe.of(backbone, batches, room)
     with backbone.counterfactual(mean):
         student = probe.answers(backbone, room)
+    if not student.finite:
+        what = "what it answers to held-out pictures is not finite"
+        raise _diverged(name, config.total_steps - 1, what, config)
     gate = gate_of(backbone, groups[name], probe.errors(student), config.gate_margin)
     spread = seed_spread(backbone, probe, parts, len(groups), room)
     yield Step("gate", 1, 1, name)

@@ -96,6 +96,12 @@ def write_groups(root: Path, count: int = 8, styles: tuple[str, ...] = STYLES) -
     return root
 
 
+@pytest.fixture(autouse=True)
+def the_same_random_numbers():
+    """In every test, whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory):
     return write_model(tmp_path_factory.mktemp("model") / "tiny")

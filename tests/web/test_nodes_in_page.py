@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import uuid
 
 import pytest
+from playwright.sync_api import Route
 
 from tools.comfy.browser import ComfyPage
 from tools.comfy.client import Comfy
@@ -188,6 +190,13 @@ def test_an_answer_goes_to_the_workflow_that_asked(page: ComfyPage):
         attribute["widgets_values"][9] = "\n".join(f"{k}: {v}" for k, v in STYLES.items())
     page.load(asked)
     first = page.page.evaluate("() => window.app.graph.serialize()")
+
+    def late(route: Route) -> None:
+        answer = route.fetch()
+        time.sleep(0.5)  # the run begins before the page is told that it was queued
+        route.fulfill(response=answer)
+
+    page.page.route("**/prompt", late)
     before = set(page.comfy.get("/history"))
     page.page.evaluate("() => window.app.queuePrompt(0)")
     page.load(other)

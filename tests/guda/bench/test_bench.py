@@ -422,10 +422,12 @@ def address():
     """Of a scheduler with one worker, both in this process."""
     import distributed
 
+    from guda.cluster.connect import _begun
+
     at = {"host": "127.0.0.1"}
     scheduler = {"cls": distributed.Scheduler, "options": {**at, "dashboard": False, "port": 0}}
     worker = {"cls": distributed.Worker, "options": {**at, "nthreads": 1, "memory_limit": 0}}
-    with distributed.SpecCluster({0: worker}, scheduler) as cluster:
+    with _begun(distributed.SpecCluster, {0: worker}, scheduler) as cluster:
         yield cluster.scheduler_address
 
 

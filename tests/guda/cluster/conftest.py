@@ -1,4 +1,4 @@
-"""A cluster of two processes, once a module, and a recipe of two repetitions."""
+"""A cluster of two processes, once a session, and a recipe of two repetitions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from guda.groups import check_pictures, load_folder
 
 @pytest.fixture(scope="package")
 def client():
-    """Two workers that keep their models from test to test."""
-    with connected("local:2") as client:
-        yield client
+    """Two workers that keep their models from test to test; on one thread each, as tests are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with connected("local:2") as client:
+            patch.undo()
+            yield client
 
 
 @pytest.fixture(scope="package")

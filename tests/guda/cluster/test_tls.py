@@ -46,7 +46,8 @@ def address(files):
     at = {"host": "127.0.0.1", "protocol": "tls", "security": security}
     scheduler = {"cls": distributed.Scheduler, "options": {**at, "dashboard": False, "port": 0}}
     worker = {"cls": distributed.Worker, "options": {**at, "nthreads": 1, "memory_limit": 0}}
-    with distributed.SpecCluster({0: worker}, scheduler, security=security) as cluster:
+    begun = connect._begun(distributed.SpecCluster, {0: worker}, scheduler, security=security)
+    with begun as cluster:
         yield cluster.scheduler_address
 
 

@@ -197,6 +197,20 @@ def test_what_other_pictures_left_in_a_set_is_told(backbone, groups, brief, tmp_
     assert not [d for d in mixed.subset(["waves"]).doubts if "several runs" in d]
 
 
+def test_what_other_options_left_in_a_set_is_told(backbone, groups, brief, tmp_path):
+    """Deltas towards different targets are not compared without a word; a longer run's are."""
+    make(backbone, groups, brief, tmp_path, ["dots", "stripes"])
+    make(backbone, groups, brief.replace(steps=3, kl_cap=4.0), tmp_path, ["waves"])
+    assert not any("different options" in text for text in load_set(tmp_path).doubts)
+    other = brief.replace(operator="gradient_ascent", caption_dropout=0.0)
+    make(backbone, groups, other, tmp_path, ["waves"])
+    (told,) = [text for text in load_set(tmp_path).doubts if "different options" in text]
+    assert "operator (redirect for 'dots', 'stripes'; gradient_ascent for 'waves')" in told
+    assert "caption_dropout (0.5 for 'dots', 'stripes'; 0.0 for 'waves')" in told
+    alike = load_set(tmp_path).subset(["dots", "stripes"])
+    assert not any("different options" in text for text in alike.doubts)
+
+
 def test_a_set_does_not_depend_on_the_order_of_groups(backbone, groups, brief, tmp_path):
     turned = StyleGroups(tuple(reversed(groups.groups)), groups.source)
     one, _ = make(backbone, groups, brief, tmp_path / "one")

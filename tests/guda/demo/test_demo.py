@@ -6,6 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,6 +21,7 @@ from guda.jobs.null import NullRequest, null
 from guda.jobs.unlearn import UnlearnRequest, unlearn
 from guda.scoring.null import IN_STYLE
 from guda.scoring.pool_file import read_pool, write_pool
+from guda.scoring.verdict import interval
 from guda.steps import drain
 
 EXAMPLE = Path(__file__).parents[3] / "guda" / "demo" / "styles"
@@ -72,7 +74,8 @@ def test_the_demo_is_right_and_agrees_with_itself(tmp_path: Path, side_by_side):
 
 def test_the_null_pool_that_comes_with_the_model_is_of_this_model(tmp_path: Path):
     """Two of its pictures are drawn and scored again, and the rest are taken as they are. A last
-    bit of a picture makes other noise, so that scores agree but for the sampling error."""
+    bit of a picture, as of another processor, makes other noise, so that scores agree but for the
+    sampling error."""
     shipped, backbone = read_pool(NULL), load(DEMO)
     assert shipped.counts()["named"][IN_STYLE] == 50 and len(shipped.null("named")) == 200
     part = tuple(p for p in shipped.pictures if p.id not in ("null 1", "null 2"))
@@ -84,9 +87,9 @@ def test_the_null_pool_that_comes_with_the_model_is_of_this_model(tmp_path: Path
     assert len(again) == len(shipped.pictures)
     for p in shipped.pictures[:2]:
         assert again[p.id].prompt == p.prompt and again[p.id].source == p.source
-        one, two = (x.contributions.sum(1) for x in (again[p.id], p))
-        assert one.argmax() == two.argmax() and one.max() == pytest.approx(two.max(), rel=0.5)
-        assert again[p.id].full.sum() == pytest.approx(p.full.sum(), rel=0.05)
+        (a, seen, _), (b, told, _) = (interval(x.contributions, 0.95) for x in (again[p.id], p))
+        assert a.argmax() == b.argmax() and (abs(a - b) < 5 * np.hypot(seen, told)).all()
+        assert again[p.id].full.sum() == pytest.approx(p.full.sum(), rel=0.15)
 
 
 def test_the_example_folder_is_enough(tmp_path: Path):

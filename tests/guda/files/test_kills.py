@@ -53,7 +53,7 @@ def killed_at(move: int, work) -> None:
 
     process = multiprocessing.get_context("fork").Process(target=replaced)
     process.start()
-    process.join(60)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -107,7 +107,8 @@ def test_after_a_kill_the_pictures_and_the_report_are_whole(backbone, tmp_path):
     assert left_behind(tmp_path) == []
 
 
-def test_temporary_files_of_living_processes_stay(tmp_path):
+def test_temporary_files_of_living_processes_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "workshop")
     host = temporary.beside(tmp_path / "x").name.split("-")[1]
     own, dead = temporary.beside(tmp_path / "x"), f".guda-{host}-{2**22 + 1}-0123456789ab.tmp"
     abroad, old = ".guda-ffffffff-1-0123456789ab.tmp", ".guda-ffffffff-2-0123456789ab.tmp"
@@ -120,7 +121,7 @@ def test_temporary_files_of_living_processes_stay(tmp_path):
     assert temporary.sweep(tmp_path) == 4
     assert sorted(os.listdir(tmp_path)) == sorted([own.name, abroad, foreign])
     assert temporary.sweep(tmp_path, alone=True) == 2 and os.listdir(tmp_path) == [foreign]
-    assert temporary.sweep(tmp_path / "none") == 0 and socket.gethostname() not in own.name
+    assert temporary.sweep(tmp_path / "none") == 0 and "workshop" not in own.name
 
 
 @pytest.mark.parametrize("bit", [8, 8 * 20 + 3, 8 * 45, 8 * 60, -8 * 6, -1])
@@ -204,13 +205,15 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(model_folder, groups_folder, tmp_path
     while not state.exists() and run.poll() is None and time.monotonic() < limit:
         time.sleep(0.05)
     run.terminate()
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=300)
     assert run.returncode == 143
     assert said.decode().splitlines()[-1] == (
         "guda: stopped; what was finished is kept, run again to continue."
     )
     assert b"Traceback" not in said
-    assert sorted(os.listdir(tmp_path / "set")) == ["dots.resume", "dots.resume.old"]
+    left = set(os.listdir(tmp_path / "set"))
+    assert state.name in left, "the last state may just have become the one before"
+    assert left <= {"dots.resume", state.name}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")

@@ -83,9 +83,9 @@ def test_break_begins_a_new_chunk(demo):
 
 @pytest.mark.parametrize("text", ["(" * 50000, "a:1" * 20000, " " * 50000 + "a", "<lora:" * 9000])
 def test_odd_text_takes_no_time(demo, text):
-    started = time.perf_counter()
+    started = time.process_time()
     list(prompts.doubts(demo, [text]))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_of_the_longest_the_ends_are_read(demo):

@@ -53,7 +53,8 @@ def test_errors_are_one_line():
 
 
 @pytest.mark.parametrize("live", [True, False])
-def test_progress_is_one_line(live):
+def test_progress_is_one_line(live, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
     stream = io.StringIO()
     stream.isatty = lambda: live
     with Progress(stream=stream) as progress:
@@ -61,6 +62,20 @@ def test_progress_is_one_line(live):
     said = stream.getvalue().replace("\r\x1b[K", "")
     assert rf"{SPELLED}\nguda: done" in said
     assert set(filter(lambda c: not c.isprintable(), said)) <= {"\n"}
+
+
+def test_live_progress_stays_in_its_row(monkeypatch):
+    """What wraps could not be written over, and fills the terminal."""
+    monkeypatch.setenv("COLUMNS", "30")
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    progress = Progress(stream=stream)
+    progress(Step("unlearn", 1, 1, "\u5370\u8c61\u6d3e" * 9))
+    progress(Step("gate", 1, 1, "dots"))
+    _, long, short = stream.getvalue().split("\r\x1b[K")
+    assert (
+        long == "unlearn " + "\u5370\u8c61\u6d3e" * 3 + "\u5370\u2026" and short == "gate dots 1/1"
+    )
 
 
 def test_the_command_line_s_error_moves_no_cursor(tmp_path, capsys):
