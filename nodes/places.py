@@ -27,7 +27,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelError
+from ..guda.errors import ConfigError, CounterfactualError, GroupsError, ModelError, SaveError
 from ..guda.escape import visible
 from ..guda.files import slugify, write_bytes
 from .changes import walk
@@ -230,10 +230,18 @@ def set_folder(name: str) -> Path:
 
 
 def new_report_folder(prefix: str) -> tuple[Path, str]:
-    """The next free folder for a report in the output folder, and its name relative to that."""
-    folder, name, count, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory()
-    )
+    """The next free folder for a report in the output folder, and its name relative to that.
+
+    Raises SaveError where that cannot be written to.
+    """
+    root = folder_paths.get_output_directory()
+    try:
+        folder, name, count, subfolder, _ = folder_paths.get_save_image_path(prefix, root)
+    except OSError as error:
+        raise SaveError(
+            f"filename_prefix is {prefix!r}, and {error.filename} cannot be written to "
+            f"({error.strerror}); allow that, or start ComfyUI with another --output-directory."
+        ) from error
     made = f"{name}_{count:05}_"
     return Path(folder, made), Path(subfolder, made).as_posix()
 

@@ -121,8 +121,9 @@ class Unlearning(Watch):
 class Scoring(Watch):
     """Styles that are scored, one after the other, after the full model."""
 
-    def __init__(self, names: tuple[str, ...], pictures: int):
-        self._names, self._pictures = names, pictures
+    def __init__(self, names: tuple[str, ...], pictures: int, direct: bool):
+        """direct: whether the model itself answers, without LoRAs."""
+        self._names, self._pictures, self._direct = names, pictures, direct
 
     def words(self, step: Step) -> str:
         if step.stage != "score":
@@ -134,6 +135,8 @@ class Scoring(Watch):
         return f"Scoring: {style}, {step.done} of {step.total}"
 
     def kept(self) -> str:
+        if self._direct:
+            return super().kept()
         return "Kept: every style's LoRA, but no scores. Queue again to score anew."
 
 

@@ -58,7 +58,7 @@ def left_out(model, prompts):
 def answered(request, said):
     """The node's outputs, once the question is answered."""
     work, note = priced(request, said)
-    shown = Scoring(request.counterfactuals.names, len(request.names))
+    shown = Scoring(request.counterfactuals.names, len(request.names), direct=not work.loras)
     return answer(run(work.run(), shown, note))
 
 

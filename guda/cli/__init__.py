@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):  # a name that a Windows code page lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)
+    _say_encoding()
     try:
         with terminable():
             code = args.run(args)
@@ -66,6 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         say("guda: stopped; what was finished is kept, run again to continue.", file=sys.stderr)
         return 143 if isinstance(error, Terminated) else 130  # 128 and the signal's number
+
+
+def _say_encoding() -> None:
+    """A style of the name "café" would be asked for as "cafÃ©", and nobody would know."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        say(
+            f"guda: warning: names of files and prompts are read as {encoding}, as the locale has "
+            "it, so that letters beyond English ones become others; set PYTHONUTF8=1 against that.",
+            file=sys.stderr,
+        )
 
 
 def _hush() -> None:

@@ -22,6 +22,7 @@ from ..counterfactuals.direct import DirectCounterfactuals
 from ..diffusion import Backbone
 from ..errors import ConfigError, CounterfactualError
 from ..files import lock
+from ..files.destination import check_folder
 from ..groups import pictures, unrelated
 from ..groups.contents import CONTENTS
 from ..groups.draw import reported
@@ -103,6 +104,7 @@ def survey(request: NullRequest) -> NullWork:
     folder = () if request.images is None else tuple(unrelated.of_folder(request.images))
     for one in (*folder, *request.like):
         pictures.probe(one.path)
+    check_folder(request.out.parent, "the null pool's folder")
     blank = torch.full((3, 64, 64), 0.5)
     asked = AttributeRequest(
         request.backbone, request.counterfactuals, [blank], ["blank"], [""], request.config

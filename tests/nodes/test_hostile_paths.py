@@ -176,6 +176,16 @@ def test_the_variable_takes_several_folders(places, tmp_path: Path, monkeypatch)
         places.group_folder(str(tmp_path / "ab"))
 
 
+def test_an_output_folder_that_cannot_be_written_to_is_named(places, tmp_path: Path):
+    def get_save_image_path(prefix: str, root: str):
+        Path(root, prefix).parent.mkdir(parents=True)
+
+    places.folder_paths.get_save_image_path = get_save_image_path
+    (tmp_path / "base" / "output").write_text("no folder")
+    with pytest.raises(places.SaveError, match=r"filename_prefix is 'guda/report', and .*output"):
+        places.new_report_folder("guda/report")
+
+
 def test_a_digest_changes_with_every_file(places, tmp_path: Path):
     root, seen = style_folder(tmp_path / "styles", "One", "Two"), sys.modules[CHANGES].seen
     digests = [seen(root)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.comfy.client import Comfy
-from tools.comfy.graphs import LEARNING, upto, workflow
+from tools.comfy.graphs import LEARNING, STYLES, upto, workflow
 
 TIMEOUT = 300.0
 STOP_AT = 5  # an odd step: the next, in which the interrupt is seen, has a checkpoint
@@ -87,3 +87,14 @@ def test_interrupted_scoring_leaves_the_full_model(comfy: Comfy, straight: Path)
     again = comfy.run(shorter, timeout=TIMEOUT)
     assert "attribute" in again.executed and "model" in again.cached
     assert again.outputs["read_table"]["text"] == table
+
+
+def test_an_interrupted_direct_answer_tells_of_no_loras(comfy: Comfy):
+    graph = upto(workflow(), "generate", "attribute")
+    del graph["unlearn"], graph["groups"], graph["attribute"]["inputs"]["counterfactuals"]
+    styles = "\n".join(f"{name}: {phrase}" for name, phrase in STYLES.items())
+    graph["attribute"]["inputs"] |= {"styles": styles, "evaluations": 128, "batch_size": 1}
+    stopped = comfy.stopped(graph, "attribute", 100, TIMEOUT)
+    assert stopped.status == "interrupted"
+    kept = html.unescape(stopped.texts[-1][1])
+    assert kept.startswith("Stopped. Nothing of this step is kept")

@@ -82,3 +82,17 @@ def test_the_home_folder_is_meant_in_every_shell(option, tmp_path, monkeypatch, 
     assert main(["unlearn", *(f"{k}={v}" for k, v in given.items())]) == 2
     assert str(tmp_path / "taken") in capsys.readouterr().err
     assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has UTF-8 for names of files")
+def test_a_locale_that_misreads_names_is_told(save_groups, tmp_path):
+    """In UTF-8 the style is "caf\u00e9", else prompts would ask for another word."""
+    folder = save_groups(tmp_path / "g", count=4, styles=("caf\u00e9", "waves"))
+    command = [sys.executable, "-B", "-m", "guda", "groups", str(folder)]
+    settings = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    said = {}
+    for mode in "01":
+        env = os.environ | settings | {"PYTHONUTF8": mode}
+        said[mode] = subprocess.run(command, env=env, capture_output=True, cwd=ROOT).stderr
+    assert b"are read as ascii" in said["0"] and b"PYTHONUTF8=1" in said["0"]
+    assert b"are read as" not in said["1"]

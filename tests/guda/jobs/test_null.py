@@ -10,7 +10,7 @@ import torch
 
 from guda.config import ElboConfig, SampleConfig
 from guda.counterfactuals.direct import DirectCounterfactuals
-from guda.errors import ConfigError, CounterfactualError
+from guda.errors import ConfigError, CounterfactualError, SaveError
 from guda.groups.unrelated import GENERAL, general, of_folder
 from guda.jobs import against, basis, wanted
 from guda.jobs import null as jobs
@@ -192,6 +192,12 @@ def test_a_pool_of_another_question_is_refused(request_):
 def test_what_makes_no_pool_is_refused(request_, changes, words):
     with pytest.raises(ConfigError, match=words):
         survey(dataclasses.replace(request_, **changes))
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(request_, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(SaveError, match="the null pool's folder is"):
+        survey(dataclasses.replace(request_, out=tmp_path / "file" / "null.json"))
 
 
 @pytest.mark.parametrize(
