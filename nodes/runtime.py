@@ -14,7 +14,7 @@ import torch
 from comfy.utils import ProgressBar
 from comfy_execution.utils import get_executing_context
 
-from ..guda.budget.pace import Clock, time_left
+from ..guda.budget.pace import Clock, Throttle, time_left
 from ..guda.errors import GudaError
 from ..guda.escape import for_page, visible
 from ..guda.settings import digest
@@ -54,7 +54,7 @@ def run(steps: Steps[T], watch: Watch | None = None, note: str = "") -> T:
 class _Display:
     def __init__(self, watch: Watch, note: str = ""):
         self._watch, self._bar, self._note = watch, ProgressBar(1), note
-        self._text, self._preview, self._clock = _Throttle(0.2), _Throttle(1.0), Clock()
+        self._text, self._preview, self._clock = Throttle(0.2), Throttle(1.0), Clock()
         self._left: float | None = None
         self._begun = False
         self._started = time.monotonic()
@@ -97,23 +97,6 @@ class _Display:
         doubts = [line for line in self._note.splitlines() if line.startswith(warning(""))]
         send_text("\n".join([f"{title}. {kept}", *doubts]))
         send_event("guda.stopped", {"title": title, "text": kept, "failed": failed})
-
-
-class _Throttle:
-    """`with throttle as due:` is due once per `interval`, more rarely where the work is slow."""
-
-    def __init__(self, interval: float):
-        self._interval, self._next = interval, 0.0
-
-    def __enter__(self) -> bool:
-        self._entered = time.monotonic()
-        self._due = self._entered >= self._next
-        return self._due
-
-    def __exit__(self, *_: object) -> None:
-        if self._due:
-            now = time.monotonic()
-            self._next = now + max(self._interval, 20 * (now - self._entered))
 
 
 def warning(text: str) -> str:

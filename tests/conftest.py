@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from tools.comfy.browser import ComfyPage
 from tools.comfy.chromium import NoChromiumError, launched_chromium
-from tools.comfy.client import Comfy, ComfyError
+from tools.comfy.client import PACK_FOLDER, Comfy, ComfyError
 from tools.comfy.graphs import Graph
 from tools.comfy.server import PACK_ROOT, newest_front_end, running_comfy
 
 TOGETHER = "tests/guda/refusals"  # its last test sums up the others
+HOLDING = PACK_ROOT / "tools" / "comfy" / "holding.py"
 ONE_AFTER_THE_OTHER = ("nodes", "web", "example_workflows", "tools")
 
 
@@ -46,6 +48,10 @@ def comfy(tmp_path_factory: pytest.TempPathFactory):
     paths = base / "extra_model_paths.yaml"
     paths.write_text(f"guda:\n    guda_styles: {json.dumps(str(base / 'by-file'))}\n", "utf-8")
     options = ["--extra-model-paths-config", str(paths)]
+    custom = base / "custom_nodes"
+    custom.mkdir()
+    shutil.copy(HOLDING, custom)
+    options += ["--whitelist-custom-nodes", PACK_FOLDER, HOLDING.name]
     environment = {"GUDA_FOLDERS": str(base / "by-variable")}
     try:
         with running_comfy(base, options=options, environment=environment) as server:

@@ -157,7 +157,7 @@ function panelsOf(path) {
 }
 
 function listen() {
-  let share
+  let share, last
   api.addEventListener("progress", ({ detail }) => {
     share = detail.max ? detail.value / detail.max : undefined
   })
@@ -187,8 +187,7 @@ function listen() {
   api.addEventListener("guda.stopped", ({ detail }) => {
     const text = `${detail.title}. ${detail.text}`
     for (const panel of panelsOf(detail.node)) panel.say(unescaped(text))
-    // Newer front ends clear the line under a node when its job ends: say it once more.
-    setTimeout(() => api.dispatchCustomEvent?.("progress_text", { nodeId: detail.node, text }), 1000)
+    last = { nodeId: detail.node, text }
     app.extensionManager?.toast?.add?.({
       severity: detail.failed ? "error" : "info",
       summary: `${titleOf(detail.node)}: ${unescaped(detail.title).toLowerCase()}`,
@@ -196,6 +195,15 @@ function listen() {
       life: LONG,
     })
   })
+  // Newer front ends clear the line under a node when its job ends, which may be seconds after the
+  // node has said its last: it is said once more.
+  const again = () => {
+    const said = last
+    last = undefined
+    if (said) setTimeout(() => api.dispatchCustomEvent?.("progress_text", said), 1000)
+  }
+  api.addEventListener("execution_interrupted", again)
+  api.addEventListener("execution_error", again)
 }
 
 /** Whether a node of the pack is in the graph, or in a subgraph of it. */

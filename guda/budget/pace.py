@@ -1,9 +1,10 @@
-"""How long a run still takes."""
+"""How long a run still takes, and how often it says where it stands."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 
 RECENT = 60.0  # seconds whose pace is held to be today's
 
@@ -44,3 +45,29 @@ def time_left(seconds: float | None) -> str:
     if seconds < 5400:
         return f", about {round(seconds / 60)} min left"
     return f", about {seconds / 3600:.1f} h left"
+
+
+class Throttle:
+    """`with throttle as due:` is due once per `interval`, more rarely where what is due costs more.
+
+    Its cost is processor time alone: a run that was held up for long is not silent for longer.
+    """
+
+    def __init__(
+        self,
+        interval: float,
+        now: Callable[[], float] = time.monotonic,
+        spent: Callable[[], float] = time.thread_time,
+    ):
+        self._interval, self._now, self._spent = interval, now, spent
+        self._next = 0.0
+
+    def __enter__(self) -> bool:
+        self._before = self._spent()
+        self._due = self._now() >= self._next
+        return self._due
+
+    def __exit__(self, *_: object) -> None:
+        if self._due:
+            cost = self._spent() - self._before
+            self._next = self._now() + max(self._interval, 20 * cost)

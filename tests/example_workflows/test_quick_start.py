@@ -44,15 +44,15 @@ def test_all_five_styles_are_seen_without_scrolling(site: tuple[Comfy, str, dict
         look(page)
         page.locator(".guda-verdict").wait_for(timeout=SHOWN)
         assert page.locator(".guda-rows .guda-row").count() == 5
-        assert page.page.evaluate(HIDDEN) == 0
+        page.page.wait_for_function(f"() => ({HIDDEN})() === 0", timeout=SHOWN)
         page.page.set_viewport_size({"width": 1440, "height": 900})  # and as it opens on a laptop
-        page.page.wait_for_timeout(500)
+        page.pause(500)
         page.fit()
         page.page.wait_for_function(f"() => ({HIDDEN})() === 0", timeout=SHOWN)
         panel.keep(page, f"quick-start-{name}")
         assert "Fluent Ink" in page.locator(".guda-verdict").inner_text()
         page.load(QUICK_START.path)  # as the app that it is
-        page.page.wait_for_timeout(500)
+        page.pause(500)
         assert page.page.evaluate(OVER) == [], "the panel lies over other inputs"
     finally:
         context.close()

@@ -13,6 +13,8 @@ from tools.comfy.panel import as_graph
 from tools.workflows.templates import TEMPLATES, Template
 
 NAMES = sorted(TEMPLATES)
+MOUNTED = """() => window.app.graph._nodes.every(
+    node => document.querySelector(`.lg-node[data-node-id="${node.id}"]`))"""
 SHOWN = """() => window.app.graph._nodes.map(node => {
     const { width, height } = document
         .querySelector(`.lg-node[data-node-id="${node.id}"]`).getBoundingClientRect()
@@ -70,7 +72,8 @@ def test_nothing_overlaps_in_nodes2(newest_comfy: Comfy, chromium):
         page = ComfyPage.open(context, newest_comfy, {"Comfy.VueNodes.Enabled": True})
         for template in TEMPLATES.values():
             page.load(as_graph(template.path))
-            page.page.wait_for_timeout(1000)
-            assert not overlaps(page.page.evaluate(SHOWN)), template.name
+            page.pause(1000)
+            page.page.wait_for_function(MOUNTED)
+            assert not overlaps(page.settled(SHOWN)), template.name
     finally:
         context.close()

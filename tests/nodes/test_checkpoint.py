@@ -26,6 +26,7 @@ from .checkpoint_graph import from_graph, native, scored, unlearning, used
 from .test_nodes import pictures
 
 TIMEOUT = 560.0
+SMALL = "sub/small.safetensors"
 
 
 def done(comfy: Comfy, graph: dict, timeout: float = TIMEOUT) -> Result:
@@ -118,18 +119,25 @@ def check_round_trip(comfy: Comfy, file: str, name: str, steps: int = 2) -> dict
 
 
 @pytest.fixture(scope="module")
-def small(comfy: Comfy) -> str:
-    """Of SD 1.5's kind, as small as ComfyUI takes it: the UNet has two levels."""
-    path = comfy.base / "models" / "checkpoints" / "sub" / "small.safetensors"
-    checkpoints.write(path, checkpoints.SMALL["sd1"])
-    return "sub/small.safetensors"
+def seconds(comfy: Comfy) -> dict[str, float]:
+    """Of the round trip of a checkpoint of SD 1.5's kind; its set is called small.
+
+    As small as ComfyUI takes it: the UNet has two levels.
+    """
+    checkpoints.write(comfy.base / "models" / "checkpoints" / SMALL, checkpoints.SMALL["sd1"])
+    return check_round_trip(comfy, SMALL, "small")
+
+
+@pytest.fixture(scope="module")
+def small(seconds: dict[str, float]) -> str:
+    return SMALL
 
 
 @pytest.mark.slow
-def test_a_checkpoint_goes_round(comfy: Comfy, small: str):
+def test_a_checkpoint_goes_round(comfy: Comfy, seconds: dict[str, float]):
     info = comfy.object_info("GudaLoadModel")["input"]["required"]["model"]
-    assert small in [name.replace("\\", "/") for name in info[1]["options"]]
-    print(check_round_trip(comfy, small, "small"))
+    assert SMALL in [name.replace("\\", "/") for name in info[1]["options"]]
+    print(seconds)
 
 
 @pytest.mark.slow

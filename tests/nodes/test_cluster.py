@@ -39,13 +39,8 @@ def files(comfy: Comfy, name: str) -> dict[str, bytes]:
 
 def test_interrupted_on_a_cluster_and_continued_by_another(comfy: Comfy, address: str):
     """Another: workers that ComfyUI starts itself."""
-
-    def stop(name: str, data: dict) -> None:
-        if name == "progress" and data["node"] == "unlearn" and data["value"] >= 4:
-            comfy.interrupt()
-
     graph = unlearning("by-two", address)
-    stopped = comfy.run(graph, timeout=TIMEOUT, on_event=stop)
+    stopped = comfy.stopped(graph, "unlearn", 4, TIMEOUT)
     assert stopped.status == "interrupted" and stopped.error["node_id"] == "unlearn"
     (said,) = stopped.of("guda.stopped")
     assert said["text"].startswith("Kept: what the cluster has finished (0 of 3 units), and the")

@@ -101,11 +101,7 @@ def test_a_stopped_pool_of_a_rectified_flow_goes_on(comfy: Comfy, plain):
     before, size = files(comfy), 10
     whole = graph({"model": ["flow", 0]}, model=["flow", 0], size=size)
 
-    def stop(name: str, data: dict) -> None:
-        if name == "progress" and data["node"] == "null" and data["value"] == 8:
-            comfy.interrupt()
-
-    stopped = comfy.run(whole, timeout=560.0, on_event=stop)
+    stopped = comfy.stopped(whole, "null", 8, 560.0)
     assert stopped.status == "interrupted" and stopped.error["node_id"] == "null"
     (said,) = stopped.of("guda.stopped")
     assert said["text"].startswith("Kept: every null picture that was scored.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from PIL import Image
 
 from tools.comfy.browser import ComfyPage
 from tools.comfy.client import Comfy, ComfyError
-from tools.comfy.server import PACK_ROOT
+from tools.comfy.graphs import changed, upto, workflow
+from tools.comfy.server import PACK_ROOT, reserved_port
 
 
 def picture(color: int) -> dict:
@@ -69,6 +71,22 @@ def test_page_runs_a_graph(page: ComfyPage, tmp_path, nodes2: bool):
     assert page.locator("[data-node-id]").count() == (2 if nodes2 else 0)
     assert page.screenshot(tmp_path / "page.png").stat().st_size > 10_000
     assert not page.errors()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no two sockets may share a port there")
+def test_a_port_is_kept_for_the_server_alone():
+    port, held = reserved_port()
+    with held, socket.socket() as another, socket.create_server(("127.0.0.1", port)):
+        with pytest.raises(OSError, match="in use"):
+            another.bind(("127.0.0.1", port))
+        socket.create_connection(("127.0.0.1", port), 10).close()
+
+
+def test_a_run_is_interrupted_where_it_was_to_be(comfy: Comfy):
+    """However late the test speaks: there the server waits for it."""
+    graph = changed(upto(workflow(), "see_groups"), "groups", seed=11, batch_size=12)
+    stopped = comfy.stopped(graph, "groups", 4, timeout=60)
+    assert stopped.status == "interrupted" and stopped.progress("groups")[-1] == (4, 36)
 
 
 STARTED = {

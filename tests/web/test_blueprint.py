@@ -18,10 +18,10 @@ SIDEBAR = """() => window.app.extensionManager.command.execute(
     'Workspace.ToggleSidebarTab.node-library')"""
 LISTEN = """() => {
     window.said = []
-    setInterval(() => {
+    new MutationObserver(() => {
         for (const line of document.querySelectorAll('.guda-running'))
             if (line.checkVisibility()) window.said.push(line.textContent)
-    }, 100)
+    }).observe(document, { subtree: true, childList: true, characterData: true })
 }"""
 OUTER = """() => {
     const node = window.app.graph._nodes.find(n => n.subgraph)
@@ -146,8 +146,11 @@ def place(page: ComfyPage) -> None:
     search.first.wait_for(timeout=SHOWN)
     search.first.fill(NAME)
     page.page.get_by_text(NAME, exact=True).first.click()
-    page.page.wait_for_timeout(1000)
-    if not page.page.evaluate("() => window.app.graph._nodes.length"):
+    page.pause(1000)
+    for _ in range(10):
+        if page.page.evaluate("() => window.app.graph._nodes.length"):
+            break
         page.page.mouse.click(900, 200)
-    page.page.wait_for_function("() => window.app.graph._nodes.length === 1", timeout=SHOWN)
+        page.pause(1000)
+    assert page.page.evaluate("() => window.app.graph._nodes.length") == 1
     page.page.evaluate(SIDEBAR)

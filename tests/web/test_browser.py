@@ -101,7 +101,7 @@ def test_a_click_lays_a_style_s_map_over_the_picture(answered):
     first = seen(page)
     rows.nth(STYLES - 1).click()
     page.page.wait_for_function(panel.LOADED)
-    page.page.wait_for_timeout(300)
+    page.pause(300)
     assert tag.inner_text() == scores[STYLES - 1]["group"]
     assert page.locator(".guda-profile strong").inner_text() == scores[STYLES - 1]["group"]
     assert rows.nth(STYLES - 1).get_attribute("aria-selected") == "true"
@@ -173,10 +173,11 @@ def test_tables_are_copied_and_the_report_opens(answered):
     page.page.get_by_role("button", name="Open report").click()
     frame = page.page.frame_locator(".guda-dialog iframe")
     assert frame.locator("h1").inner_text(timeout=SHOWN) == "Style attribution"
-    assert frame.locator("section.card[id^=picture]").count() == len(payload["images"])
+    cards = frame.locator("section.card[id^=picture]")
+    page.comes(lambda: cards.count() == len(payload["images"]))
     panel.keep(page, f"report-{name}")
     frame.locator(".overview a").nth(1).click()
-    page.page.wait_for_timeout(500)
+    page.pause(500)
     assert frame.locator("h1").inner_text() == "Style attribution", "a link left the report"
     page.locator(".guda-dialog").get_by_role("button", name="Close", exact=True).click()
     page.locator(".guda-dialog").wait_for(state="detached", timeout=SHOWN)
@@ -202,10 +203,10 @@ def test_a_result_comes_back(answered):
     assert "last run" in page.locator(".guda-note").first.inner_text()
 
     page.load(saved | {"id": "00000000-0000-4000-8000-000000000001"})  # never run
-    page.page.wait_for_timeout(1500)
+    page.pause(1500)
     assert "Press Run" in shown.inner_text()
     page.page.evaluate("outputs => { window.app.nodeOutputs = outputs }", entry["outputs"])
-    page.page.wait_for_timeout(300)
+    page.pause(300)
     look(page)
     check(page, payload, 0)
     assert page.errors() == []
@@ -245,7 +246,7 @@ def test_cancelling_says_what_is_kept(answered):
     try:
         progress = page.page.get_by_text(re.compile("^Style 1 of 5, Noto Blob: step .* left"))
         page.patiently(lambda slice: progress.first.wait_for(timeout=slice))
-        page.page.wait_for_timeout(1500)
+        page.pause(1500)
         panel.keep(page, f"running-{name}")
     finally:
         page.comfy.interrupt()
@@ -305,10 +306,11 @@ def test_colours_follow_the_theme(page: ComfyPage, palette: str):
     page.reload({"Comfy.ColorPalette": palette})
     page.load(EVERY_STYLE.path)
     page.page.evaluate(SHOW, invented())
+    page.locator(".guda-verdict").wait_for()
+    light = palette == "light"
+    page.comes(lambda: (sum(page.page.evaluate(COLOURS)["back"]) > 380) == light)
     seen = page.page.evaluate(COLOURS)
     panel.keep(page, f"theme-{palette}")
-    page.comfy.post("/settings", {"Comfy.ColorPalette": "dark"})
-    assert (sum(seen["back"]) > 380) == (palette == "light")
     assert contrast(seen["text"], seen["back"]) >= 7
     assert contrast(seen["muted"], seen["back"]) >= 4.5
     assert contrast(seen["bar"], seen["back"]) >= 2
@@ -324,10 +326,10 @@ def test_names_are_never_markup(page: ComfyPage):
     image |= {"image": evil, "prompt": evil, "picture": gone}
     image["heatmaps"] = [{"group": evil, **gone}]
     page.page.evaluate(SHOW, json.loads(json.dumps(payload)))
-    page.page.wait_for_timeout(500)
+    gone = page.locator(".guda-gone")
+    page.comes(lambda: gone.count() == 5)  # pictures of a temp folder since emptied
     assert page.locator(".guda-verdict").inner_text() == evil
     assert page.locator(".guda-panel img").count() == 0
-    assert page.locator(".guda-gone").count() == 5  # pictures of a temp folder since emptied
     assert "run again" in page.locator(".guda-before").inner_text()
     assert page.page.evaluate("() => window.hacked") is None
 
@@ -340,6 +342,7 @@ def test_a_verdict_from_null_pictures_comes_with_their_distribution(page: ComfyP
               "evidence": {"lower": 199, "null_pictures": 200, "strength": "strong"}}  # fmt: skip
     payload["notes"] = ["Held against 200 pictures."]
     page.page.evaluate(SHOW, payload)
+    page.locator(".guda-null").wait_for()
     bars, this, cut = (page.locator(f".guda-null {x}") for x in ("i", ".guda-this", ".guda-cut"))
     tall = bars.evaluate_all("all => all.map(b => b.getBoundingClientRect().height)")
     assert len(tall) == 4 and tall[0] == pytest.approx(2 * tall[1], abs=1.5) and tall[2] == 0

@@ -122,7 +122,7 @@ def test_a_stopped_run_says_it_as_text(page: ComfyPage):
     toast = page.locator(".p-toast-message").filter(has_text="stopped")
     toast.wait_for()
     assert f"Blob {SCRIPT} up to step" in toast.inner_text()
-    page.page.wait_for_timeout(1500)  # it is said once more after a second
+    page.pause(1500)  # it is said once more after a second
     assert page.page.evaluate(FOUND) == NOTHING and not page.errors()
     assert "<" not in page.page.evaluate("window.said.at(-1)")
 
@@ -150,7 +150,7 @@ def test_menus_hold_no_markup(page: ComfyPage, planted):
     page.reload()
     page.load({"1": node("GudaLoadModel"), "2": node("GudaLoadCounterfactuals")})
     options = page.page.evaluate(MENUS)
-    page.page.wait_for_timeout(500)
+    page.pause(500)
     assert page.page.evaluate(FOUND) == NOTHING
     assert "built-in demo" in options and "plain & simple" in options
     assert not [name for name in options if "<" in name]
@@ -167,9 +167,9 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize("where", ERRORS)
-def test_errors_stay_text(page: ComfyPage, planted, where: str):
-    graph = dict(ERRORS[where])
+@pytest.mark.parametrize("what", ERRORS)
+def test_errors_stay_text(page: ComfyPage, planted, what: str):
+    graph = dict(ERRORS[what])
     last = str(len(graph))
     graph["9"] = node("PreviewAny", source=[last, 0])
     page.load(graph)
@@ -179,9 +179,9 @@ def test_errors_stay_text(page: ComfyPage, planted, where: str):
     page.comes(dialog.or_(listed).first.is_visible)
     if listed.count():
         listed.first.click()
-        page.page.wait_for_timeout(1000)
+        page.pause(1000)
         for told in page.page.get_by_role("button", name=re.compile("^Info for")).all():
             told.click()
-    page.page.wait_for_timeout(500)
-    assert SCRIPT in (dialog if dialog.count() else page.locator("body")).first.inner_text()
+    where = (dialog if dialog.count() else page.locator("body")).first
+    page.comes(lambda: SCRIPT in where.inner_text())
     assert page.page.evaluate(FOUND) == NOTHING

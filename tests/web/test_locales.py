@@ -137,7 +137,6 @@ def test_the_page_speaks_them(page: ComfyPage):
     verdict = page.locator(".guda-verdict").inner_text(), page.locator(".guda-detail").inner_text()
     heads = page.locator(".guda-head").text_content()
     note, errors = page.locator(".guda-note").first.inner_text(), page.errors()
-    page.comfy.post("/settings", {"Comfy.Locale": "en"})
     assert own["hint"] in hint
     assert buttons == [own[k] for k in ("copy_table", "copy_csv", "open_report")]
     assert verdict == (

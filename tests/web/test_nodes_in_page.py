@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import uuid
 
 import pytest
+from playwright.sync_api import Route
 
 from tools.comfy.browser import ComfyPage
 from tools.comfy.client import Comfy
@@ -119,15 +121,34 @@ SOCKETS = """() => window.app.graph.getNodeById(1).inputs.filter(i => i.name.sta
 def test_sockets_for_styles_come_one_by_one(page: ComfyPage):
     styles = {str(k): node("GudaStyleFromImages", name=f"S{k}") for k in (2, 3, 4)}
     page.load({"1": node("GudaGroupsFromImages")} | styles)
-    page.page.wait_for_timeout(300)
+    page.pause(300)
     assert page.page.evaluate(SOCKETS) == ["style_1", "style_2"]
     links = {f"style_{k}": [str(k + 1), 0] for k in (1, 2, 3)}
     page.load({"1": node("GudaGroupsFromImages", **links)} | styles)
-    page.page.wait_for_timeout(300)
+    page.pause(300)
     assert page.page.evaluate(SOCKETS) == [f"style_{k}" for k in (1, 2, 3, 4)]
     sent = page.graph_to_prompt()["1"]["inputs"]
     assert {k: v for k, v in sent.items() if k in links} == links
     assert not page.errors()
+
+
+STOPPED = """async () => {
+    const { api } = window.app, said = []
+    const second = () => new Promise(passed => setTimeout(passed, 1500))
+    api.addEventListener('progress_text', e => said.push(e.detail.text))
+    api.dispatchCustomEvent('guda.stopped', { node: '1', title: 'Stopped', text: 'Kept: all.' })
+    await second()
+    const before = said.length
+    api.dispatchCustomEvent('execution_interrupted', { prompt_id: 'mine', node_id: '1' })
+    await second()
+    return [before, said]
+}"""
+
+
+def test_what_is_kept_is_said_once_more_when_the_run_has_ended(page: ComfyPage):
+    """However long it takes to end: newer front ends clear then what was said before."""
+    page.load({"1": node("GudaUnlearn", set_name="x")})
+    assert page.page.evaluate(STOPPED) == [0, ["Stopped. Kept: all."]]
 
 
 PROMPTS = """() => window.app.graph._nodes.map(n => n.widgets?.find(w => w.name === 'attribution'))
@@ -172,11 +193,18 @@ def test_an_answer_goes_to_the_workflow_that_asked(page: ComfyPage):
         attribute["widgets_values"][9] = "\n".join(f"{k}: {v}" for k, v in STYLES.items())
     page.load(asked)
     first = page.page.evaluate("() => window.app.graph.serialize()")
+
+    def late(route: Route) -> None:
+        answer = route.fetch()
+        time.sleep(0.5)  # the run begins before the page is told that it was queued
+        route.fulfill(response=answer)
+
+    page.page.route("**/prompt", late)
     before = set(page.comfy.get("/history"))
     page.page.evaluate("() => window.app.queuePrompt(0)")
     page.load(other)
     assert page.wait_finished(before)["status"]["status_str"] == "success"
-    page.page.wait_for_timeout(500)
+    page.pause(500)
     assert page.page.evaluate(PROMPTS) == [""]
     assert not page.locator(".guda-running:visible").count()
     page.load(first)

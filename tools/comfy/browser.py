@@ -19,43 +19,14 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from .chromium import OPEN_TIMEOUT
 from .client import PACK_FOLDER, Comfy, ComfyError
 from .patience import PATIENCE, Patience
+from .scripts import BEGIN, DISMISSED, FIT, LOOK_AT, PAUSE, READY, SETTINGS
 
 SLICE = 5_000  # milliseconds of one look
 STILL = 120.0  # seconds in which nothing moves, after which a wait is over
 SHOWN = 60_000  # for what a page shows by itself; on an idle machine it takes a moment
 FRAMES = 50  # that a page draws after the server's last word, before it has no more to show
-FRAME = """() => new Promise(drawn => setTimeout(() => requestAnimationFrame(drawn), 100))"""
-SETTINGS = {
-    "Comfy.TutorialCompleted": True,  # no first-run template dialog
-    "Comfy.Workflow.Persist": False,
-    "Comfy.EnableTooltips": True,
-    "Comfy.Minimap.Visible": False,
-    "Comfy.VueNodes.Enabled": False,  # the classic canvas; Nodes 2.0 when True
-}
-# Banners that would cover the graph, as the page itself remembers that they were closed.
-DISMISSED = (
-    "if (window === top) {"
-    + "".join(
-        f"localStorage.setItem('{key}', 'true');"
-        for key in ("vueNodesBannerDismissed", "comfy.vueNodesMigration.dismissed")
-    )
-    + "}"
-)  # a sandboxed frame has no storage
 CANVAS_LATE = "getCanvas: canvas is null"  # the front end's own, when a page is opened anew
 PACK_SCRIPTS = f"/extensions/{PACK_FOLDER}/"
-
-
-READY = """() => window.app?.graph && window.app.extensionManager && window.LiteGraph
-    && Object.keys(LiteGraph.registered_node_types).length > 50
-    && window.app.extensions.some(e => e.name === 'guda.attribution')"""
-LOOK_AT = """([left, top, scale]) => {
-    const { canvas } = window.app
-    canvas.ds.scale = scale
-    canvas.ds.offset[0] = -left
-    canvas.ds.offset[1] = -top
-    canvas.deselectAll?.()
-    canvas.setDirty(true, true)
-}"""
 
 
 class ComfyPage:
@@ -104,7 +75,7 @@ class ComfyPage:
         canvas = self.page.locator("#graph-canvas, #graph-canvas-container").first
         self.patiently(lambda slice: canvas.wait_for(state="visible", timeout=slice))
         self.close_dialogs()
-        self.page.evaluate("() => window.app.graph.clear()")
+        self.page.evaluate(BEGIN)
 
     def use_nodes2(self) -> None:
         """Turns Nodes 2.0 (Vue nodes) on, and reopens the page."""
@@ -115,7 +86,7 @@ class ComfyPage:
             if not self.page.locator(".p-dialog-mask").count():
                 return
             self.page.keyboard.press("Escape")
-            self.page.wait_for_timeout(300)
+            self.pause(300)
 
     # The graph
 
@@ -154,15 +125,29 @@ class ComfyPage:
         while not what():
             if not left or patience.over:
                 raise ComfyError("what was waited for did not come, and nothing is under way")
-            self.page.evaluate(FRAME)
+            self.pause(100)
             left = FRAMES if self.comfy.busy else left - 1
+
+    def pause(self, milliseconds: float) -> None:
+        """By the page's own clock, so that its timers of less come before, and then a frame."""
+        self.page.evaluate(PAUSE, milliseconds)
+
+    def settled(self, script: str) -> Any:
+        """What this JavaScript gives, once it gives the same for some frames."""
+        last, same = None, 0
+        for _ in range(FRAMES):
+            now = self.page.evaluate(script)
+            same = same + 1 if now == last else 0
+            if same == 3:
+                return now
+            last = now
+            self.pause(100)
+        raise ComfyError("the page does not come to rest")
 
     def fit(self) -> None:
         """Brings the whole graph into view."""
-        self.page.evaluate(
-            "() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')"
-        )
-        self.page.wait_for_timeout(700)  # it is animated
+        self.page.evaluate(FIT)
+        self.pause(300)
 
     def look_at(self, left: float, top: float, scale: float) -> None:
         """Brings this point of the canvas to the window's left top, at this zoom."""
@@ -194,17 +179,21 @@ class ComfyPage:
         return self.wait_finished(before, timeout)
 
     def wait_finished(self, before: set[str], timeout: float = PATIENCE) -> dict[str, Any]:
-        """The new entry in the history. Raises ComfyError after `timeout` s without progress."""
+        """The new entry in the history, when the page knows of it.
+
+        Raises ComfyError after `timeout` s without progress.
+        """
         patience = Patience(self.comfy.process, timeout)
         while not patience.over:
-            # The page's clock, so that the page's own events are handled meanwhile.
-            self.page.wait_for_timeout(200)
+            self.pause(200)
             new = {k: v for k, v in self.comfy.get("/history").items() if k not in before}
             if new:
-                self.page.wait_for_timeout(500)  # let the page take what it got, and draw it
+                key, entry = next(iter(new.items()))
+                ended = "key => window.ended.has(key)"
+                self.page.wait_for_function(ended, arg=key, timeout=SHOWN)
                 self.page.evaluate("() => window.app.graph.setDirtyCanvas(true, true)")
-                self.page.wait_for_timeout(300)
-                return next(iter(new.values()))
+                self.pause(300)
+                return entry
         raise ComfyError(f"the page's prompt made no progress for {timeout:.0f} s")
 
     def node(self, node_id: int) -> dict[str, Any]:

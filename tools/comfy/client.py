@@ -183,6 +183,25 @@ class Comfy:
         result.outputs = self._outputs(result.prompt_id)
         return result
 
+    def stopped(
+        self, graph: dict[str, Any], node: str, value: int, timeout: float = PATIENCE
+    ) -> Result:
+        """`run`, interrupted when the progress of `node` is at `value`.
+
+        There the server waits for the interrupt, in which nothing else happens: see holding.py.
+        """
+
+        def stop(name: str, data: dict[str, Any]) -> None:
+            if name == "progress" and data["node"] == node and data["value"] >= value:
+                self.interrupt()
+
+        place = self.base / "hold"
+        place.write_text(f"{node} {value}", "utf-8")
+        try:
+            return self.run(graph, timeout, stop)
+        finally:
+            place.unlink()
+
     def _take(self, result: Result, message: str | bytes, on_event) -> None:
         if isinstance(message, bytes):
             name, data = self._take_binary(result, message)
@@ -219,12 +238,12 @@ class Comfy:
         return f"binary_{kind}", {"bytes": len(message)}
 
     def _outputs(self, prompt_id: str) -> dict[str, dict[str, Any]]:
-        for _ in range(50):  # the history entry is written just after the last message
-            entry = self.history(prompt_id)
-            if entry:
-                return entry.get("outputs", {})
+        patience = Patience(self.process, PATIENCE)
+        while not (entry := self.history(prompt_id)):  # it is written just after the last message
+            if patience.over:
+                raise ComfyError(f"no history of {prompt_id}; log:\n{self.log_tail()}")
             time.sleep(0.1)
-        return {}
+        return entry.get("outputs", {})
 
     # The log
 

@@ -75,7 +75,7 @@ def look(page: ComfyPage, scale: float = 1.0, which: str = ATTRIBUTE) -> None:
     """A node at the left top of the window."""
     (left, top), _ = page.place(which)
     page.look_at(left - 80 / scale, top - 100 / scale, scale)
-    page.page.wait_for_timeout(900)  # the panel looks how large it is three times a second
+    page.pause(900)  # the panel looks how large it is three times a second
 
 
 def keep(page: ComfyPage, name: str) -> Path:
@@ -96,7 +96,7 @@ def slide(page: ComfyPage, control: str, to: int) -> None:
     page.locator(f".guda-{control}").evaluate(
         "(e, to) => { e.value = to; e.dispatchEvent(new Event('input')) }", to
     )
-    page.page.wait_for_timeout(200)
+    page.pause(200)
 
 
 def check(page: ComfyPage, payload: dict, index: int) -> None:

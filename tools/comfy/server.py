@@ -150,10 +150,18 @@ def make_base(base: Path, pack: Path = PACK_ROOT) -> None:
         shutil.copytree(pack, target, ignore=skip)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def reserved_port() -> tuple[int, socket.socket]:
+    """A port, and what keeps the system from giving it to another program before the server has it.
+
+    The server may listen on it all the same; elsewhere than on Linux it could not.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    port = held.getsockname()[1]
+    if sys.platform != "linux":
+        held.close()
+    return port, held
 
 
 def server_environment() -> dict[str, str]:
@@ -192,7 +200,7 @@ def running_comfy(
     """
     home = find_comfyui()
     make_base(base, pack)
-    port, start = free_port(), time.monotonic()
+    (port, held), start = reserved_port(), time.monotonic()
     log_file = base / f"comfyui{'-' + front_end.name if front_end else ''}.log"
     front_end = front_end or fitting_front_end()
     command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
@@ -219,6 +227,7 @@ def running_comfy(
         yield comfy
     finally:
         stop(process)
+        held.close()
 
 
 def wait_until_up(comfy: Comfy, start: float) -> None:

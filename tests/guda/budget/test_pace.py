@@ -1,10 +1,10 @@
-"""The time that a run still takes."""
+"""The time that a run still takes, and how often it tells of itself."""
 
 from __future__ import annotations
 
 import pytest
 
-from guda.budget.pace import RECENT, Clock, time_left
+from guda.budget.pace import RECENT, Clock, Throttle, time_left
 
 
 def test_a_steady_pace_is_continued():
@@ -51,3 +51,19 @@ def test_another_total_starts_anew():
 )  # fmt: skip
 def test_words(seconds, words):
     assert time_left(seconds) == words
+
+
+@pytest.mark.parametrize(("cost", "silent"), [(0.0, 0.25), (1.0, 20.0)])
+def test_what_is_told_takes_a_twentieth_of_the_work(cost: float, silent: float):
+    """And a run that was held up in telling, by another program, is not silent for longer."""
+    now, spent = 100.0, 7.0
+    throttle = Throttle(0.25, lambda: now, lambda: spent)
+    with throttle as due:
+        assert due
+        now, spent = now + 3.0, spent + cost
+    due = []
+    for passed in (0.0, silent - 0.125, 0.125):
+        now += passed
+        with throttle as told:
+            due.append(told)
+    assert due == [False, False, True]
