@@ -57,4 +57,4 @@ def is_finished(folder: Path, entry: Entry | None, key: str) -> bool:
 
 
 def is_read_only(folder: Path) -> bool:
-    return folder.is_dir() and not os.access(folder, os.W_OK)
+    return os.path.isdir(folder) and not os.access(folder, os.W_OK)
