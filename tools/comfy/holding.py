@@ -20,13 +20,20 @@ tell = ProgressBar.update_absolute
 
 
 def hold(bar: ProgressBar, value: int, *args: Any, **options: Any) -> None:
+    held = is_held(value)
+    if held:
+        bar._last_sent_value = -1  # newer cores leave out what comes soon after what they sent
     tell(bar, value, *args, **options)
-    if PLACE.is_file():
-        node, held = PLACE.read_text("utf-8").split()
-        context = get_executing_context()
-        if context is not None and context.node_id == node and value >= int(held):
-            while not mm.processing_interrupted():
-                time.sleep(0.01)
+    while held and not mm.processing_interrupted():
+        time.sleep(0.01)
+
+
+def is_held(value: int) -> bool:
+    if not PLACE.is_file():
+        return False
+    node, least = PLACE.read_text("utf-8").split()
+    context = get_executing_context()
+    return context is not None and context.node_id == node and value >= int(least)
 
 
 ProgressBar.update_absolute = hold
