@@ -184,7 +184,6 @@ class NullWork:
     def run(self, measure: measuring.Measure = measuring.measure) -> Steps[NullPool]:
         """The pool. What is scored is on disk, however the run ends. measure: or another's."""
         request, pool = self.request, self.pool
-        request.out.parent.mkdir(parents=True, exist_ok=True)
         with (yield from lock.take(request.out.parent)):
             pool = _there(request)  # another run may have written to it while this one waited
             if self._asks_first():
